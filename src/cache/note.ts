@@ -1,0 +1,113 @@
+import { alignUp, type ByteString, byteStringOf, bytesOf, type Encoding } from '../elf/bytes.js';
+import { CACHE_NOTE_OWNER, CACHE_NOTE_TYPE } from '../elf/constants.js';
+import { ElfnoteError } from '../errors.js';
+
+/**
+ * The cache note.
+ *
+ * ```
+ * Elf_Nhdr   n_namesz 6, n_descsz, n_type 0x63a86cb6: three 32-bit words in the file's byte order
+ * owner      "NixOS\0", padded to 8
+ * descriptor (soname NUL path-list NUL)* NUL, its padding to 4 not counted in n_descsz
+ * path-list  element (":" element)*
+ * element    "=" absolute path to open, or "?" directory that the loader must search itself
+ * ```
+ *
+ * Pairs are sorted by the bytes of the soname and each soname stands once. The reader (nixpkgs' patch to
+ * glibc and its descendants) drops the whole note for an empty path-list or when its last two bytes are not
+ * NUL, and skips an element of 4,096 bytes or more.
+ */
+export interface CacheEntry {
+  readonly soname: ByteString;
+  readonly steps: readonly CacheStep[];
+}
+
+/** One element of a path-list: a file to open, or a directory to search. */
+export type CacheStep =
+  | { readonly kind: 'path'; readonly path: ByteString }
+  | { readonly kind: 'hint'; readonly dir: ByteString };
+
+/** The reader skips an element of this many bytes or more, its sigil included. */
+export const ELEMENT_LIMIT = 4096;
+
+/** Bytes before the descriptor: `Elf_Nhdr` and the padded owner. */
+export const DESC_START = 20;
+
+/** Required of the `PT_NOTE`: with 8 a reader looks for the descriptor at 24. */
+export const NOTE_ALIGN = 4;
+
+/** The path-list element of a step. */
+export function elementOf(step: CacheStep): ByteString {
+  return step.kind === 'path' ? `=${step.path}` : `?${step.dir}`;
+}
+
+/** The descriptor without its padding. An empty list of entries has none. */
+export function encodeDescriptor(entries: readonly CacheEntry[]): Buffer {
+  const sorted = [...entries].sort((a, b) => (a.soname < b.soname ? -1 : 1));
+  const pairs = sorted.map(({ soname, steps }) => `${soname}\0${steps.map(elementOf).join(':')}\0`);
+  return bytesOf(`${pairs.join('')}\0`);
+}
+
+/** The whole note, padded to 4 bytes. */
+export function encodeNote(entries: readonly CacheEntry[], encoding: Encoding): Buffer {
+  const desc = encodeDescriptor(entries);
+  const note = Buffer.alloc(alignUp(DESC_START + desc.length, NOTE_ALIGN));
+  encoding.putU32(note, 0, CACHE_NOTE_OWNER.length + 1);
+  encoding.putU32(note, 4, desc.length);
+  encoding.putU32(note, 8, CACHE_NOTE_TYPE);
+  bytesOf(CACHE_NOTE_OWNER).copy(note, 12);
+  desc.copy(note, DESC_START);
+  return note;
+}
+
+/**
+ * Decodes a descriptor (without padding).
+ * @param at the file offset of the descriptor, for messages.
+ * @throws ElfnoteError `malformed-note` for everything the format forbids, with the file offset of the fault.
+ */
+export function decodeDescriptor(desc: Buffer, at: number, path?: string): CacheEntry[] {
+  const fail = (message: string, offset: number) =>
+    new ElfnoteError('malformed-note', message, { path, offset: at + offset });
+  if (desc.length < 2) throw fail(`the descriptor has ${desc.length} bytes, fewer than two`, 0);
+  if (desc[desc.length - 1] !== 0 || desc[desc.length - 2] !== 0) {
+    throw fail('the descriptor does not end with two NUL bytes', desc.length - 2);
+  }
+  const entries: CacheEntry[] = [];
+  const end = desc.length - 1;
+  for (let offset = 0; offset < end; ) {
+    const sonameEnd = desc.indexOf(0, offset);
+    const listStart = sonameEnd + 1;
+    if (sonameEnd === offset) throw fail('a soname is empty', offset);
+    if (listStart >= end) throw fail('a soname has no path-list', offset);
+    const listEnd = desc.indexOf(0, listStart);
+    if (listEnd === listStart) throw fail('a path-list is empty', listStart);
+    const soname = byteStringOf(desc.subarray(offset, sonameEnd));
+    const previous = entries.at(-1)?.soname;
+    if (previous === soname) throw fail('a soname stands twice', offset);
+    if (previous !== undefined && previous > soname) throw fail('the sonames are not sorted', offset);
+    const list = byteStringOf(desc.subarray(listStart, listEnd));
+    entries.push({ soname, steps: decodeSteps(list, listStart, fail) });
+    offset = listEnd + 1;
+  }
+  if (entries.length === 0) throw fail('the note has no entries', 0);
+  return entries;
+}
+
+function decodeSteps(
+  list: ByteString,
+  start: number,
+  fail: (message: string, offset: number) => ElfnoteError,
+): CacheStep[] {
+  let offset = start;
+  return list.split(':').map(element => {
+    const at = offset;
+    offset += element.length + 1;
+    if (element.length >= ELEMENT_LIMIT) {
+      throw fail(`a path-list element has ${element.length} bytes; the loader skips it`, at);
+    }
+    if (element.startsWith('?')) return { kind: 'hint', dir: element.slice(1) };
+    if (element.startsWith('=/')) return { kind: 'path', path: element.slice(1) };
+    if (element.startsWith('=')) throw fail('a path-list element names a path that is not absolute', at);
+    throw fail("a path-list element starts with neither '=' nor '?'", at);
+  });
+}

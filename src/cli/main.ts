@@ -1,0 +1,58 @@
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { ElfnoteError, EXIT, exitStatusOf } from '../errors.js';
+import { buildCacheCommand } from './build-cache.js';
+import { dumpCommand } from './dump.js';
+import { printError } from './output.js';
+
+function version(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  const parsed: unknown = JSON.parse(text);
+  const found = typeof parsed === 'object' && parsed !== null && 'version' in parsed ? parsed.version : '';
+  return String(found);
+}
+
+function createProgram(): Command {
+  const program = new Command('elfnote')
+    .description('Notes in ELF files that tell the dynamic loader where each library is.')
+    .version(version())
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ elfnote build-cache ./result\n  $ elfnote dump ./result/bin/hello',
+    );
+  for (const command of [buildCacheCommand(), dumpCommand()]) program.addCommand(command);
+  for (const command of [program, ...program.commands]) {
+    command.exitOverride().configureOutput({
+      outputError: text =>
+        printError(
+          text
+            .replace(/^error: /, '')
+            .trimEnd()
+            .replaceAll('\n', ' '),
+        ),
+    });
+  }
+  return program;
+}
+
+/** Runs the command line and sets the exit status; never throws and never prints a stack for a known error. */
+async function main(): Promise<void> {
+  try {
+    await createProgram().parseAsync();
+  } catch (error) {
+    process.exitCode = statusOf(error);
+  }
+}
+
+function statusOf(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.failure;
+  if (error instanceof ElfnoteError) {
+    printError(error.line);
+    return exitStatusOf(error.code);
+  }
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  printError(`internal error, please report it: ${text}`);
+  return EXIT.failure;
+}
+
+await main();

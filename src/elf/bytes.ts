@@ -1,0 +1,195 @@
+import { ElfnoteError } from '../errors.js';
+
+/**
+ * A string in which every character is one byte (0 to 255). Sonames and run paths are bytes, not text:
+ * this keeps them exact, and comparing two of them compares their bytes.
+ */
+export type ByteString = string;
+
+export function byteStringOf(bytes: Buffer): ByteString {
+  return bytes.toString('latin1');
+}
+
+export function bytesOf(text: ByteString): Buffer {
+  return Buffer.from(text, 'latin1');
+}
+
+/** A byte string as text for people: UTF-8 where it is UTF-8, control characters escaped. */
+export function displayBytes(text: ByteString): string {
+  return escapeControls(bytesOf(text).toString('utf8'));
+}
+
+/** Keeps a name on one line, and terminals safe from it. */
+export function escapeControls(text: string): string {
+  return text.replace(/\p{Cc}/gu, c => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
+}
+
+/** Ranged reads over a file, a buffer, or a file with edits laid over it. */
+export interface ByteSource {
+  /** For messages. */
+  readonly path: string;
+  /** In bytes. */
+  readonly size: number;
+  /**
+   * The bytes of [offset, offset + length). The result must not be written to.
+   * @throws ElfnoteError `malformed` when the range leaves the file.
+   */
+  read(offset: number, length: number): Buffer;
+}
+
+/** @throws ElfnoteError `malformed` unless [offset, offset + length) lies inside `source`. */
+export function checkRange(
+  source: { path: string; size: number },
+  offset: number,
+  length: number,
+  what = 'data',
+): void {
+  const sane = Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0;
+  if (!sane || offset + length > source.size) {
+    throw new ElfnoteError(
+      'malformed',
+      `${what} of ${length} bytes reaches beyond the end of the file (${source.size} bytes)`,
+      { path: source.path, offset },
+    );
+  }
+}
+
+export class BufferSource implements ByteSource {
+  readonly path: string;
+  readonly size: number;
+  readonly #bytes: Buffer;
+
+  constructor(bytes: Buffer, path = '<buffer>') {
+    this.#bytes = bytes;
+    this.path = path;
+    this.size = bytes.length;
+  }
+
+  read(offset: number, length: number): Buffer {
+    checkRange(this, offset, length);
+    return this.#bytes.subarray(offset, offset + length);
+  }
+}
+
+export interface Patch {
+  /** File offset in bytes. */
+  readonly offset: number;
+  readonly bytes: Buffer;
+}
+
+/** What `base` will read like once the patches are applied in order and the file has `size` bytes. */
+export class PatchedSource implements ByteSource {
+  readonly path: string;
+  readonly size: number;
+  readonly #base: ByteSource;
+  readonly #patches: readonly Patch[];
+
+  constructor(base: ByteSource, patches: readonly Patch[], size: number) {
+    this.path = base.path;
+    this.size = size;
+    this.#base = base;
+    this.#patches = patches;
+  }
+
+  read(offset: number, length: number): Buffer {
+    checkRange(this, offset, length);
+    const result = Buffer.alloc(length);
+    const fromBase = Math.min(length, Math.max(0, this.#base.size - offset));
+    if (fromBase > 0) this.#base.read(offset, fromBase).copy(result);
+    for (const patch of this.#patches) {
+      const from = Math.max(offset, patch.offset);
+      const to = Math.min(offset + length, patch.offset + patch.bytes.length);
+      if (from < to) patch.bytes.copy(result, from - offset, from - patch.offset, to - patch.offset);
+    }
+    return result;
+  }
+}
+
+/** Whether the `length` bytes at `offset` are all zero; reads them in pieces. */
+export function isZero(source: ByteSource, offset: number, length: number): boolean {
+  return zeroRun(source, offset, length) === length;
+}
+
+/** How many zero bytes follow `offset`, at most `limit`; reads no further than the first other byte's piece. */
+export function zeroRun(source: ByteSource, offset: number, limit: number): number {
+  const piece = 4096;
+  for (let done = 0; done < limit; done += piece) {
+    const bytes = source.read(offset + done, Math.min(piece, limit - done));
+    const other = bytes.findIndex(byte => byte !== 0);
+    if (other >= 0) return done + other;
+  }
+  return limit;
+}
+
+/** Integers of one ELF class and byte order; offsets are into the given buffer. */
+export class Encoding {
+  readonly is64: boolean;
+  readonly littleEndian: boolean;
+  /** Bytes of an address, an offset and an `Elf_Dyn` half: 4 or 8. */
+  readonly wordSize: 4 | 8;
+
+  constructor(is64: boolean, littleEndian: boolean) {
+    this.is64 = is64;
+    this.littleEndian = littleEndian;
+    this.wordSize = is64 ? 8 : 4;
+  }
+
+  u16(bytes: Buffer, at: number): number {
+    return this.littleEndian ? bytes.readUInt16LE(at) : bytes.readUInt16BE(at);
+  }
+
+  u32(bytes: Buffer, at: number): number {
+    return this.littleEndian ? bytes.readUInt32LE(at) : bytes.readUInt32BE(at);
+  }
+
+  /** Exact below 2^53; a larger value is rounded, and every use as an offset or address rejects it. */
+  u64(bytes: Buffer, at: number): number {
+    const first = this.u32(bytes, at);
+    const second = this.u32(bytes, at + 4);
+    return this.littleEndian ? second * 2 ** 32 + first : first * 2 ** 32 + second;
+  }
+
+  word(bytes: Buffer, at: number): number {
+    return this.is64 ? this.u64(bytes, at) : this.u32(bytes, at);
+  }
+
+  putU16(bytes: Buffer, at: number, value: number): void {
+    if (this.littleEndian) bytes.writeUInt16LE(value, at);
+    else bytes.writeUInt16BE(value, at);
+  }
+
+  putU32(bytes: Buffer, at: number, value: number): void {
+    if (this.littleEndian) bytes.writeUInt32LE(value, at);
+    else bytes.writeUInt32BE(value, at);
+  }
+
+  putU64(bytes: Buffer, at: number, value: number): void {
+    const high = Math.floor(value / 2 ** 32);
+    const low = value % 2 ** 32;
+    this.putU32(bytes, at, this.littleEndian ? low : high);
+    this.putU32(bytes, at + 4, this.littleEndian ? high : low);
+  }
+
+  putWord(bytes: Buffer, at: number, value: number): void {
+    if (this.is64) this.putU64(bytes, at, value);
+    else this.putU32(bytes, at, value);
+  }
+
+  wordBytes(value: number): Buffer {
+    const bytes = Buffer.alloc(this.wordSize);
+    this.putWord(bytes, 0, value);
+    return bytes;
+  }
+}
+
+/** `value` rounded up to a multiple of `alignment`; 0 and 1 mean none (gABI `p_align`, `sh_addralign`). */
+export function alignUp(value: number, alignment: number): number {
+  return alignment <= 1 ? value : Math.ceil(value / alignment) * alignment;
+}
+
+/** The first value at or after `from` that is congruent to `like` modulo `alignment`. */
+export function congruentUp(from: number, like: number, alignment: number): number {
+  if (alignment <= 1) return from;
+  const gap = (like - from) % alignment;
+  return from + (gap < 0 ? gap + alignment : gap);
+}

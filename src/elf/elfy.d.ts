@@ -1,0 +1,38 @@
+/** The part of elfy 1.0.0 that elfnote uses; numbers are decoded, names are looked up and may be missing. */
+declare module 'elfy' {
+  interface ElfyHeader {
+    class: string;
+    endian: string;
+    type: string | undefined;
+    machine: string | undefined;
+    flags: number;
+    phoff: number;
+    shoff: number;
+    ehsize: number;
+    phentsize: number;
+    phnum: number;
+    shentsize: number;
+    shnum: number;
+    shstrndx: number;
+  }
+  interface ElfyProgram {
+    type: string | undefined;
+    offset: number;
+    vaddr: number;
+    paddr: number;
+    filesz: number;
+    memsz: number;
+    align: number;
+  }
+  class Parser {
+    parseHeader(bytes: Buffer): ElfyHeader;
+    parsePrograms(bytes: Buffer, header: ElfyHeader): ElfyProgram[];
+  }
+  const constants: {
+    machine: Readonly<Record<number, string>>;
+    type: Readonly<Record<number, string>>;
+    entryType: Readonly<Record<number, string>>;
+  };
+  const elfy: { Parser: typeof Parser; constants: typeof constants };
+  export = elfy;
+}

@@ -1,0 +1,101 @@
+import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { ElfnoteError, fromSystemError } from '../errors.js';
+import { type ByteSource, checkRange } from './bytes.js';
+
+const BLOCK = 4096;
+
+/** Ranged reads of an open file in blocks of 4 KiB, each block read once. */
+export class FileSource implements ByteSource {
+  readonly path: string;
+  readonly size: number;
+  readonly stats: BigIntStats;
+  readonly #fd: number;
+  readonly #blocks = new Map<number, Buffer>();
+  #bytesRead = 0;
+
+  private constructor(path: string, fd: number, stats: BigIntStats) {
+    this.path = path;
+    this.#fd = fd;
+    this.stats = stats;
+    this.size = Number(stats.size);
+  }
+
+  /**
+   * Opens `path` for reading. The caller closes it.
+   * @throws ElfnoteError `unreadable` when it cannot be opened, `not-elf` when it is no regular file.
+   */
+  static open(path: string): FileSource {
+    let fd: number;
+    try {
+      // O_NONBLOCK: opening a FIFO must not wait for a writer.
+      fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    } catch (error) {
+      throw fromSystemError('unreadable', 'cannot open', path, error);
+    }
+    try {
+      const stats = fstatSync(fd, { bigint: true });
+      if (!stats.isFile()) throw new ElfnoteError('not-elf', 'is not a regular file', { path });
+      return new FileSource(path, fd, stats);
+    } catch (error) {
+      closeSync(fd);
+      throw fromSystemError('unreadable', 'cannot read', path, error);
+    }
+  }
+
+  /** Bytes asked of the operating system so far. */
+  get bytesRead(): number {
+    return this.#bytesRead;
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+
+  read(offset: number, length: number): Buffer {
+    checkRange(this, offset, length);
+    if (length === 0) return Buffer.alloc(0);
+    const first = Math.floor(offset / BLOCK);
+    const last = Math.floor((offset + length - 1) / BLOCK);
+    this.#fill(first, last);
+    const within = offset - first * BLOCK;
+    if (first === last) return this.#block(first).subarray(within, within + length);
+    const blocks: Buffer[] = [];
+    for (let i = first; i <= last; i++) blocks.push(this.#block(i));
+    return Buffer.concat(blocks).subarray(within, within + length);
+  }
+
+  #block(index: number): Buffer {
+    const block = this.#blocks.get(index);
+    if (block === undefined) throw new ElfnoteError('unreadable', 'the file shrank', { path: this.path });
+    return block;
+  }
+
+  #fill(first: number, last: number): void {
+    for (let i = first; i <= last; i++) {
+      if (this.#blocks.has(i)) continue;
+      let end = i + 1;
+      while (end <= last && !this.#blocks.has(end)) end++;
+      this.#readBlocks(i, end);
+      i = end - 1;
+    }
+  }
+
+  #readBlocks(first: number, end: number): void {
+    const offset = first * BLOCK;
+    const bytes = Buffer.alloc(Math.min(end * BLOCK, this.size) - offset);
+    try {
+      for (let done = 0; done < bytes.length; ) {
+        const got = readSync(this.#fd, bytes, done, bytes.length - done, offset + done);
+        if (got === 0)
+          throw new ElfnoteError('unreadable', 'the file shrank while it was read', { path: this.path });
+        done += got;
+        this.#bytesRead += got;
+      }
+    } catch (error) {
+      throw fromSystemError('unreadable', 'cannot read', this.path, error);
+    }
+    for (let i = first; i < end; i++) {
+      this.#blocks.set(i, bytes.subarray((i - first) * BLOCK, (i + 1 - first) * BLOCK));
+    }
+  }
+}

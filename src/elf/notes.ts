@@ -1,0 +1,86 @@
+import { ElfnoteError } from '../errors.js';
+import { alignUp, type ByteSource, bytesOf } from './bytes.js';
+import { CACHE_NOTE_OWNER, CACHE_NOTE_SECTION, CACHE_NOTE_TYPE, PT_NOTE, SHT_NOBITS } from './constants.js';
+import { addressOfOffset, type CacheNoteLocation, type ElfImage } from './image.js';
+
+const NHDR_SIZE = 12;
+const OWNER = Buffer.concat([bytesOf(CACHE_NOTE_OWNER), Buffer.alloc(1)]);
+
+type NoteImage = Pick<ElfImage, 'encoding' | 'programHeaders' | 'sectionHeaders'>;
+
+interface Note {
+  readonly offset: number;
+  readonly descOffset: number;
+  readonly n_descsz: number;
+  readonly end: number;
+}
+
+/**
+ * Every cache note: in any `PT_NOTE`, by owner and type, then in a section of its name that no such segment
+ * covers (a tool that dropped the program header leaves one behind).
+ *
+ * @throws ElfnoteError `malformed-note` when a cache note's descriptor leaves its segment.
+ */
+export function findCacheNotes(source: ByteSource, image: NoteImage): CacheNoteLocation[] {
+  const found: CacheNoteLocation[] = [];
+  const add = (note: Note, segment: number | undefined, address: number | undefined) => {
+    if (found.some(other => other.offset === note.offset)) return;
+    const section = image.sectionHeaders.findIndex(
+      s => s.sh_type !== SHT_NOBITS && s.sh_offset <= note.offset && note.end <= s.sh_offset + s.sh_size,
+    );
+    found.push({ ...note, segment, section: section < 0 ? undefined : section, address: address ?? 0 });
+  };
+  for (const [i, p] of image.programHeaders.entries()) {
+    if (p.p_type !== PT_NOTE || !inFile(source, p.p_offset, p.p_filesz)) continue;
+    for (const note of cacheNotesIn(source, image, p.p_offset, p.p_filesz, p.p_align)) {
+      add(note, i, note.offset - p.p_offset + p.p_vaddr);
+    }
+  }
+  for (const s of image.sectionHeaders) {
+    if (s.name !== CACHE_NOTE_SECTION || s.sh_type === SHT_NOBITS || s.sh_size === 0) continue;
+    for (const note of cacheNotesIn(source, image, s.sh_offset, s.sh_size, s.sh_addralign)) {
+      add(note, undefined, addressOfOffset(image.programHeaders, note.offset, 1));
+    }
+  }
+  return found;
+}
+
+function inFile(source: ByteSource, offset: number, size: number): boolean {
+  return Number.isSafeInteger(offset + size) && offset + size <= source.size;
+}
+
+/** Walks a note segment as ld.so does: 8-byte padding when it is aligned to 8, else 4. */
+function* cacheNotesIn(
+  source: ByteSource,
+  image: NoteImage,
+  start: number,
+  size: number,
+  p_align: number,
+): Generator<Note> {
+  const padding = p_align === 8 ? 8 : 4;
+  const end = start + size;
+  for (let offset = start; offset + NHDR_SIZE <= end; ) {
+    const head = source.read(offset, NHDR_SIZE);
+    const n_namesz = image.encoding.u32(head, 0);
+    const n_descsz = image.encoding.u32(head, 4);
+    const descOffset = offset + alignUp(NHDR_SIZE + n_namesz, padding);
+    const descEnd = descOffset + n_descsz;
+    const isOurs =
+      image.encoding.u32(head, 8) === CACHE_NOTE_TYPE &&
+      n_namesz === OWNER.length &&
+      offset + NHDR_SIZE + n_namesz <= end &&
+      source.read(offset + NHDR_SIZE, n_namesz).equals(OWNER);
+    const next = descOffset + alignUp(n_descsz, padding);
+    if (isOurs) {
+      if (descEnd > end) {
+        throw new ElfnoteError(
+          'malformed-note',
+          `the cache note's descriptor of ${n_descsz} bytes reaches beyond its segment`,
+          { path: source.path, offset: offset + 4 },
+        );
+      }
+      yield { offset, descOffset, n_descsz, end: Math.min(next, end) };
+    }
+    offset = next;
+  }
+}

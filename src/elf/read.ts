@@ -1,0 +1,285 @@
+import elfy from 'elfy';
+import { ElfnoteError } from '../errors.js';
+import { type ByteSource, byteStringOf, checkRange, Encoding } from './bytes.js';
+import {
+  EI_ABIVERSION,
+  EI_CLASS,
+  EI_DATA,
+  EI_NIDENT,
+  EI_OSABI,
+  EI_VERSION,
+  ELF_MAGIC,
+  PN_XNUM,
+  PT_DYNAMIC,
+  PT_LOAD,
+  SHN_XINDEX,
+  SHT_NOBITS,
+  SHT_NULL,
+} from './constants.js';
+import { readDynamic } from './dynamic.js';
+import {
+  type ElfHeader,
+  type ElfImage,
+  offsetOfAddress,
+  type ProgramHeader,
+  programHeaderSize,
+  type SectionHeader,
+  sectionHeaderSize,
+} from './image.js';
+import { findCacheNotes } from './notes.js';
+
+/** Enough of a file to tell what it is: the ELF header of the larger class. */
+export const IDENT_SIZE = 64;
+
+/**
+ * Whether the bytes start an ELF file. Only the magic counts: a damaged ELF file is an error, not another format.
+ */
+export function isElf(head: Buffer): boolean {
+  return head.length >= ELF_MAGIC.length && ELF_MAGIC.every((byte, i) => head[i] === byte);
+}
+
+/**
+ * Reads what an ELF file says. Program headers are the truth; section headers are read when they are sound
+ * (`sectionError` says why not), since ld.so and the kernel never look at them.
+ *
+ * @throws ElfnoteError `not-elf`, `malformed` (with the file offset of the field at fault) or `unsupported`.
+ */
+export function readImage(source: ByteSource): ElfImage {
+  const { header: raw, encoding } = readElfHeader(source);
+  const fail = (message: string, offset: number) =>
+    new ElfnoteError('malformed', message, { path: source.path, offset });
+
+  const sections = readSections(source, encoding, raw);
+  const e_phnum = phnumOf(raw, sections);
+  if (e_phnum > 0 && raw.e_phentsize !== programHeaderSize(encoding)) {
+    throw fail(
+      `e_phentsize is ${raw.e_phentsize}, not ${programHeaderSize(encoding)}`,
+      encoding.is64 ? 54 : 42,
+    );
+  }
+  const header = { ...raw, e_phnum, e_shnum: sections.count, e_shstrndx: sections.names };
+  const debugOnly = sections.headers.some(s => s.sh_type === SHT_NOBITS && s.name === '.dynamic');
+  const programHeaders = readProgramHeaders(source, encoding, header);
+  if (!debugOnly) for (const [i, p] of programHeaders.entries()) checkProgramHeader(source, header, p, i);
+
+  const base = {
+    path: source.path,
+    size: source.size,
+    encoding,
+    header,
+    programHeaders,
+    sectionHeaders: sections.headers,
+    sectionError: sections.error,
+  };
+  // `objcopy --only-keep-debug` and `eu-strip -f` leave the headers and no content behind them.
+  if (debugOnly) return { ...base, dynamic: undefined, debugOnly, cacheNotes: [] };
+  return {
+    ...base,
+    dynamic: readDynamicSegment(source, base),
+    debugOnly,
+    cacheNotes: findCacheNotes(source, base),
+  };
+}
+
+/** The ELF header alone, for a candidate library: no table is followed. `e_phnum` and the like are raw. */
+export function readElfHeader(source: ByteSource): { header: ElfHeader; encoding: Encoding } {
+  const { path } = source;
+  const ident = source.read(0, Math.min(EI_NIDENT, source.size));
+  if (!isElf(ident)) throw new ElfnoteError('not-elf', 'is not an ELF file', { path });
+  const fail = (message: string, offset: number) => new ElfnoteError('malformed', message, { path, offset });
+  if (ident.length < EI_NIDENT) throw fail('the file ends inside e_ident', ident.length);
+  const byte = (at: number) => ident.readUInt8(at);
+  if (byte(EI_CLASS) !== 1 && byte(EI_CLASS) !== 2) throw fail(`EI_CLASS is ${byte(EI_CLASS)}`, EI_CLASS);
+  if (byte(EI_DATA) !== 1 && byte(EI_DATA) !== 2) throw fail(`EI_DATA is ${byte(EI_DATA)}`, EI_DATA);
+  if (byte(EI_VERSION) !== 1) throw fail(`EI_VERSION is ${byte(EI_VERSION)}`, EI_VERSION);
+  const encoding = new Encoding(byte(EI_CLASS) === 2, byte(EI_DATA) === 1);
+  const ehsize = encoding.is64 ? 64 : 52;
+  if (source.size < ehsize) throw fail('the file ends inside the ELF header', source.size);
+
+  const bytes = source.read(0, ehsize);
+  const elf = new elfy.Parser().parseHeader(bytes);
+  const header: ElfHeader = {
+    e_type: encoding.u16(bytes, 16),
+    e_machine: encoding.u16(bytes, 18),
+    e_flags: elf.flags,
+    e_phoff: elf.phoff,
+    e_phentsize: elf.phentsize,
+    e_phnum: elf.phnum,
+    e_shoff: elf.shoff,
+    e_shentsize: elf.shentsize,
+    e_shnum: elf.shnum,
+    e_shstrndx: elf.shstrndx,
+    e_ehsize: elf.ehsize,
+    osabi: byte(EI_OSABI),
+    abiversion: byte(EI_ABIVERSION),
+  };
+  if (header.e_ehsize < ehsize) throw fail(`e_ehsize is ${header.e_ehsize}`, encoding.is64 ? 52 : 40);
+  return { header, encoding };
+}
+
+function readProgramHeaders(source: ByteSource, encoding: Encoding, header: ElfHeader): ProgramHeader[] {
+  if (header.e_phnum === 0 || header.e_phoff === 0) return [];
+  const size = header.e_phnum * header.e_phentsize;
+  checkRange(source, header.e_phoff, size, `program header table (${header.e_phnum} entries)`);
+  const table = source.read(header.e_phoff, size);
+  const ehdr = source.read(0, encoding.is64 ? 64 : 52);
+  const parser = new elfy.Parser();
+  const elfyHeader = parser.parseHeader(ehdr);
+  // elfy slices the table out of one buffer, and takes a table at offset 0 for none: so, header and table.
+  const decoded = parser.parsePrograms(Buffer.concat([ehdr, table]), {
+    ...elfyHeader,
+    phoff: ehdr.length,
+    phnum: header.e_phnum,
+  });
+  return decoded.map((program, i) => {
+    const at = i * header.e_phentsize;
+    return {
+      p_type: encoding.u32(table, at),
+      p_flags: encoding.u32(table, at + (encoding.is64 ? 4 : 24)),
+      p_offset: program.offset,
+      p_vaddr: program.vaddr,
+      p_paddr: program.paddr,
+      p_filesz: program.filesz,
+      p_memsz: program.memsz,
+      p_align: program.align,
+    };
+  });
+}
+
+function checkProgramHeader(source: ByteSource, header: ElfHeader, load: ProgramHeader, index: number): void {
+  const { path } = source;
+  const offset = header.e_phoff + index * header.e_phentsize;
+  if (!Object.values(load).every(Number.isSafeInteger) || load.p_vaddr + load.p_memsz > 2 ** 53) {
+    throw new ElfnoteError('unsupported', `program header ${index} has a value above 2^53`, { path, offset });
+  }
+  if (load.p_type !== PT_LOAD) return;
+  checkRange(source, load.p_offset, load.p_filesz, `PT_LOAD (program header ${index})`);
+  if (load.p_memsz < load.p_filesz) {
+    throw new ElfnoteError('malformed', `PT_LOAD (program header ${index}) has p_memsz < p_filesz`, {
+      path,
+      offset,
+    });
+  }
+}
+
+interface Sections {
+  readonly headers: readonly SectionHeader[];
+  readonly count: number;
+  readonly names: number;
+  readonly first: SectionHeader | undefined;
+  readonly error: ElfnoteError | undefined;
+}
+
+function readSections(source: ByteSource, encoding: Encoding, header: ElfHeader): Sections {
+  if (header.e_shoff === 0) {
+    return {
+      headers: [],
+      count: header.e_shnum,
+      names: header.e_shstrndx,
+      first: undefined,
+      error: undefined,
+    };
+  }
+  let first: SectionHeader | undefined;
+  try {
+    first = readSectionTable(source, encoding, header, 1)[0];
+    const count = header.e_shnum === 0 ? (first?.sh_size ?? 0) : header.e_shnum;
+    const names = header.e_shstrndx === SHN_XINDEX ? (first?.sh_link ?? 0) : header.e_shstrndx;
+    const table = readSectionTable(source, encoding, header, count);
+    for (const [i, section] of table.entries()) checkSection(source, section, i);
+    return { headers: nameSections(source, table, names), count, names, first, error: undefined };
+  } catch (error) {
+    if (!(error instanceof ElfnoteError) || error.code !== 'malformed') throw error;
+    return { headers: [], count: header.e_shnum, names: header.e_shstrndx, first, error };
+  }
+}
+
+function readSectionTable(
+  source: ByteSource,
+  encoding: Encoding,
+  header: ElfHeader,
+  count: number,
+): SectionHeader[] {
+  const size = sectionHeaderSize(encoding);
+  if (header.e_shentsize !== size) {
+    throw new ElfnoteError('malformed', `e_shentsize is ${header.e_shentsize}, not ${size}`, {
+      path: source.path,
+      offset: encoding.is64 ? 58 : 46,
+    });
+  }
+  checkRange(source, header.e_shoff, count * size, `section header table (${count} entries)`);
+  const table = source.read(header.e_shoff, count * size);
+  const result: SectionHeader[] = [];
+  for (let at = 0; at < table.length; at += size) result.push(decodeSection(encoding, table, at));
+  return result;
+}
+
+/** elfy reads `sh_addralign` and `sh_entsize` of 64-bit files two bytes early, so sections are decoded here. */
+function decodeSection(encoding: Encoding, table: Buffer, at: number): SectionHeader {
+  const w = encoding.wordSize;
+  return {
+    name: '',
+    sh_name: encoding.u32(table, at),
+    sh_type: encoding.u32(table, at + 4),
+    sh_flags: encoding.word(table, at + 8),
+    sh_addr: encoding.word(table, at + 8 + w),
+    sh_offset: encoding.word(table, at + 8 + 2 * w),
+    sh_size: encoding.word(table, at + 8 + 3 * w),
+    sh_link: encoding.u32(table, at + 8 + 4 * w),
+    sh_info: encoding.u32(table, at + 12 + 4 * w),
+    sh_addralign: encoding.word(table, at + 16 + 4 * w),
+    sh_entsize: encoding.word(table, at + 16 + 5 * w),
+  };
+}
+
+function checkSection(source: ByteSource, section: SectionHeader, index: number): void {
+  if (section.sh_type === SHT_NULL || section.sh_type === SHT_NOBITS) return;
+  checkRange(source, section.sh_offset, section.sh_size, `section ${index}`);
+}
+
+function nameSections(source: ByteSource, table: SectionHeader[], names: number): SectionHeader[] {
+  if (names === 0 || table.length === 0) return table;
+  const strings = table[names];
+  if (strings === undefined || strings.sh_type === SHT_NOBITS || strings.sh_type === SHT_NULL) {
+    throw new ElfnoteError('malformed', `e_shstrndx is ${names}, which is no string table`, {
+      path: source.path,
+    });
+  }
+  const bytes = source.read(strings.sh_offset, strings.sh_size);
+  return table.map((section, i) => {
+    const end = bytes.indexOf(0, section.sh_name);
+    if (section.sh_name >= bytes.length || end < 0) {
+      if (section.sh_name === 0) return section;
+      throw new ElfnoteError('malformed', `the name of section ${i} lies outside the string table`, {
+        path: source.path,
+        offset: strings.sh_offset + section.sh_name,
+      });
+    }
+    return { ...section, name: byteStringOf(bytes.subarray(section.sh_name, end)) };
+  });
+}
+
+function phnumOf(header: ElfHeader, sections: Sections): number {
+  return header.e_phnum === PN_XNUM && sections.first !== undefined ? sections.first.sh_info : header.e_phnum;
+}
+
+type BaseImage = Omit<ElfImage, 'dynamic' | 'debugOnly' | 'cacheNotes'>;
+
+function readDynamicSegment(source: ByteSource, image: BaseImage): ElfImage['dynamic'] {
+  const index = image.programHeaders.findIndex(p => p.p_type === PT_DYNAMIC);
+  const segment = image.programHeaders[index];
+  if (segment === undefined) return undefined;
+  const offset = image.header.e_phoff + index * image.header.e_phentsize;
+  checkRange(source, segment.p_offset, segment.p_filesz, 'PT_DYNAMIC');
+  const mapped = offsetOfAddress(image.programHeaders, segment.p_vaddr, segment.p_filesz);
+  if (mapped !== segment.p_offset) {
+    throw new ElfnoteError(
+      'malformed',
+      mapped === undefined
+        ? 'PT_DYNAMIC lies outside every PT_LOAD'
+        : 'PT_DYNAMIC has another offset than the PT_LOAD that holds its address',
+      { path: source.path, offset },
+    );
+  }
+  return readDynamic(source, image.encoding, image.programHeaders, segment);
+}

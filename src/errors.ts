@@ -1,0 +1,91 @@
+/**
+ * What went wrong, as a closed set. `not-elf`, `malformed`, `malformed-note` and `unreadable` concern the
+ * input; `unsupported` is valid input that elfnote refuses to touch; `refused` needs `--force`, `unresolved` is a
+ * finding of `--strict`;
+ * `unwritable` and `changed` happen while writing; `verify` is a bug of elfnote's own caught before a write.
+ */
+export type ErrorCode =
+  | 'not-elf'
+  | 'malformed'
+  | 'malformed-note'
+  | 'unreadable'
+  | 'unsupported'
+  | 'refused'
+  | 'unresolved'
+  | 'unwritable'
+  | 'changed'
+  | 'verify'
+  | 'usage';
+
+export interface ErrorDetails {
+  readonly path?: string | undefined;
+  /** File offset in bytes at which the problem stands. */
+  readonly offset?: number | undefined;
+  readonly cause?: unknown;
+}
+
+/** The only error class elfnote throws on purpose; its message is one line without the path. */
+export class ElfnoteError extends Error {
+  override readonly name = 'ElfnoteError';
+  readonly code: ErrorCode;
+  readonly path: string | undefined;
+  readonly offset: number | undefined;
+
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.code = code;
+    this.path = details.path;
+    this.offset = details.offset;
+  }
+
+  /** `PATH: what is wrong (at offset N)`, the form every message to a person takes. */
+  get line(): string {
+    const where = this.offset === undefined ? '' : ` (at offset ${this.offset})`;
+    return `${this.path === undefined ? '' : `${this.path}: `}${this.message}${where}`;
+  }
+}
+
+export const EXIT = { ok: 0, findings: 1, failure: 2 } as const;
+
+const INPUT_CODES: ReadonlySet<ErrorCode> = new Set([
+  'not-elf',
+  'malformed',
+  'malformed-note',
+  'unreadable',
+  'usage',
+]);
+
+/** 2 when the input could not be worked on at all, 1 when the work on it failed. */
+export function exitStatusOf(code: ErrorCode): 1 | 2 {
+  return INPUT_CODES.has(code) ? EXIT.failure : EXIT.findings;
+}
+
+const PLAIN_WORDS: Readonly<Record<string, string>> = {
+  EACCES: 'permission denied',
+  EISDIR: 'is a directory',
+  ELOOP: 'too many levels of symbolic links',
+  ENOENT: 'no such file or directory',
+  ENOSPC: 'no space left on device',
+  ENOTDIR: 'a part of the path is not a directory',
+  EPERM: 'operation not permitted',
+  EROFS: 'read-only file system',
+  ETXTBSY: 'the file is being executed',
+};
+
+/** The `code` of a Node system error (`ENOENT` ...), or undefined. */
+export function systemCode(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}
+
+/** Wraps a file system error; one that is already an ElfnoteError is returned as it is. */
+export function fromSystemError(code: ErrorCode, doing: string, path: string, error: unknown): ElfnoteError {
+  if (error instanceof ElfnoteError) return error;
+  const system = systemCode(error);
+  const why =
+    system === undefined
+      ? error instanceof Error
+        ? error.message
+        : String(error)
+      : (PLAIN_WORDS[system] ?? system);
+  return new ElfnoteError(code, `${doing}: ${why}`, { path, cause: error });
+}

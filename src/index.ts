@@ -1,0 +1,38 @@
+/**
+ * elfnote as a library. Every function is synchronous, works on one file, and throws only `ElfnoteError`.
+ *
+ * @packageDocumentation
+ */
+export {
+  type CacheEntry,
+  type CacheStep,
+  decodeDescriptor,
+  encodeDescriptor,
+  encodeNote,
+} from './cache/note.js';
+export { type ByteSource, type ByteString, Encoding } from './elf/bytes.js';
+export type {
+  CacheNoteLocation,
+  DynamicEntry,
+  DynamicTable,
+  ElfHeader,
+  ElfImage,
+  ProgramHeader,
+  SectionHeader,
+} from './elf/image.js';
+export { ElfnoteError, type ErrorCode } from './errors.js';
+export type { Edit, NotePlace, Rung, SkipReason, TableRoom, WritePlan } from './layout/plan.js';
+export {
+  type BuildOptions,
+  buildCache,
+  type FileOutcome,
+  type LookupOptions,
+  type NoteReport,
+  readNote,
+  resolveFile,
+  type WrittenOutcome,
+} from './pipeline.js';
+export type { RuntimeReason, SearchComponent } from './resolve/components.js';
+export { FileSystemProbe } from './resolve/fs-probe.js';
+export type { Candidate, DirectoryState, LibraryProbe } from './resolve/probe.js';
+export type { Attempt, Resolution, ResolvedEntry, Unresolved } from './resolve/resolve.js';

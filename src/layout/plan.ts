@@ -1,0 +1,60 @@
+import type { CacheEntry } from '../cache/note.js';
+import type { Patch } from '../elf/bytes.js';
+
+/** Why a file gets no note; nothing is wrong with it. */
+export type SkipReason =
+  | 'not-elf'
+  | 'relocatable'
+  | 'core'
+  | 'static'
+  | 'no-needed'
+  | 'no-run-path'
+  | 'debug-only'
+  | 'nothing-to-record'
+  | 'no-room'
+  | 'unsupported-layout';
+
+/** Where the note stands: the ladder's slack or tail, or its old place. */
+export type NotePlace = 'slack' | 'tail' | 'in-place' | 'removed';
+
+/** Where the program header table found room for its new entries. */
+export type TableRoom = 'none' | 'free' | 'reuse-note' | 'move-notes' | 'move-tables';
+
+export interface Rung {
+  readonly note: NotePlace;
+  readonly table: TableRoom;
+}
+
+/** Bytes to write at a file offset. Edits of a lower step are on disk before those of a higher one. */
+export interface Edit extends Patch {
+  readonly why: string;
+  readonly step: number;
+}
+
+export interface WritePlan {
+  readonly kind: 'write';
+  readonly rung: Rung;
+  /** In commit order. */
+  readonly edits: readonly Edit[];
+  /** Of the file afterwards, in bytes. */
+  readonly size: number;
+  readonly entries: readonly CacheEntry[];
+  /** Names of what moved to make room. */
+  readonly moved: readonly string[];
+  readonly addedLoads: number;
+  /** False when ELF header and program header table do not fit one write: such a file is replaced, not edited. */
+  readonly atomicHeader: boolean;
+  /** False when the file's section headers could not take one more: strip would lose the note. */
+  readonly hasSection: boolean;
+}
+
+export interface SkipPlan {
+  readonly kind: 'skip';
+  readonly reason: SkipReason;
+  readonly detail: string;
+}
+
+export type Plan = WritePlan | SkipPlan | { readonly kind: 'keep' };
+
+/** The commit order of FL section 5: what nothing refers to yet; pointers good before and after; the header. */
+export const STEP = { payload: 1, pointers: 2, header: 3, cleanup: 4 } as const;

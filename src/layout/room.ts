@@ -1,0 +1,326 @@
+import { NOTE_ALIGN } from '../cache/note.js';
+import { alignUp, type ByteSource, isZero } from '../elf/bytes.js';
+import {
+  CACHE_NOTE_SECTION,
+  DT_GNU_HASH,
+  DT_HASH,
+  DT_STRTAB,
+  DT_SYMTAB,
+  DT_VERDEF,
+  DT_VERNEED,
+  DT_VERSYM,
+  PT_GNU_PROPERTY,
+  PT_INTERP,
+  PT_LOAD,
+  PT_NOTE,
+  PT_NULL,
+  SHF_ALLOC,
+  SHT_DYNSYM,
+  SHT_GNU_HASH,
+  SHT_GNU_VERDEF,
+  SHT_GNU_VERNEED,
+  SHT_GNU_VERSYM,
+  SHT_HASH,
+  SHT_NOTE,
+  SHT_STRTAB,
+  SHT_SYMTAB_SHNDX,
+} from '../elf/constants.js';
+import { addressOfOffset, type ElfImage, programHeaderSize } from '../elf/image.js';
+import { hasSections, type Occupied, tableEnd } from './occupied.js';
+import type { TableRoom } from './plan.js';
+import { type Reference, referencesInto } from './references.js';
+
+/** A run of bytes that moves as one, with everything that describes a part of it. */
+export interface Block {
+  /** File range of the old place. */
+  readonly start: number;
+  readonly end: number;
+  readonly address: number;
+  /** The distance of the move is a multiple of this. */
+  readonly align: number;
+  readonly sections: readonly number[];
+  readonly segments: readonly number[];
+  /** Dynamic tags whose address follows. */
+  readonly tags: readonly number[];
+  readonly names: readonly string[];
+}
+
+export interface Room {
+  readonly kind: TableRoom;
+  /** What has to move, if anything. */
+  readonly block: Block | undefined;
+  /** `PT_NULL` entries that are given up. */
+  readonly nullsUsed: number;
+  /** For `reuse-note`: the `PT_NOTE` that will cover the cache note too. */
+  readonly reused: number | undefined;
+  /** The only segment in which the note may stand, where that matters. */
+  readonly load?: number;
+}
+
+/** What stands at the same bytes: a section, its program header, ... */
+interface Group {
+  start: number;
+  end: number;
+  readonly members: Occupied[];
+}
+
+/** Finds room in one file; asks for references once. */
+export class RoomFinder {
+  readonly #image: ElfImage;
+  readonly #source: ByteSource;
+  readonly #groups: readonly Group[];
+  #references: Reference[] | undefined | 'not-asked' = 'not-asked';
+
+  constructor(image: ElfImage, source: ByteSource, occupied: readonly Occupied[]) {
+    this.#image = image;
+    this.#source = source;
+    this.#groups = groupOverlapping(
+      occupied.filter(range => range.kind !== 'load' && range.kind !== 'program-headers'),
+    );
+  }
+
+  /** Rung 1: nothing moves; zero bytes behind the table that no section claims, or `PT_NULL` entries. */
+  free(needed: number): Room | undefined {
+    const nullsUsed = Math.min(needed, this.#nulls());
+    const end = this.#tableEndWith(needed - nullsUsed);
+    const next = this.#after(tableEnd(this.#image))[0];
+    if (next !== undefined && next.start < end) return undefined;
+    if (end > tableEnd(this.#image) && !hasSections(this.#image)) return undefined;
+    if (!this.#loadHolds(end) || !this.#unclaimedIsZero(tableEnd(this.#image), end)) return undefined;
+    return { kind: 'free', block: undefined, nullsUsed, reused: undefined };
+  }
+
+  /** Rungs 2 and 4: what stands right behind the table moves, as much as it takes. */
+  byMoving(kind: 'move-notes' | 'move-tables', needed: number): Room | undefined {
+    return this.#moveLeading(kind, needed)?.room;
+  }
+
+  /** Rungs 2 and 3 at once: what moves ends with a `PT_NOTE` that can cover the cache note behind it. */
+  byMovingAndReusing(needed: number): Room | undefined {
+    const found = this.#moveLeading('move-notes', needed);
+    const reused = found && this.#onlyNoteOf(found.last);
+    return found && reused !== undefined ? { ...found.room, kind: 'reuse-note', reused } : undefined;
+  }
+
+  #moveLeading(kind: 'move-notes' | 'move-tables', needed: number): { room: Room; last: Group } | undefined {
+    const nullsUsed = Math.min(needed, this.#nulls());
+    const end = this.#tableEndWith(needed - nullsUsed);
+    const chosen: Group[] = [];
+    for (const group of this.#after(tableEnd(this.#image))) {
+      if (group.start >= end) break;
+      if (!this.#mayMove(group, kind === 'move-tables')) return undefined;
+      chosen.push(group);
+    }
+    const last = chosen.at(-1);
+    if (last === undefined || !this.#loadHolds(end)) return undefined;
+    // Without sections nothing tells what stands between and behind the parts.
+    if (!hasSections(this.#image) && end > last.end) return undefined;
+    let at = tableEnd(this.#image);
+    for (const group of chosen) {
+      if (!this.#unclaimedIsZero(at, Math.min(group.start, end))) return undefined;
+      at = group.end;
+    }
+    if (!this.#unclaimedIsZero(at, end)) return undefined;
+    const block = this.#block(chosen);
+    return block && { room: { kind, block, nullsUsed, reused: undefined }, last };
+  }
+
+  /**
+   * Rung 3: a 4-aligned `PT_NOTE` whose sections can be copied in front of the cache note.
+   * @param needed entries for other things, which must find free room.
+   */
+  reuseNote(needed: number): Room | undefined {
+    const free = needed === 0 ? undefined : this.free(needed);
+    if (needed > 0 && free === undefined) return undefined;
+    for (const group of this.#groups) {
+      const reused = this.#onlyNoteOf(group);
+      if (reused === undefined || !this.#mayMove(group, false)) continue;
+      const block = this.#block([group]);
+      if (block !== undefined) return { kind: 'reuse-note', block, nullsUsed: free?.nullsUsed ?? 0, reused };
+    }
+    return undefined;
+  }
+
+  /** The 4-aligned `PT_NOTE` that covers all of a group, with nothing but sections in it. */
+  #onlyNoteOf(group: Group): number | undefined {
+    const segments = group.members.filter(m => m.kind === 'segment');
+    const [only] = segments;
+    const p = only && this.#image.programHeaders[only.index];
+    if (only === undefined || segments.length !== 1 || p?.p_type !== PT_NOTE || p.p_align !== 4)
+      return undefined;
+    const whole = only.start === group.start && only.end === group.end && p.p_filesz === p.p_memsz;
+    return whole ? only.index : undefined;
+  }
+
+  /** Rung 3 where nothing has to move: a `PT_NOTE` that already ends its read-only segment. */
+  extendNote(): Room | undefined {
+    const { programHeaders } = this.#image;
+    for (const [reused, p] of programHeaders.entries()) {
+      if (p.p_type !== PT_NOTE || p.p_align !== 4 || p.p_filesz !== p.p_memsz) continue;
+      const end = alignUp(p.p_vaddr + p.p_filesz, NOTE_ALIGN);
+      const load = programHeaders.findIndex(
+        l => l.p_type === PT_LOAD && alignUp(l.p_vaddr + l.p_memsz, NOTE_ALIGN) === end,
+      );
+      if (load >= 0) return { kind: 'reuse-note', block: undefined, nullsUsed: 0, reused, load };
+    }
+    return undefined;
+  }
+
+  #nulls(): number {
+    return this.#image.programHeaders.filter(p => p.p_type === PT_NULL).length;
+  }
+
+  #tableEndWith(added: number): number {
+    return tableEnd(this.#image) + added * programHeaderSize(this.#image.encoding);
+  }
+
+  #after(offset: number): Group[] {
+    return this.#groups.filter(group => group.end > offset);
+  }
+
+  /** The kernel and ld.so read the table from memory, so the segment that holds it must hold all of it. */
+  #loadHolds(end: number): boolean {
+    const { programHeaders, header } = this.#image;
+    return addressOfOffset(programHeaders, header.e_phoff, end - header.e_phoff) !== undefined;
+  }
+
+  #unclaimedIsZero(from: number, to: number): boolean {
+    return from >= to || isZero(this.#source, from, to - from);
+  }
+
+  #mayMove(group: Group, tables: boolean): boolean {
+    const { programHeaders, sectionHeaders } = this.#image;
+    if (sectionHeaders.some(s => s.sh_type === SHT_SYMTAB_SHNDX)) return false;
+    const address = addressOfOffset(programHeaders, group.start, group.end - group.start);
+    if (address === undefined) return false;
+    const tags = group.members.map(m => this.#tableTag(m)).filter(tag => tag !== undefined);
+    const isTable = tables && group.members.length === 1 && tags.length === 1;
+    if (!isTable && !group.members.every(m => this.#isNoteOrInterp(m, group))) return false;
+    if (!group.members.every(m => this.#addressOf(m) === m.start - group.start + address)) return false;
+    const pins = this.#pins();
+    if (pins === undefined) return false;
+    return !pins.some(
+      pin =>
+        pin.address >= address &&
+        pin.address < address + group.end - group.start &&
+        !(isTable && pin.d_tag !== undefined && pin.d_tag === tags[0]),
+    );
+  }
+
+  #isNoteOrInterp(member: Occupied, group: Group): boolean {
+    if (member.kind === 'segment') {
+      const type = this.#image.programHeaders[member.index]?.p_type;
+      return type === PT_INTERP || type === PT_NOTE || type === PT_GNU_PROPERTY;
+    }
+    if (member.kind !== 'section') return false;
+    const section = this.#image.sectionHeaders[member.index];
+    if (section === undefined || (section.sh_flags & SHF_ALLOC) === 0) return false;
+    if (section.sh_type === SHT_NOTE) return section.name !== CACHE_NOTE_SECTION;
+    return group.members.some(
+      m =>
+        m.kind === 'segment' &&
+        this.#image.programHeaders[m.index]?.p_type === PT_INTERP &&
+        m.start <= member.start &&
+        member.end <= m.end,
+    );
+  }
+
+  /** The dynamic tag that is the only pointer to a table section; ld.so finds the table by it alone. */
+  #tableTag(member: Occupied): number | undefined {
+    if (member.kind !== 'section') return undefined;
+    const section = this.#image.sectionHeaders[member.index];
+    if (section === undefined || (section.sh_flags & SHF_ALLOC) === 0) return undefined;
+    const tag = TABLE_TAGS.get(section.sh_type);
+    const pointers = this.#image.dynamic?.entries.filter(entry => entry.d_tag === tag) ?? [];
+    return pointers.length === 1 && pointers[0]?.d_val === section.sh_addr ? tag : undefined;
+  }
+
+  #addressOf(member: Occupied): number | undefined {
+    return member.kind === 'section'
+      ? this.#image.sectionHeaders[member.index]?.sh_addr
+      : this.#image.programHeaders[member.index]?.p_vaddr;
+  }
+
+  #pins(): Reference[] | undefined {
+    if (this.#references === 'not-asked') {
+      const spans = this.#image.programHeaders.filter(p => p.p_type === PT_LOAD && (p.p_flags & 2) === 0);
+      const low = Math.min(...spans.map(p => p.p_vaddr));
+      const high = Math.max(...spans.map(p => p.p_vaddr + p.p_filesz));
+      const bounds = this.#movableBounds() ?? { low, high };
+      this.#references = referencesInto(this.#image, this.#source, bounds.low, bounds.high);
+    }
+    return this.#references;
+  }
+
+  /** The addresses of all that any rung may move, so that one scan answers for every one of them. */
+  #movableBounds(): { low: number; high: number } | undefined {
+    const groups = this.#groups.filter(group =>
+      group.members.every(m => this.#isNoteOrInterp(m, group) || this.#tableTag(m) !== undefined),
+    );
+    const addresses = groups.flatMap(group => {
+      const size = group.end - group.start;
+      const address = addressOfOffset(this.#image.programHeaders, group.start, size);
+      return address === undefined ? [] : [{ low: address, high: address + size }];
+    });
+    if (addresses.length === 0) return undefined;
+    return {
+      low: Math.min(...addresses.map(a => a.low)),
+      high: Math.max(...addresses.map(a => a.high)),
+    };
+  }
+
+  #block(groups: readonly Group[]): Block | undefined {
+    const first = groups[0];
+    const last = groups.at(-1);
+    if (first === undefined || last === undefined) return undefined;
+    const { programHeaders, sectionHeaders, encoding } = this.#image;
+    const address = addressOfOffset(programHeaders, first.start, last.end - first.start);
+    if (address === undefined) return undefined;
+    const members = groups.flatMap(group => group.members);
+    const sections = members.filter(m => m.kind === 'section').map(m => m.index);
+    const segments = members.filter(m => m.kind === 'segment').map(m => m.index);
+    const aligns = [
+      ...sections.map(i => sectionHeaders[i]?.sh_addralign ?? 1),
+      ...segments.map(i => programHeaders[i]?.p_align ?? 1),
+    ];
+    const names =
+      sections.length > 0
+        ? sections.map(i => sectionHeaders[i]?.name ?? '')
+        : segments.map(i => (programHeaders[i]?.p_type === PT_INTERP ? 'PT_INTERP' : 'PT_NOTE'));
+    return {
+      start: first.start,
+      end: last.end,
+      address,
+      align: Math.max(encoding.wordSize, ...aligns),
+      sections,
+      segments,
+      tags: members.map(m => this.#tableTag(m)).filter(tag => tag !== undefined),
+      names,
+    };
+  }
+}
+
+const TABLE_TAGS: ReadonlyMap<number, number> = new Map([
+  [SHT_GNU_HASH, DT_GNU_HASH],
+  [SHT_HASH, DT_HASH],
+  [SHT_DYNSYM, DT_SYMTAB],
+  [SHT_STRTAB, DT_STRTAB],
+  [SHT_GNU_VERSYM, DT_VERSYM],
+  [SHT_GNU_VERNEED, DT_VERNEED],
+  [SHT_GNU_VERDEF, DT_VERDEF],
+]);
+
+/** Ranges that share a byte form a group; neighbours do not. The input is sorted by start. */
+export function groupOverlapping(ranges: readonly Occupied[]): Group[] {
+  const groups: Group[] = [];
+  for (const range of ranges) {
+    const last = groups.at(-1);
+    if (last !== undefined && range.start < last.end) {
+      last.members.push(range);
+      last.end = Math.max(last.end, range.end);
+    } else {
+      groups.push({ start: range.start, end: range.end, members: [range] });
+    }
+  }
+  return groups;
+}

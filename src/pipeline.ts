@@ -1,0 +1,296 @@
+import { realpathSync } from 'node:fs';
+import { type CacheEntry, decodeDescriptor } from './cache/note.js';
+import { type ByteSource, type ByteString, byteStringOf, PatchedSource } from './elf/bytes.js';
+import { ET_CORE, ET_DYN, ET_EXEC, ET_REL } from './elf/constants.js';
+import { FileSource } from './elf/file-source.js';
+import type { CacheNoteLocation, ElfImage } from './elf/image.js';
+import { readImage } from './elf/read.js';
+import { ElfnoteError } from './errors.js';
+import type { SkipPlan, WritePlan } from './layout/plan.js';
+import { planFile } from './layout/plan-file.js';
+import { judgeCandidate, type Verdict } from './resolve/candidate.js';
+import { FileSystemProbe } from './resolve/fs-probe.js';
+import type { LibraryProbe } from './resolve/probe.js';
+import { type Resolution, resolveImage, runPathOf } from './resolve/resolve.js';
+import { type AttributeCheck, LOST_IN_PLACE, readAttributes } from './write/attributes.js';
+import { type Change, commitChange, writeCopy } from './write/commit.js';
+import { verifyPlan } from './write/verify.js';
+
+export interface LookupOptions {
+  /** A directory that holds the file system in which run paths are looked up. Default: this machine's. */
+  readonly root?: string | undefined;
+  /** Directories whose contents never change. Default: `NIX_STORE` from the environment, if set. */
+  readonly storeDirs?: readonly string[] | undefined;
+  /** Shared between files so that each directory is read once. Overrides `root`. */
+  readonly probe?: LibraryProbe | undefined;
+}
+
+export interface BuildOptions extends LookupOptions {
+  /** Plan and verify, write nothing. */
+  readonly dryRun?: boolean | undefined;
+  /** Write here instead of in place. The file is copied also when it needs no note. */
+  readonly output?: string | undefined;
+  /** An unresolved soname is a failure, and the file is left alone. */
+  readonly strict?: boolean | undefined;
+  /** Write although file capabilities, other extended attributes or hard links get lost. */
+  readonly force?: boolean | undefined;
+  readonly preserveDates?: boolean | undefined;
+  /** What `readAttributes` said of many files at once; asked for this file alone where it is missing. */
+  readonly attributes?: AttributeCheck | undefined;
+}
+
+/** What became of one file. Reports read nothing else. */
+export type FileOutcome =
+  | WrittenOutcome
+  | (Explained & { readonly action: 'up-to-date' })
+  | (Explained & {
+      readonly action: 'skipped';
+      readonly reason: SkipPlan['reason'];
+      readonly detail: string;
+    })
+  | { readonly path: string; readonly action: 'failed'; readonly error: ElfnoteError };
+
+/** What is known of a file that could be read; without a resolution where there was nothing to resolve. */
+export interface Explained {
+  readonly path: string;
+  readonly resolution: Resolution | undefined;
+  readonly warnings: readonly string[];
+}
+
+export interface WrittenOutcome extends Explained {
+  readonly action: 'written' | 'planned';
+  readonly plan: WritePlan;
+  readonly resolution: Resolution;
+  /** Growth of the file in bytes; negative when an old note's space was given back. */
+  readonly bytesAdded: number;
+  /** Extended attributes that were given up with `force`. */
+  readonly lost: readonly string[];
+}
+
+/** A note as it stands in a file, with what the machine has for each element now. */
+export interface NoteReport {
+  readonly path: string;
+  readonly image: ElfImage;
+  readonly location: CacheNoteLocation;
+  /** The descriptor without padding. */
+  readonly descriptor: Buffer;
+  readonly entries: readonly CacheEntry[];
+}
+
+/**
+ * Reads a file, resolves its sonames and writes its note; the one place that knows the order of the stages.
+ *
+ * @throws ElfnoteError with the path, and for a malformed file the offset. The file is then unchanged.
+ */
+export function buildCache(
+  path: string,
+  options: BuildOptions = {},
+): Exclude<FileOutcome, { action: 'failed' }> {
+  return withFile(path, source => {
+    const image = readForWork(source);
+    if ('reason' in image) return skipped(path, image, source, options);
+    const resolution = resolveImage(image, probeFor(options), { storeRoots: storeRoots(options) });
+    const warnings = warningsFor(resolution, image);
+    if (options.strict) refuseUnresolved(path, resolution);
+    const plan = planFile(image, source, resolution.entries);
+    const explained = { path, resolution, warnings };
+    if (plan.kind === 'keep') {
+      copyUnchanged(source, options);
+      return { ...explained, action: 'up-to-date' };
+    }
+    if (plan.kind === 'skip') {
+      copyUnchanged(source, options);
+      return { ...explained, action: 'skipped', reason: plan.reason, detail: plan.detail };
+    }
+    verifyPlan(image, source, plan, new PatchedSource(source, plan.edits, plan.size));
+    const bytesAdded = plan.size - image.size;
+    if (options.dryRun) return { ...explained, action: 'planned', plan, resolution, bytesAdded, lost: [] };
+    const lost = commit(source, plan, options);
+    return { ...explained, action: 'written', plan, resolution, bytesAdded, lost };
+  });
+}
+
+/** Resolves without planning or writing. @throws ElfnoteError */
+export function resolveFile(path: string, options: LookupOptions = {}): Resolution {
+  return withFile(path, source =>
+    resolveImage(readImage(source), probeFor(options), { storeRoots: storeRoots(options) }),
+  );
+}
+
+/**
+ * The note of a file, or undefined when it has none.
+ * @throws ElfnoteError `malformed-note`, with the offset, for a note that the loader would reject.
+ */
+export function readNote(path: string): NoteReport | undefined {
+  return withFile(path, source => {
+    const image = readImage(source);
+    const [location, second] = image.cacheNotes;
+    if (location === undefined) return undefined;
+    checkPlacement(image, location, second);
+    const descriptor = Buffer.from(source.read(location.descOffset, location.n_descsz));
+    const entries = decodeDescriptor(descriptor, location.descOffset, path);
+    checkPadding(source, location);
+    return { path, image, location, descriptor, entries };
+  });
+}
+
+/** What ld.so would do with an exact path of a note now. */
+export function judgePath(report: NoteReport, path: ByteString, probe: LibraryProbe): Verdict {
+  return judgeCandidate(probe.candidate(path), report.image);
+}
+
+function withFile<T>(path: string, work: (source: FileSource) => T): T {
+  const source = FileSource.open(path);
+  try {
+    return work(source);
+  } finally {
+    source.close();
+  }
+}
+
+export function probeFor(options: LookupOptions): LibraryProbe {
+  return options.probe ?? new FileSystemProbe(options.root);
+}
+
+function storeRoots(options: LookupOptions): ByteString[] | undefined {
+  const fromEnvironment = process.env.NIX_STORE;
+  const dirs = options.storeDirs ?? (fromEnvironment ? [fromEnvironment] : undefined);
+  return dirs?.map(dir => byteStringOf(Buffer.from(dir)));
+}
+
+function readForWork(source: ByteSource): ElfImage | SkipPlan {
+  const image = readImage(source);
+  const skip = (reason: SkipPlan['reason'], detail: string): SkipPlan => ({ kind: 'skip', reason, detail });
+  const { e_type } = image.header;
+  if (e_type === ET_REL) return skip('relocatable', 'is an object file (ET_REL)');
+  if (e_type === ET_CORE) return skip('core', 'is a core file (ET_CORE)');
+  if (e_type !== ET_EXEC && e_type !== ET_DYN) return skip('unsupported-layout', `has e_type ${e_type}`);
+  if (image.debugOnly)
+    return skip('debug-only', 'is a separate debug file: its dynamic section has no content');
+  if (image.dynamic === undefined) return skip('static', 'is statically linked: it has no dynamic section');
+  if (image.cacheNotes.length === 0) {
+    if (image.dynamic.needed.length === 0) return skip('no-needed', 'needs no library (no DT_NEEDED)');
+    if (runPathOf(image).components.length === 0) return skip('no-run-path', 'has no run path');
+  }
+  if (image.sectionError !== undefined) throw image.sectionError;
+  return image;
+}
+
+function skipped(
+  path: string,
+  { reason, detail }: SkipPlan,
+  source: FileSource,
+  options: BuildOptions,
+): Exclude<FileOutcome, { action: 'failed' }> {
+  copyUnchanged(source, options);
+  return { path, action: 'skipped', reason, detail, resolution: undefined, warnings: [] };
+}
+
+function refuseUnresolved(path: string, resolution: Resolution): void {
+  const missing = resolution.unresolved.filter(soname => soname.why !== 'path');
+  if (missing.length === 0) return;
+  const names = missing.map(({ soname }) => soname).join(', ');
+  throw new ElfnoteError('unresolved', `not found over the run path: ${names}`, { path });
+}
+
+function warningsFor(resolution: Resolution, image: ElfImage): string[] {
+  const warnings: string[] = [];
+  if (resolution.source === 'DT_RPATH') {
+    warnings.push(
+      'has DT_RPATH and no DT_RUNPATH: the loader finds its libraries before it looks at the note',
+    );
+  }
+  for (const { soname, attempts } of [...resolution.entries, ...resolution.unresolved]) {
+    for (const attempt of attempts.filter(({ outcome }) => outcome === 'fatal')) {
+      warnings.push(`the loader would fail on ${attempt.component}/${soname}: ${attempt.why}`);
+    }
+  }
+  if (image.cacheNotes.length > 1)
+    warnings.push(`has ${image.cacheNotes.length} cache notes; the loader reads one`);
+  return warnings;
+}
+
+function commit(source: FileSource, plan: WritePlan, options: BuildOptions): string[] {
+  const { path, stats } = source;
+  const change: Change = { edits: plan.edits, size: plan.size, inPlaceIsSafe: plan.atomicHeader };
+  const output = otherOutput(path, options);
+  const attributes = attributesOf(path, options);
+  const lost = output === undefined ? attributes.filter(name => name === LOST_IN_PLACE) : attributes;
+  refuseLoss(path, lost, options);
+  if (output !== undefined) {
+    writeCopy(path, output, source, stats, change, options);
+    return lost;
+  }
+  const how = commitChange(path, source, stats, change, {
+    ...options,
+    beforeReplacing: () => refuseLoss(path, attributes, options),
+  });
+  return how === 'replaced' ? attributes : lost;
+}
+
+function refuseLoss(path: string, lost: readonly string[], options: BuildOptions): void {
+  if (lost.length === 0 || options.force) return;
+  throw new ElfnoteError('refused', `writing would lose ${lost.join(', ')}; --force writes all the same`, {
+    path,
+  });
+}
+
+/** Labels that the system gives every new file are not lost. */
+const GIVEN_ANEW = new Set(['security.selinux']);
+
+function attributesOf(path: string, options: BuildOptions): string[] {
+  const { found } = options.attributes ?? readAttributes([path]);
+  return (found?.get(path) ?? []).filter(name => !GIVEN_ANEW.has(name));
+}
+
+function otherOutput(path: string, { output }: BuildOptions): string | undefined {
+  if (output === undefined) return undefined;
+  try {
+    return realpathSync(output) === realpathSync(path) ? undefined : output;
+  } catch {
+    return output;
+  }
+}
+
+function copyUnchanged(source: FileSource, options: BuildOptions): void {
+  const output = otherOutput(source.path, options);
+  if (output !== undefined && !options.dryRun) {
+    writeCopy(source.path, output, source, source.stats, undefined, options);
+  }
+}
+
+/** What the readers require of the segment (FL section 1). @throws ElfnoteError `malformed-note` */
+function checkPlacement(
+  image: ElfImage,
+  location: CacheNoteLocation,
+  second: CacheNoteLocation | undefined,
+): void {
+  const fail = (message: string, offset = location.offset) =>
+    new ElfnoteError('malformed-note', message, { path: image.path, offset });
+  if (second !== undefined) throw fail('there is a second cache note', second.offset);
+  const segment = location.segment === undefined ? undefined : image.programHeaders[location.segment];
+  if (segment === undefined)
+    throw fail('the cache note has a section and no PT_NOTE, so the loader cannot find it');
+  if (segment.p_align !== 4)
+    throw fail(`the PT_NOTE of the cache note has p_align ${segment.p_align}, not 4`);
+  const loaded = image.programHeaders.some(
+    p =>
+      p.p_type === 1 &&
+      p.p_offset <= segment.p_offset &&
+      segment.p_offset + segment.p_filesz <= p.p_offset + p.p_filesz &&
+      p.p_vaddr - p.p_offset === segment.p_vaddr - segment.p_offset,
+  );
+  if (!loaded) throw fail('the cache note does not lie inside one PT_LOAD');
+}
+
+function checkPadding(source: ByteSource, location: CacheNoteLocation): void {
+  const start = location.descOffset + location.n_descsz;
+  const padding = source.read(start, location.end - start);
+  const other = padding.findIndex(byte => byte !== 0);
+  if (other >= 0) {
+    throw new ElfnoteError('malformed-note', 'the padding behind the descriptor is not zero', {
+      path: source.path,
+      offset: start + other,
+    });
+  }
+}

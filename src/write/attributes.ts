@@ -1,0 +1,65 @@
+import { spawnSync } from 'node:child_process';
+
+/**
+ * Extended attributes that a write would lose. Node has no call for them, so a tool of the system is asked:
+ * `getfattr`, or `getcap` for file capabilities alone.
+ */
+export interface AttributeCheck {
+  /** By path; a path without any is missing. Undefined when no tool is there to ask. */
+  readonly found: ReadonlyMap<string, readonly string[]> | undefined;
+}
+
+/** The kernel drops this one at every write, so it is lost even in place. */
+export const LOST_IN_PLACE = 'security.capability';
+
+const ARGUMENTS_AT_ONCE = 500;
+
+export function readAttributes(paths: readonly string[]): AttributeCheck {
+  const found = new Map<string, string[]>();
+  for (let i = 0; i < paths.length; i += ARGUMENTS_AT_ONCE) {
+    const some = paths.slice(i, i + ARGUMENTS_AT_ONCE);
+    const names = askGetfattr(some) ?? askGetcap(some);
+    if (names === undefined) return { found: undefined };
+    for (const [path, attributes] of names) found.set(path, attributes);
+  }
+  return { found };
+}
+
+function run(command: string, args: readonly string[]): string | undefined {
+  const result = spawnSync(command, args, { encoding: 'utf8', maxBuffer: 1 << 26 });
+  return result.error === undefined ? result.stdout : undefined;
+}
+
+/** `# file: PATH`, then a name a line, then an empty line; a file without attributes is not named. */
+function askGetfattr(paths: readonly string[]): Map<string, string[]> | undefined {
+  const output = run('getfattr', ['--absolute-names', '--match=-', '--no-dereference', '--', ...paths]);
+  if (output === undefined) return undefined;
+  const result = new Map<string, string[]>();
+  for (const block of output.split('\n\n')) {
+    const [head, ...names] = block.split('\n').filter(line => line !== '');
+    if (head?.startsWith('# file: ')) result.set(unescapeOctal(head.slice('# file: '.length)), names);
+  }
+  return result;
+}
+
+function unescapeOctal(text: string): string {
+  const bytes: number[] = [];
+  const input = Buffer.from(text);
+  for (let i = 0; i < input.length; i++) {
+    const digits = input.subarray(i + 1, i + 4).toString('latin1');
+    if (input[i] === 0x5c && /^[0-7]{3}$/.test(digits)) {
+      bytes.push(Number.parseInt(digits, 8));
+      i += 3;
+    } else {
+      bytes.push(input[i] ?? 0);
+    }
+  }
+  return Buffer.from(bytes).toString();
+}
+
+function askGetcap(paths: readonly string[]): Map<string, string[]> | undefined {
+  const output = run('getcap', ['--', ...paths]) ?? run('/sbin/getcap', ['--', ...paths]);
+  if (output === undefined) return undefined;
+  const withCapabilities = paths.filter(path => output.split('\n').some(line => line.startsWith(`${path} `)));
+  return new Map(withCapabilities.map(path => [path, [LOST_IN_PLACE]]));
+}
