@@ -3,11 +3,16 @@ import { alignUp, type ByteSource, congruentUp, isZero } from '../elf/bytes.js';
 import { PF_R, PT_LOAD, PT_NOTE, PT_NULL } from '../elf/constants.js';
 import type { ElfImage, ProgramHeader } from '../elf/image.js';
 import { fitsPhnum, headerPlan, withLastLoad } from './header.js';
-import { moveEdits } from './move.js';
+import { copyEdits, moveEdits } from './move.js';
 import { appendedData, hasSections, type Occupied, occupiedRanges } from './occupied.js';
 import { type Edit, type Rung, type SkipPlan, STEP, type WritePlan } from './plan.js';
 import { type Block, type Room, RoomFinder } from './room.js';
-import { type SectionTableRoom, sectionTableRoom } from './section-table.js';
+import {
+  movedSectionEdits,
+  type NewPlaces,
+  type SectionTableRoom,
+  sectionTableRoom,
+} from './section-table.js';
 import { findSlack, type Slack } from './slack.js';
 import { placeTail } from './tail.js';
 
@@ -44,8 +49,7 @@ export function planNote(
   if (refusal !== undefined) return refusal;
   const note = encodeNote(entries, image.encoding);
   const mayAppend = !appendedData(image, occupied);
-  const sections = mayAppend ? sectionTableRoom(image, source) : undefined;
-  const candidate = findCandidate(image, source, occupied, note.length, sections, mayAppend);
+  const candidate = findCandidate(image, source, occupied, note.length, mayAppend);
   if (candidate === undefined) {
     const why = mayAppend
       ? 'the program header table has no room for another entry'
@@ -79,15 +83,14 @@ function rooms(finder: RoomFinder, kind: Place['kind']): Rooms {
     return [
       room(() => finder.free(1)),
       room(() => finder.extendNote()),
-      room(() => finder.byMoving('move-notes', 1)),
       room(() => finder.reuseNote(0)),
+      room(() => finder.byMoving('move-notes', 1)),
       room(() => finder.byMoving('move-tables', 1)),
     ];
   }
   return [
     room(() => finder.free(2)),
     room(() => finder.reuseNote(1)),
-    room(() => finder.byMovingAndReusing(1)),
     room(() => finder.byMoving('move-notes', 2)),
     room(() => finder.byMoving('move-tables', 2)),
   ];
@@ -98,48 +101,71 @@ function findCandidate(
   source: ByteSource,
   occupied: readonly Occupied[],
   noteSize: number,
-  sections: SectionTableRoom | undefined,
   mayAppend: boolean,
 ): Candidate | undefined {
-  // New section headers and names would stand where a segment that ends the file wants to grow.
-  const mayGrow = mayAppend && (sections === undefined || sections.fileEnd === image.size);
-  const slacks = findSlack(image, occupied, mayGrow);
   const finder = new RoomFinder(image, source, occupied);
   const fitting = (kind: Place['kind']): Candidate[] =>
     rooms(finder, kind).flatMap(({ room: find }) => {
       const room = find();
+      if (room === undefined) return [];
+      const sections = mayAppend ? sectionTableRoom(image, source, copiedSections(room)) : undefined;
       const place =
-        room &&
-        (kind === 'slack'
-          ? placeInSlack(image, source, slacks, room, noteSize)
-          : placeInTail(image, room.block, noteSize, sections?.fileEnd ?? image.size));
-      return room && place ? [{ rung: { note: kind, table: room.kind }, room, place, sections }] : [];
+        kind === 'slack'
+          ? placeInSlack(
+              image,
+              source,
+              findSlack(image, occupied, mayGrow(image, sections, mayAppend)),
+              room,
+              noteSize,
+            )
+          : placeInTail(image, room, noteSize, sections?.fileEnd ?? image.size);
+      return place ? [{ rung: { note: kind, table: room.kind }, room, place, sections }] : [];
     });
-  const slackFits = slacks.length > 0 ? fitting('slack') : [];
+  const inSlack = fitting('slack');
   // A tail costs a segment, so any slack beats it.
-  return cheapest(slackFits.length > 0 || !mayAppend ? slackFits : fitting('tail'));
+  return cheapest(inSlack.length > 0 || !mayAppend ? inSlack : fitting('tail'));
 }
 
-/** Fewest bytes at the end of the file, then fewest sections moved, then the order of the ladder. */
+/** New section headers and names would stand where a segment that ends the file wants to grow. */
+function mayGrow(image: ElfImage, sections: SectionTableRoom | undefined, mayAppend: boolean): boolean {
+  return mayAppend && (sections === undefined || sections.fileEnd === image.size);
+}
+
+/** Only `reuse-note` copies; every other room moves. */
+function copiedSections(room: Room): readonly number[] {
+  return room.kind === 'reuse-note' ? (room.block?.sections ?? []) : [];
+}
+
+/**
+ * Fewest sections moved, then fewest bytes at the end of the file, then the order of the ladder. Moving comes
+ * before bytes: what has not moved cannot be missed by another tool.
+ */
 function cheapest(candidates: readonly Candidate[]): Candidate | undefined {
-  const cost = ({ room, place }: Candidate) =>
-    [place.kind === 'tail' ? place.end : 0, room.block?.names.length ?? 0] as const;
+  const cost = ({ room, place, sections }: Candidate) =>
+    [
+      movedNames(room).length,
+      Math.max(place.kind === 'tail' ? place.end : 0, sections?.fileEnd ?? 0),
+    ] as const;
   return candidates.reduce<Candidate | undefined>((best, candidate) => {
     if (best === undefined) return candidate;
-    const [bytes, moved] = cost(candidate);
-    const [bestBytes, bestMoved] = cost(best);
-    return bytes < bestBytes || (bytes === bestBytes && moved < bestMoved) ? candidate : best;
+    const [moved, bytes] = cost(candidate);
+    const [bestMoved, bestBytes] = cost(best);
+    return moved < bestMoved || (moved === bestMoved && bytes < bestBytes) ? candidate : best;
   }, undefined);
+}
+
+function movedNames(room: Room): readonly string[] {
+  return room.kind === 'reuse-note' ? [] : (room.block?.names ?? []);
 }
 
 /** Where the block and, behind it, the note stand from an address on. */
 export function arrange(
   from: number,
-  block: Pick<Block, 'start' | 'end' | 'address' | 'align'> | undefined,
+  block: Pick<Block, 'size' | 'address' | 'align'> | undefined,
   noteSize: number,
 ): { block: number | undefined; note: number; end: number } {
   const blockAt = block && congruentUp(from, block.address, block.align);
-  const blockEnd = block === undefined || blockAt === undefined ? from : blockAt + block.end - block.start;
+  const blockEnd = block === undefined || blockAt === undefined ? from : blockAt + block.size;
   const note = alignUp(blockEnd, NOTE_ALIGN);
   return { block: blockAt, note, end: note + noteSize };
 }
@@ -170,21 +196,13 @@ function placeInSlack(
   return undefined;
 }
 
-function placeInTail(
-  image: ElfImage,
-  block: Block | undefined,
-  noteSize: number,
-  fileEnd: number,
-): Place | undefined {
+function placeInTail(image: ElfImage, room: Room, noteSize: number, fileEnd: number): Place | undefined {
+  const { block } = room;
   const align = Math.max(NOTE_ALIGN, block?.align ?? 1);
-  const tail = placeTail(
-    image,
-    fileEnd,
-    align,
-    noteSize + (block === undefined ? 0 : block.end - block.start) + align,
-  );
+  const lead = needsLead(image, block) ? align : 0;
+  const tail = placeTail(image, fileEnd, align, lead + noteSize + (block?.size ?? 0) + 2 * align);
   if (tail === undefined) return undefined;
-  const at = arrange(tail.address, block, noteSize);
+  const at = arrange(tail.address + lead, block, noteSize);
   const offsetOf = (address: number) => address - tail.address + tail.offset;
   const size = at.end - tail.address;
   return {
@@ -206,6 +224,15 @@ function placeInTail(
   };
 }
 
+/**
+ * llvm-strip takes the first of two segments with one offset for the other's parent and lays the child out by the
+ * parent's alignment: a new `PT_LOAD` must start before a moved `PT_INTERP` or `PT_NOTE` that precedes it.
+ */
+function needsLead(image: ElfImage, block: Block | undefined): boolean {
+  const lastLoad = image.programHeaders.findLastIndex(p => p.p_type === PT_LOAD);
+  return block?.segments.some(i => i < lastLoad) ?? false;
+}
+
 function build(
   image: ElfImage,
   source: ByteSource,
@@ -215,13 +242,17 @@ function build(
 ): WritePlan {
   const { room, place, sections, rung } = candidate;
   const edits: Edit[] = [];
-  const move = room.block && place.block && moveEdits(image, source, room.block, place.block);
-  edits.push(...(move?.edits ?? []));
+  const relocate = room.kind === 'reuse-note' ? copyEdits : moveEdits;
+  const block = room.block && place.block && relocate(image, source, room.block, place.block);
+  edits.push(...(block?.edits ?? []));
+  const none: NewPlaces = new Map();
+  const [moved, copied] =
+    room.kind === 'reuse-note' ? [none, block?.places ?? none] : [block?.places ?? none, none];
   edits.push({ offset: place.note.offset, bytes: note, step: STEP.payload, why: 'the cache note' });
 
   const range = { ...place.note, size: note.length };
-  const table = sections?.plan(range, move?.sections ?? new Map());
-  edits.push(...(table?.edits ?? move?.sectionEdits ?? []));
+  const table = sections?.plan(range, moved, copied);
+  edits.push(...(table?.edits ?? movedSectionEdits(image, image.header.e_shoff, moved)));
 
   const programHeaders = newProgramHeaders(image, candidate, note.length);
   const header = headerPlan(image, source, {
@@ -236,7 +267,7 @@ function build(
     edits: edits.sort((a, b) => a.step - b.step),
     size: Math.max(image.size, table?.fileEnd ?? 0, place.end),
     entries,
-    moved: room.block?.names ?? [],
+    moved: movedNames(room),
     addedLoads: place.newLoad === undefined ? 0 : 1,
     atomicHeader: header.atomic,
     hasSection: table !== undefined || !hasSections(image),

@@ -3,46 +3,49 @@ import { SHT_SYMTAB } from '../elf/constants.js';
 import type { ElfImage } from '../elf/image.js';
 import { type Edit, STEP } from './plan.js';
 import type { Block } from './room.js';
-import { movedSectionEdits } from './section-table.js';
+import type { NewPlaces } from './section-table.js';
 
 export interface Move {
   /** The copy, and every pointer to it outside the section header table. */
   readonly edits: readonly Edit[];
-  /** New place of each section that moves. */
-  readonly sections: ReadonlyMap<number, { address: number; offset: number }>;
-  /** The same for a section header table that stays where it is. */
-  readonly sectionEdits: readonly Edit[];
+  /** New place of each section that moves or is copied. */
+  readonly places: NewPlaces;
 }
 
-/** Copies a block; the old bytes stay until the table grows over them, so both places are good until then. */
-export function moveEdits(
-  image: ElfImage,
-  source: ByteSource,
-  block: Block,
-  to: { offset: number; address: number },
-): Move {
-  const sections = new Map(
+/** Moves a block; the old bytes stay until the table grows over them, so both places are good until then. */
+export function moveEdits(image: ElfImage, source: ByteSource, block: Block, to: Place): Move {
+  const { edits, places } = copyEdits(image, source, block, to);
+  const distance = to.address - block.address;
+  return {
+    edits: [
+      ...edits,
+      ...dynamicEdits(image, block, distance),
+      ...symbolEdits(image, source, block, distance),
+    ],
+    places,
+  };
+}
+
+/** Copies a block and leaves the original and every pointer to it as they are. */
+export function copyEdits(image: ElfImage, source: ByteSource, block: Block, to: Place): Move {
+  const places = new Map(
     block.sections.map(index => {
-      const section = image.sectionHeaders[index];
-      const within = (section?.sh_offset ?? block.start) - block.start;
-      return [index, { address: to.address + within, offset: to.offset + within }] as const;
+      const within = (image.sectionHeaders[index]?.sh_offset ?? block.start) - block.start;
+      return [index, { address: to.address + within, offset: to.offset + within }];
     }),
   );
   const copy: Edit = {
     offset: to.offset,
-    bytes: source.read(block.start, block.end - block.start),
+    bytes: source.read(block.start, block.size),
     step: STEP.payload,
     why: `copy of ${block.names.join(', ')}`,
   };
-  return {
-    edits: [
-      copy,
-      ...dynamicEdits(image, block, to.address - block.address),
-      ...symbolEdits(image, source, block, to.address - block.address),
-    ],
-    sections,
-    sectionEdits: movedSectionEdits(image, image.header.e_shoff, sections),
-  };
+  return { edits: [copy], places };
+}
+
+interface Place {
+  readonly offset: number;
+  readonly address: number;
 }
 
 function dynamicEdits(image: ElfImage, block: Block, distance: number): Edit[] {

@@ -25,16 +25,17 @@ import {
   SHT_STRTAB,
   SHT_SYMTAB_SHNDX,
 } from '../elf/constants.js';
-import { addressOfOffset, type ElfImage, programHeaderSize } from '../elf/image.js';
+import { addressOfOffset, type ElfImage, type ProgramHeader, programHeaderSize } from '../elf/image.js';
 import { hasSections, type Occupied, tableEnd } from './occupied.js';
 import type { TableRoom } from './plan.js';
 import { type Reference, referencesInto } from './references.js';
 
-/** A run of bytes that moves as one, with everything that describes a part of it. */
+/** A run of bytes that moves or is copied as one, with everything that describes a part of it. */
 export interface Block {
   /** File range of the old place. */
   readonly start: number;
   readonly end: number;
+  readonly size: number;
   readonly address: number;
   /** The distance of the move is a multiple of this. */
   readonly align: number;
@@ -47,7 +48,7 @@ export interface Block {
 
 export interface Room {
   readonly kind: TableRoom;
-  /** What has to move, if anything. */
+  /** What has to move, or for `reuse-note` to be copied, if anything. */
   readonly block: Block | undefined;
   /** `PT_NULL` entries that are given up. */
   readonly nullsUsed: number;
@@ -56,6 +57,11 @@ export interface Room {
   /** The only segment in which the note may stand, where that matters. */
   readonly load?: number;
 }
+
+const SPARE_ENTRIES = 1;
+
+/** A note larger than this holds a program's data (Node's single executables), not facts about it. */
+const LARGEST_COPY = 4096;
 
 /** What stands at the same bytes: a section, its program header, ... */
 interface Group {
@@ -90,21 +96,15 @@ export class RoomFinder {
     return { kind: 'free', block: undefined, nullsUsed, reused: undefined };
   }
 
-  /** Rungs 2 and 4: what stands right behind the table moves, as much as it takes. */
+  /**
+   * Rungs 2 and 4: what stands right behind the table moves, as much as it takes, and room for one entry is left
+   * free behind the new end. patchelf makes room for its own segment by moving sections in the order of their
+   * headers, and stops at the first that stands further off: where `.interp` is away already, it overwrites what
+   * follows the table.
+   */
   byMoving(kind: 'move-notes' | 'move-tables', needed: number): Room | undefined {
-    return this.#moveLeading(kind, needed)?.room;
-  }
-
-  /** Rungs 2 and 3 at once: what moves ends with a `PT_NOTE` that can cover the cache note behind it. */
-  byMovingAndReusing(needed: number): Room | undefined {
-    const found = this.#moveLeading('move-notes', needed);
-    const reused = found && this.#onlyNoteOf(found.last);
-    return found && reused !== undefined ? { ...found.room, kind: 'reuse-note', reused } : undefined;
-  }
-
-  #moveLeading(kind: 'move-notes' | 'move-tables', needed: number): { room: Room; last: Group } | undefined {
     const nullsUsed = Math.min(needed, this.#nulls());
-    const end = this.#tableEndWith(needed - nullsUsed);
+    const end = this.#tableEndWith(needed - nullsUsed + SPARE_ENTRIES);
     const chosen: Group[] = [];
     for (const group of this.#after(tableEnd(this.#image))) {
       if (group.start >= end) break;
@@ -122,34 +122,57 @@ export class RoomFinder {
     }
     if (!this.#unclaimedIsZero(at, end)) return undefined;
     const block = this.#block(chosen);
-    return block && { room: { kind, block, nullsUsed, reused: undefined }, last };
+    return block && { kind, block, nullsUsed, reused: undefined };
   }
 
   /**
-   * Rung 3: a 4-aligned `PT_NOTE` whose sections can be copied in front of the cache note.
+   * Rung 3: a 4-aligned `PT_NOTE` whose notes are copied in front of the cache note, so that it covers them all.
+   * The originals stay, with their section headers, so nothing that points to them has to change.
    * @param needed entries for other things, which must find free room.
    */
   reuseNote(needed: number): Room | undefined {
     const free = needed === 0 ? undefined : this.free(needed);
     if (needed > 0 && free === undefined) return undefined;
-    for (const group of this.#groups) {
-      const reused = this.#onlyNoteOf(group);
-      if (reused === undefined || !this.#mayMove(group, false)) continue;
-      const block = this.#block([group]);
-      if (block !== undefined) return { kind: 'reuse-note', block, nullsUsed: free?.nullsUsed ?? 0, reused };
+    let best: Room | undefined;
+    for (const [reused, p] of this.#image.programHeaders.entries()) {
+      if (p.p_type !== PT_NOTE || p.p_align !== NOTE_ALIGN || p.p_filesz !== p.p_memsz) continue;
+      if (p.p_filesz > LARGEST_COPY || p.p_filesz >= (best?.block?.size ?? Number.POSITIVE_INFINITY))
+        continue;
+      const block = this.#noteBlock(reused, p);
+      if (block !== undefined) best = { kind: 'reuse-note', block, nullsUsed: free?.nullsUsed ?? 0, reused };
     }
-    return undefined;
+    return best;
   }
 
-  /** The 4-aligned `PT_NOTE` that covers all of a group, with nothing but sections in it. */
-  #onlyNoteOf(group: Group): number | undefined {
-    const segments = group.members.filter(m => m.kind === 'segment');
-    const [only] = segments;
-    const p = only && this.#image.programHeaders[only.index];
-    if (only === undefined || segments.length !== 1 || p?.p_type !== PT_NOTE || p.p_align !== 4)
+  #noteBlock(index: number, p: ProgramHeader): Block | undefined {
+    const start = p.p_offset;
+    const end = start + p.p_filesz;
+    const { programHeaders, sectionHeaders } = this.#image;
+    if (p.p_filesz === 0 || addressOfOffset(programHeaders, start, p.p_filesz) !== p.p_vaddr)
       return undefined;
-    const whole = only.start === group.start && only.end === group.end && p.p_filesz === p.p_memsz;
-    return whole ? only.index : undefined;
+    const group = this.#groups.find(g => g.start < end && start < g.end);
+    const sections = (group?.members ?? [])
+      .filter(m => m.kind === 'section' && m.start < end && start < m.end)
+      .filter(m => m.start >= start && m.end <= end && sectionHeaders[m.index]?.sh_type === SHT_NOTE)
+      .map(m => m.index);
+    const covered = sections.reduce(
+      (sum, i) => sum + alignUp(sectionHeaders[i]?.sh_size ?? 0, NOTE_ALIGN),
+      0,
+    );
+    if (hasSections(this.#image) && covered !== alignUp(p.p_filesz, NOTE_ALIGN)) return undefined;
+    if (sections.some(i => sectionHeaders[i]?.name === CACHE_NOTE_SECTION)) return undefined;
+    const names = sections.map(i => sectionHeaders[i]?.name ?? '');
+    return {
+      start,
+      end,
+      size: p.p_filesz,
+      address: p.p_vaddr,
+      align: NOTE_ALIGN,
+      sections,
+      segments: [index],
+      tags: [],
+      names: names.length > 0 ? names : ['PT_NOTE'],
+    };
   }
 
   /** Rung 3 where nothing has to move: a `PT_NOTE` that already ends its read-only segment. */
@@ -290,6 +313,7 @@ export class RoomFinder {
     return {
       start: first.start,
       end: last.end,
+      size: last.end - first.start,
       address,
       align: Math.max(encoding.wordSize, ...aligns),
       sections,

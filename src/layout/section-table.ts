@@ -1,4 +1,5 @@
-import { alignUp, type ByteSource, bytesOf } from '../elf/bytes.js';
+import { NOTE_ALIGN } from '../cache/note.js';
+import { alignUp, type ByteSource, bytesOf, type Encoding } from '../elf/bytes.js';
 import { CACHE_NOTE_SECTION, SHF_ALLOC, SHN_LORESERVE, SHT_NOTE, SHT_NULL } from '../elf/constants.js';
 import { type ElfImage, sectionHeaderSize } from '../elf/image.js';
 import { type Edit, STEP } from './plan.js';
@@ -18,85 +19,109 @@ export interface SectionTablePlan {
   readonly fileEnd: number;
 }
 
-/** How the section header table takes one more entry; the note's own place may depend on where it ends. */
+/** Addresses and offsets that sections get, by index. */
+export type NewPlaces = ReadonlyMap<number, { readonly address: number; readonly offset: number }>;
+
+/** How the section header table takes more entries; the note's own place may depend on where it ends. */
 export interface SectionTableRoom {
-  /** End of the file once the entry and the names are written. */
+  /** End of the file once the entries and the names are written. */
   readonly fileEnd: number;
-  /** @param moved new address and offset of each section that moves, by index. */
-  plan(note: NoteRange, moved: ReadonlyMap<number, { address: number; offset: number }>): SectionTablePlan;
+  /**
+   * @param moved new place of each section that moves.
+   * @param copied place of the copy of each section of `copies`.
+   */
+  plan(note: NoteRange, moved: NewPlaces, copied: NewPlaces): SectionTablePlan;
 }
 
 /**
- * One new section header behind the last, and the names behind it. A table that does not end the file is
- * copied to its end; the old one stays, unreferenced. Other headers keep their indexes.
+ * New section headers behind the last, and the names behind them: the note's, and before it one for each section
+ * of which the note's segment holds a copy. A table that does not end the file is copied to its end; the old one
+ * stays, unreferenced. Other headers keep their indexes.
  *
+ * @param copies indexes of the sections that are copied.
  * @returns undefined when the file has no section headers, or too many.
  */
-export function sectionTableRoom(image: ElfImage, source: ByteSource): SectionTableRoom | undefined {
+export function sectionTableRoom(
+  image: ElfImage,
+  source: ByteSource,
+  copies: readonly number[],
+): SectionTableRoom | undefined {
   const { sectionHeaders, header, encoding } = image;
   const strings = sectionHeaders[header.e_shstrndx];
   const count = sectionHeaders.length;
-  if (strings === undefined || header.e_shstrndx === 0 || count + 1 >= SHN_LORESERVE) return undefined;
+  if (strings === undefined || header.e_shstrndx === 0) return undefined;
+  if (count + copies.length + 1 >= SHN_LORESERVE) return undefined;
   const entrySize = sectionHeaderSize(encoding);
-  const oldEnd = header.e_shoff + count * entrySize;
 
   const reusable = sectionHeaders.findIndex(
     (s, i) => i > 0 && s.sh_type === SHT_NULL && s.name === CACHE_NOTE_SECTION,
   );
   const oldNames = source.read(strings.sh_offset, strings.sh_size);
   const known = oldNames.indexOf(bytesOf(`\0${CACHE_NOTE_SECTION}\0`));
-  const grows = reusable < 0;
-  const inPlace = !grows || oldEnd === image.size;
+  const added = copies.length + (reusable < 0 ? 1 : 0);
+  const inPlace = added === 0 || header.e_shoff + count * entrySize === image.size;
   const e_shoff = inPlace ? header.e_shoff : alignUp(image.size, encoding.wordSize);
-  const e_shnum = grows ? count + 1 : count;
-  const index = grows ? count : reusable;
-  const tableEnd = e_shoff + e_shnum * entrySize;
+  const e_shnum = count + added;
+  const namesAt = Math.max(image.size, e_shoff + e_shnum * entrySize);
   const names = known < 0 ? Buffer.concat([oldNames, bytesOf(`${CACHE_NOTE_SECTION}\0`)]) : undefined;
-  const namesAt = Math.max(image.size, tableEnd);
+  const fileEnd = namesAt + (names?.length ?? 0);
 
   return {
-    fileEnd: names === undefined ? namesAt : namesAt + names.length,
-    plan(note, moved) {
-      const own = Buffer.alloc(entrySize);
-      const w = encoding.wordSize;
-      encoding.putU32(own, 0, known < 0 ? oldNames.length : known + 1);
-      encoding.putU32(own, 4, SHT_NOTE);
-      encoding.putWord(own, 8, SHF_ALLOC);
-      encoding.putWord(own, 8 + w, note.address);
-      encoding.putWord(own, 8 + 2 * w, note.offset);
-      encoding.putWord(own, 8 + 3 * w, note.size);
-      encoding.putWord(own, 16 + 4 * w, 4);
-
+    fileEnd,
+    plan(note, moved, copied) {
       const edits: Edit[] = [];
       const put = (offset: number, bytes: Buffer, step: number, why: string) =>
         edits.push({ offset, bytes, step, why });
+      const entryAt = (index: number) => e_shoff + index * entrySize;
       if (!inPlace) {
-        const copy = Buffer.from(source.read(header.e_shoff, count * entrySize));
-        put(e_shoff, copy, STEP.payload, 'copy of the section header table, which did not end the file');
+        const table = source.read(header.e_shoff, count * entrySize);
+        put(e_shoff, table, STEP.payload, 'copy of the section header table, which did not end the file');
       }
-      put(e_shoff + index * entrySize, own, STEP.payload, `section header of ${CACHE_NOTE_SECTION}`);
+      for (const [i, index] of copies.entries()) {
+        const entry = Buffer.from(source.read(header.e_shoff + index * entrySize, entrySize));
+        const place = copied.get(index) ?? { address: 0, offset: 0 };
+        placeBytes(encoding, place).copy(entry, 8 + encoding.wordSize);
+        const name = sectionHeaders[index]?.name ?? '';
+        put(entryAt(count + i), entry, STEP.payload, `section header of the copy of ${name}`);
+      }
+      const own = ownHeader(encoding, note, known < 0 ? oldNames.length : known + 1);
+      const ownIndex = reusable < 0 ? count + copies.length : reusable;
+      put(entryAt(ownIndex), own, STEP.payload, `section header of ${CACHE_NOTE_SECTION}`);
       if (names !== undefined) {
         put(namesAt, names, STEP.payload, `section names with ${CACHE_NOTE_SECTION}`);
         const field = Buffer.concat([encoding.wordBytes(namesAt), encoding.wordBytes(names.length)]);
-        const at = e_shoff + header.e_shstrndx * entrySize + 8 + 2 * w;
+        const at = entryAt(header.e_shstrndx) + 8 + 2 * encoding.wordSize;
         put(at, field, STEP.pointers, 'section names: their new place and size');
       }
       edits.push(...movedSectionEdits(image, e_shoff, moved));
-      return { edits, e_shoff, e_shnum, fileEnd: this.fileEnd };
+      return { edits, e_shoff, e_shnum, fileEnd };
     },
   };
 }
 
+function ownHeader(encoding: Encoding, note: NoteRange, sh_name: number): Buffer {
+  const bytes = Buffer.alloc(sectionHeaderSize(encoding));
+  const w = encoding.wordSize;
+  encoding.putU32(bytes, 0, sh_name);
+  encoding.putU32(bytes, 4, SHT_NOTE);
+  encoding.putWord(bytes, 8, SHF_ALLOC);
+  placeBytes(encoding, note).copy(bytes, 8 + w);
+  encoding.putWord(bytes, 8 + 3 * w, note.size);
+  encoding.putWord(bytes, 16 + 4 * w, NOTE_ALIGN);
+  return bytes;
+}
+
+/** `sh_addr` and `sh_offset`, which stand side by side. */
+function placeBytes(encoding: Encoding, place: { address: number; offset: number }): Buffer {
+  return Buffer.concat([encoding.wordBytes(place.address), encoding.wordBytes(place.offset)]);
+}
+
 /** `sh_addr` and `sh_offset` of the sections that move, in the table at `e_shoff`. */
-export function movedSectionEdits(
-  image: ElfImage,
-  e_shoff: number,
-  moved: ReadonlyMap<number, { address: number; offset: number }>,
-): Edit[] {
+export function movedSectionEdits(image: ElfImage, e_shoff: number, moved: NewPlaces): Edit[] {
   const { encoding, sectionHeaders } = image;
-  return [...moved].map(([index, { address, offset }]) => ({
+  return [...moved].map(([index, place]) => ({
     offset: e_shoff + index * sectionHeaderSize(encoding) + 8 + encoding.wordSize,
-    bytes: Buffer.concat([encoding.wordBytes(address), encoding.wordBytes(offset)]),
+    bytes: placeBytes(encoding, place),
     step: STEP.pointers,
     why: `section header of ${sectionHeaders[index]?.name ?? ''}: its new place`,
   }));
