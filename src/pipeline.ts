@@ -259,7 +259,7 @@ function copyUnchanged(source: FileSource, options: BuildOptions): void {
   }
 }
 
-/** What the readers require of the segment (FL section 1). @throws ElfnoteError `malformed-note` */
+/** What the readers require of the segment (docs/format.md). @throws ElfnoteError `malformed-note` */
 function checkPlacement(
   image: ElfImage,
   location: CacheNoteLocation,

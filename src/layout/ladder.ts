@@ -35,7 +35,7 @@ interface Candidate {
 }
 
 /**
- * Plans a note for a file that has none: the ladder of FL section 5. The cheapest rung that fits wins: fewest
+ * Plans a note for a file that has none: the ladder of docs/layout.md. The cheapest rung that fits wins: fewest
  * added segments, then fewest bytes added, then fewest sections moved. Reads only, and depends on nothing but
  * the file and the entries.
  */

@@ -56,5 +56,5 @@ export interface SkipPlan {
 
 export type Plan = WritePlan | SkipPlan | { readonly kind: 'keep' };
 
-/** The commit order of FL section 5: what nothing refers to yet; pointers good before and after; the header. */
+/** The commit order (docs/layout.md): what nothing refers to yet; pointers good before and after; the header. */
 export const STEP = { payload: 1, pointers: 2, header: 3, cleanup: 4 } as const;

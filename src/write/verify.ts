@@ -21,7 +21,7 @@ import type { WritePlan } from '../layout/plan.js';
 import { planFile } from '../layout/plan-file.js';
 
 /**
- * Checks the edited view against everything that the kernel, ld.so and binutils demand (FL section 4), before a
+ * Checks the edited view against everything that the kernel, ld.so and binutils demand (docs/layout.md), before a
  * byte is written. It looks at results only and shares no reasoning with the planner.
  *
  * @throws ElfnoteError `verify`, a bug of elfnote's own; the file is left alone.
