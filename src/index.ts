@@ -28,7 +28,9 @@ export {
   type FileOutcome,
   type LookupOptions,
   type NoteReport,
+  type RemoveOptions,
   readNote,
+  removeCache,
   resolveFile,
   type WrittenOutcome,
 } from './pipeline.js';

@@ -1,13 +1,13 @@
 import { realpathSync } from 'node:fs';
 import { type CacheEntry, decodeDescriptor } from './cache/note.js';
-import { type ByteSource, type ByteString, byteStringOf, PatchedSource } from './elf/bytes.js';
+import { type ByteSource, type ByteString, byteStringOf } from './elf/bytes.js';
 import { ET_CORE, ET_DYN, ET_EXEC, ET_REL } from './elf/constants.js';
 import { FileSource } from './elf/file-source.js';
 import type { CacheNoteLocation, ElfImage } from './elf/image.js';
 import { readImage } from './elf/read.js';
 import { ElfnoteError } from './errors.js';
-import type { SkipPlan, WritePlan } from './layout/plan.js';
-import { planFile } from './layout/plan-file.js';
+import type { Plan, PlanOptions, SkipPlan, WritePlan } from './layout/plan.js';
+import { planFile, planRemoval } from './layout/plan-file.js';
 import { judgeCandidate, type Verdict } from './resolve/candidate.js';
 import { FileSystemProbe } from './resolve/fs-probe.js';
 import type { LibraryProbe } from './resolve/probe.js';
@@ -25,18 +25,24 @@ export interface LookupOptions {
   readonly probe?: LibraryProbe | undefined;
 }
 
-export interface BuildOptions extends LookupOptions {
+/** How a file is written, whatever is written to it. */
+export interface RemoveOptions {
   /** Plan and verify, write nothing. */
   readonly dryRun?: boolean | undefined;
-  /** Write here instead of in place. The file is copied also when it needs no note. */
+  /** Write here instead of in place. The file is copied also when there is nothing to change. */
   readonly output?: string | undefined;
-  /** An unresolved soname is a failure, and the file is left alone. */
-  readonly strict?: boolean | undefined;
   /** Write although file capabilities, other extended attributes or hard links get lost. */
   readonly force?: boolean | undefined;
   readonly preserveDates?: boolean | undefined;
   /** What `readAttributes` said of many files at once; asked for this file alone where it is missing. */
   readonly attributes?: AttributeCheck | undefined;
+}
+
+export interface BuildOptions extends LookupOptions, RemoveOptions {
+  /** An unresolved soname is a failure, and the file is left alone. */
+  readonly strict?: boolean | undefined;
+  /** Where the note may stand; the default `auto` takes the cheapest place. */
+  readonly placement?: PlanOptions['placement'];
 }
 
 /** What became of one file. Reports read nothing else. */
@@ -60,7 +66,6 @@ export interface Explained {
 export interface WrittenOutcome extends Explained {
   readonly action: 'written' | 'planned';
   readonly plan: WritePlan;
-  readonly resolution: Resolution;
   /** Growth of the file in bytes; negative when an old note's space was given back. */
   readonly bytesAdded: number;
   /** Extended attributes that were given up with `force`. */
@@ -92,22 +97,49 @@ export function buildCache(
     const resolution = resolveImage(image, probeFor(options), { storeRoots: storeRoots(options) });
     const warnings = warningsFor(resolution, image);
     if (options.strict) refuseUnresolved(path, resolution);
-    const plan = planFile(image, source, resolution.entries);
-    const explained = { path, resolution, warnings };
-    if (plan.kind === 'keep') {
-      copyUnchanged(source, options);
-      return { ...explained, action: 'up-to-date' };
-    }
-    if (plan.kind === 'skip') {
-      copyUnchanged(source, options);
-      return { ...explained, action: 'skipped', reason: plan.reason, detail: plan.detail };
-    }
-    verifyPlan(image, source, plan, new PatchedSource(source, plan.edits, plan.size));
-    const bytesAdded = plan.size - image.size;
-    if (options.dryRun) return { ...explained, action: 'planned', plan, resolution, bytesAdded, lost: [] };
-    const lost = commit(source, plan, options);
-    return { ...explained, action: 'written', plan, resolution, bytesAdded, lost };
+    const plan = planFile(image, source, resolution.entries, options);
+    return carryOut(source, image, plan, { path, resolution, warnings }, options);
   });
+}
+
+/**
+ * Takes the note out of a file. A file that only elfnote has edited is again what it was, byte for byte; another
+ * tool's note goes as far as its layout allows.
+ *
+ * @throws ElfnoteError with the path. The file is then unchanged.
+ */
+export function removeCache(
+  path: string,
+  options: RemoveOptions = {},
+): Exclude<FileOutcome, { action: 'failed' }> {
+  return withFile(path, source => {
+    const image = readImage(source);
+    if (image.sectionError !== undefined && image.cacheNotes.length > 0) throw image.sectionError;
+    const plan = planRemoval(image, source);
+    return carryOut(source, image, plan, { path, resolution: undefined, warnings: [] }, options);
+  });
+}
+
+function carryOut(
+  source: FileSource,
+  image: ElfImage,
+  plan: Plan,
+  explained: Explained,
+  options: RemoveOptions,
+): Exclude<FileOutcome, { action: 'failed' }> {
+  if (plan.kind === 'keep') {
+    copyUnchanged(source, options);
+    return { ...explained, action: 'up-to-date' };
+  }
+  if (plan.kind === 'skip') {
+    copyUnchanged(source, options);
+    return { ...explained, action: 'skipped', reason: plan.reason, detail: plan.detail };
+  }
+  verifyPlan(image, source, plan);
+  const bytesAdded = plan.size - image.size;
+  if (options.dryRun) return { ...explained, action: 'planned', plan, bytesAdded, lost: [] };
+  const lost = commit(source, plan, options);
+  return { ...explained, action: 'written', plan, bytesAdded, lost };
 }
 
 /** Resolves without planning or writing. @throws ElfnoteError */
@@ -210,7 +242,7 @@ function warningsFor(resolution: Resolution, image: ElfImage): string[] {
   return warnings;
 }
 
-function commit(source: FileSource, plan: WritePlan, options: BuildOptions): string[] {
+function commit(source: FileSource, plan: WritePlan, options: RemoveOptions): string[] {
   const { path, stats } = source;
   const change: Change = { edits: plan.edits, size: plan.size, inPlaceIsSafe: plan.atomicHeader };
   const output = otherOutput(path, options);
@@ -228,7 +260,7 @@ function commit(source: FileSource, plan: WritePlan, options: BuildOptions): str
   return how === 'replaced' ? attributes : lost;
 }
 
-function refuseLoss(path: string, lost: readonly string[], options: BuildOptions): void {
+function refuseLoss(path: string, lost: readonly string[], options: RemoveOptions): void {
   if (lost.length === 0 || options.force) return;
   throw new ElfnoteError('refused', `writing would lose ${lost.join(', ')}; --force writes all the same`, {
     path,
@@ -238,12 +270,12 @@ function refuseLoss(path: string, lost: readonly string[], options: BuildOptions
 /** Labels that the system gives every new file are not lost. */
 const GIVEN_ANEW = new Set(['security.selinux']);
 
-function attributesOf(path: string, options: BuildOptions): string[] {
+function attributesOf(path: string, options: RemoveOptions): string[] {
   const { found } = options.attributes ?? readAttributes([path]);
   return (found?.get(path) ?? []).filter(name => !GIVEN_ANEW.has(name));
 }
 
-function otherOutput(path: string, { output }: BuildOptions): string | undefined {
+function otherOutput(path: string, { output }: RemoveOptions): string | undefined {
   if (output === undefined) return undefined;
   try {
     return realpathSync(output) === realpathSync(path) ? undefined : output;
@@ -252,7 +284,7 @@ function otherOutput(path: string, { output }: BuildOptions): string | undefined
   }
 }
 
-function copyUnchanged(source: FileSource, options: BuildOptions): void {
+function copyUnchanged(source: FileSource, options: RemoveOptions): void {
   const output = otherOutput(source.path, options);
   if (output !== undefined && !options.dryRun) {
     writeCopy(source.path, output, source, source.stats, undefined, options);

@@ -4,6 +4,7 @@ import { ElfnoteError, EXIT, exitStatusOf } from '../errors.js';
 import { buildCacheCommand } from './build-cache.js';
 import { dumpCommand } from './dump.js';
 import { printError } from './output.js';
+import { removeCacheCommand } from './remove-cache.js';
 
 function version(): string {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
@@ -20,7 +21,8 @@ function createProgram(): Command {
       'after',
       '\nExample:\n  $ elfnote build-cache ./result\n  $ elfnote dump ./result/bin/hello',
     );
-  for (const command of [buildCacheCommand(), dumpCommand()]) program.addCommand(command);
+  for (const command of [buildCacheCommand(), removeCacheCommand(), dumpCommand()])
+    program.addCommand(command);
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureOutput({
       outputError: text =>

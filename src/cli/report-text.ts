@@ -23,12 +23,13 @@ export function textOf(outcome: FileOutcome, options: { verbose: boolean; explic
 function writtenLine(path: string, outcome: WrittenOutcome): string {
   const { plan, resolution, bytesAdded } = outcome;
   const would = outcome.action === 'planned' ? 'would be ' : '';
-  if (plan.rung.note === 'removed') return `${path}: old note ${would}removed: nothing to record`;
+  const size = `${bytesAdded < 0 ? '' : '+'}${bytesAdded} bytes`;
+  if (resolution === undefined) return `${path}: note ${would}removed, ${size}`;
+  if (plan.rung.note === 'removed') return `${path}: old note ${would}removed, nothing to record, ${size}`;
   const { exact, hinted } = countEntries(resolution);
   const counts = [`${exact} exact`];
   if (hinted > 0) counts.push(`${hinted} hinted`);
   if (resolution.unresolved.length > 0) counts.push(`${resolution.unresolved.length} unresolved`);
-  const size = `${bytesAdded < 0 ? '' : '+'}${bytesAdded} bytes`;
   return `${path}: note ${would}written in ${rungText(outcome)}: ${counts.join(', ')}, ${size}`;
 }
 
@@ -49,11 +50,13 @@ function planLines({ plan, resolution }: WrittenOutcome): string[] {
       ({ step, offset, bytes, why }) =>
         `  step ${step}: ${bytes.length} bytes at offset ${offset}: ${displayBytes(why)}`,
     ),
-    ...resolution.entries.flatMap(({ soname, steps }) => [
+    ...(resolution?.entries ?? []).flatMap(({ soname, steps }) => [
       `  ${displayBytes(soname)}`,
       ...steps.map(step => `    ${elementText(step)}`),
     ]),
-    ...resolution.unresolved.map(({ soname, why }) => `  ${displayBytes(soname)}: unresolved (${why})`),
+    ...(resolution?.unresolved ?? []).map(
+      ({ soname, why }) => `  ${displayBytes(soname)}: unresolved (${why})`,
+    ),
   ];
 }
 

@@ -27,6 +27,7 @@ export const SKIP_WORDS: ReadonlyMap<string, string> = new Map([
   ['no-run-path', 'without run path'],
   ['debug-only', 'debug files'],
   ['nothing-to-record', 'with nothing to record'],
+  ['no-note', 'without note'],
   ['no-room', 'without room'],
   ['unsupported-layout', 'with unsupported layout'],
 ]);

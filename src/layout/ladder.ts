@@ -1,11 +1,11 @@
 import { type CacheEntry, encodeNote, NOTE_ALIGN } from '../cache/note.js';
 import { alignUp, type ByteSource, congruentUp, isZero } from '../elf/bytes.js';
-import { PF_R, PT_LOAD, PT_NOTE, PT_NULL } from '../elf/constants.js';
+import { PF_R, PT_LOAD, PT_NOTE } from '../elf/constants.js';
 import type { ElfImage, ProgramHeader } from '../elf/image.js';
 import { fitsPhnum, headerPlan, withLastLoad } from './header.js';
 import { copyEdits, moveEdits } from './move.js';
 import { appendedData, hasSections, type Occupied, occupiedRanges } from './occupied.js';
-import { type Edit, type Rung, type SkipPlan, STEP, type WritePlan } from './plan.js';
+import { type Edit, type PlanOptions, type Rung, type SkipPlan, STEP, type WritePlan } from './plan.js';
 import { type Block, type Room, RoomFinder } from './room.js';
 import {
   movedSectionEdits,
@@ -43,13 +43,21 @@ export function planNote(
   image: ElfImage,
   source: ByteSource,
   entries: readonly CacheEntry[],
+  options: PlanOptions = {},
 ): WritePlan | SkipPlan {
   const occupied = occupiedRanges(image);
   const refusal = refuse(image);
   if (refusal !== undefined) return refusal;
   const note = encodeNote(entries, image.encoding);
   const mayAppend = !appendedData(image, occupied);
-  const candidate = findCandidate(image, source, occupied, note.length, mayAppend);
+  const candidate = findCandidate(
+    image,
+    source,
+    occupied,
+    note.length,
+    mayAppend,
+    options.placement ?? 'auto',
+  );
   if (candidate === undefined) {
     const why = mayAppend
       ? 'the program header table has no room for another entry'
@@ -102,6 +110,7 @@ function findCandidate(
   occupied: readonly Occupied[],
   noteSize: number,
   mayAppend: boolean,
+  placement: 'auto' | 'slack' | 'tail',
 ): Candidate | undefined {
   const finder = new RoomFinder(image, source, occupied);
   const fitting = (kind: Place['kind']): Candidate[] =>
@@ -121,9 +130,9 @@ function findCandidate(
           : placeInTail(image, room, noteSize, sections?.fileEnd ?? image.size);
       return place ? [{ rung: { note: kind, table: room.kind }, room, place, sections }] : [];
     });
-  const inSlack = fitting('slack');
+  const inSlack = placement === 'tail' ? [] : fitting('slack');
   // A tail costs a segment, so any slack beats it.
-  return cheapest(inSlack.length > 0 || !mayAppend ? inSlack : fitting('tail'));
+  return cheapest(inSlack.length > 0 || placement === 'slack' || !mayAppend ? inSlack : fitting('tail'));
 }
 
 /** New section headers and names would stand where a segment that ends the file wants to grow. */
@@ -267,6 +276,7 @@ function build(
     edits: edits.sort((a, b) => a.step - b.step),
     size: Math.max(image.size, table?.fileEnd ?? 0, place.end),
     entries,
+    removal: undefined,
     moved: movedNames(room),
     addedLoads: place.newLoad === undefined ? 0 : 1,
     atomicHeader: header.atomic,
@@ -277,7 +287,8 @@ function build(
 function newProgramHeaders(image: ElfImage, candidate: Candidate, noteSize: number): ProgramHeader[] {
   const { room, place } = candidate;
   const noteEnd = place.note.offset + noteSize;
-  let result = image.programHeaders.map((p, i): ProgramHeader => {
+  const kept = image.programHeaders.slice(0, image.programHeaders.length - room.nullsUsed);
+  const result = kept.map((p, i): ProgramHeader => {
     if (i === place.load) {
       const grown = place.end - p.p_offset;
       return { ...p, p_filesz: grown, p_memsz: grown };
@@ -305,11 +316,5 @@ function newProgramHeaders(image: ElfImage, candidate: Candidate, noteSize: numb
       p_align: NOTE_ALIGN,
     });
   }
-  if (place.newLoad !== undefined) result = withLastLoad(result, place.newLoad);
-  return withoutNulls(result, room.nullsUsed);
-}
-
-function withoutNulls(programHeaders: readonly ProgramHeader[], count: number): ProgramHeader[] {
-  let left = count;
-  return programHeaders.filter(p => p.p_type !== PT_NULL || left-- <= 0);
+  return place.newLoad === undefined ? result : withLastLoad(result, place.newLoad);
 }

@@ -1,21 +1,41 @@
 import { type CacheEntry, encodeDescriptor, NOTE_ALIGN } from '../cache/note.js';
-import type { ByteSource } from '../elf/bytes.js';
+import { type ByteSource, PatchedSource } from '../elf/bytes.js';
 import { PF_R, PT_LOAD } from '../elf/constants.js';
 import type { CacheNoteLocation, ElfImage } from '../elf/image.js';
 import { readImage } from '../elf/read.js';
 import { planNote } from './ladder.js';
-import { type Edit, type Plan, STEP, type WritePlan } from './plan.js';
-import { releasedSource, releaseNote } from './release.js';
+import {
+  type Edit,
+  type Plan,
+  type PlanOptions,
+  type Removal,
+  type SkipPlan,
+  STEP,
+  type WritePlan,
+} from './plan.js';
+import { releaseNote } from './release.js';
+import { restoreOriginal } from './restore.js';
 
 /** Decides what becomes of a file, given the entries its note should have: nothing, a new note, another one, none. */
-export function planFile(image: ElfImage, source: ByteSource, entries: readonly CacheEntry[]): Plan {
+export function planFile(
+  image: ElfImage,
+  source: ByteSource,
+  entries: readonly CacheEntry[],
+  options: PlanOptions = {},
+): Plan {
   const [note, ...more] = image.cacheNotes;
   if (note === undefined) {
-    if (entries.length > 0) return planNote(image, source, entries);
+    if (entries.length > 0) return planNote(image, source, entries, options);
     return { kind: 'skip', reason: 'nothing-to-record', detail: 'no soname was found over the run path' };
   }
   if (more.length === 0 && isRight(image, source, note, entries)) return { kind: 'keep' };
-  return replaceNotes(image, source, entries);
+  return replaceNotes(image, source, entries, options);
+}
+
+/** Takes every note out; `skip` when there is none. */
+export function planRemoval(image: ElfImage, source: ByteSource): WritePlan | SkipPlan {
+  if (image.cacheNotes.length === 0) return { kind: 'skip', reason: 'no-note', detail: 'has no cache note' };
+  return replaceNotes(image, source, [], {});
 }
 
 /** The descriptor says the entries, and stands where every reader finds it. */
@@ -39,33 +59,44 @@ function isRight(
   return loaded && source.read(note.descOffset, note.n_descsz).equals(encodeDescriptor(entries));
 }
 
-/** Releases every old note, then plans on what is left; two commits, each safe at every step. */
-function replaceNotes(image: ElfImage, source: ByteSource, entries: readonly CacheEntry[]): WritePlan {
+/**
+ * Takes the old notes out, then plans on what is left: two commits, each safe at every step. elfnote's own note is
+ * undone, so that an update gives the bytes that a first run would have given; another's is released.
+ */
+function replaceNotes(
+  image: ElfImage,
+  source: ByteSource,
+  entries: readonly CacheEntry[],
+  options: PlanOptions,
+): WritePlan {
   let current = image;
   let view = source;
   let atomicHeader = true;
-  const edits: Edit[] = [];
+  let exact = true;
   let base = 0;
-  const append = (more: readonly Edit[]) => {
-    edits.push(...more.map(edit => ({ ...edit, step: edit.step + base })));
-    base += STEP.cleanup + 1;
-  };
+  const edits: Edit[] = [];
+  const after = (more: readonly Edit[]) => more.map(edit => ({ ...edit, step: edit.step + base }));
   for (let note = current.cacheNotes[0]; note !== undefined; note = current.cacheNotes[0]) {
-    const release = releaseNote(current, view, note);
-    append(release.edits);
-    atomicHeader &&= release.atomicHeader;
-    view = releasedSource(view, release);
+    const restore = restoreOriginal(current, view, note);
+    const out = restore ?? releaseNote(current, view, note, { keepSection: entries.length > 0 });
+    edits.push(...after(out.edits));
+    base += STEP.cleanup + 1;
+    exact &&= restore !== undefined;
+    atomicHeader &&= out.atomicHeader;
+    view = new PatchedSource(view, out.edits, out.size);
     current = readImage(view);
   }
-  const next = entries.length > 0 ? planNote(current, view, entries) : undefined;
+  const removal: Removal = { edits, size: view.size, exact };
+  const next = entries.length > 0 ? planNote(current, view, entries, options) : undefined;
   if (next?.kind === 'write') {
-    append(next.edits);
-    return { ...next, edits, atomicHeader: atomicHeader && next.atomicHeader };
+    const all = [...edits, ...after(next.edits)];
+    return { ...next, edits: all, removal, atomicHeader: atomicHeader && next.atomicHeader };
   }
   return {
     kind: 'write',
     rung: { note: 'removed', table: 'none' },
     edits,
+    removal,
     size: view.size,
     entries: [],
     moved: [],

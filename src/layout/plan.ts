@@ -11,6 +11,7 @@ export type SkipReason =
   | 'no-run-path'
   | 'debug-only'
   | 'nothing-to-record'
+  | 'no-note'
   | 'no-room'
   | 'unsupported-layout';
 
@@ -23,6 +24,11 @@ export type TableRoom = 'none' | 'free' | 'reuse-note' | 'move-notes' | 'move-ta
 export interface Rung {
   readonly note: NotePlace;
   readonly table: TableRoom;
+}
+
+export interface PlanOptions {
+  /** Where the note may stand; `auto` takes the cheapest. */
+  readonly placement?: 'auto' | 'slack' | 'tail' | undefined;
 }
 
 /** Bytes to write at a file offset. Edits of a lower step are on disk before those of a higher one. */
@@ -39,6 +45,8 @@ export interface WritePlan {
   /** Of the file afterwards, in bytes. */
   readonly size: number;
   readonly entries: readonly CacheEntry[];
+  /** Where an old note goes first: the edits that take it out, at the head of `edits`. */
+  readonly removal: Removal | undefined;
   /** Names of what moved to make room. */
   readonly moved: readonly string[];
   readonly addedLoads: number;
@@ -46,6 +54,14 @@ export interface WritePlan {
   readonly atomicHeader: boolean;
   /** False when the file's section headers could not take one more: strip would lose the note. */
   readonly hasSection: boolean;
+}
+
+export interface Removal {
+  readonly edits: readonly Edit[];
+  /** Of the file without the note, in bytes. */
+  readonly size: number;
+  /** The result was proved to be what the file was before elfnote: planning on it gives the file at hand. */
+  readonly exact: boolean;
 }
 
 export interface SkipPlan {

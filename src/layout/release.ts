@@ -1,4 +1,4 @@
-import { type ByteSource, PatchedSource } from '../elf/bytes.js';
+import type { ByteSource } from '../elf/bytes.js';
 import { PT_LOAD, SHT_NULL } from '../elf/constants.js';
 import {
   type CacheNoteLocation,
@@ -19,10 +19,17 @@ export interface Release {
 
 /**
  * Takes a cache note out of the loader's sight and gives its space back: its program header goes or shrinks,
- * its segment ends before it, its bytes are zeroed, its section header becomes `SHT_NULL` and is used again by
- * the next note. What moved to make room for it stays where it is.
+ * its segment ends before it, its bytes are zeroed, its section header becomes `SHT_NULL`. What moved to make room
+ * for it stays where it is.
+ *
+ * @param options.keepSection keeps the name in the section header, so that the next note uses it again.
  */
-export function releaseNote(image: ElfImage, source: ByteSource, note: CacheNoteLocation): Release {
+export function releaseNote(
+  image: ElfImage,
+  source: ByteSource,
+  note: CacheNoteLocation,
+  options: { readonly keepSection: boolean },
+): Release {
   const programHeaders = releasedProgramHeaders(image.programHeaders, note);
   const header = headerPlan(image, source, {
     programHeaders,
@@ -38,7 +45,7 @@ export function releaseNote(image: ElfImage, source: ByteSource, note: CacheNote
     zero(end - freed, freed, 'program header entries given back');
   }
   zero(note.offset, note.end - note.offset, 'bytes of the old cache note');
-  edits.push(...releasedSection(image, note));
+  edits.push(...releasedSection(image, note, options.keepSection));
   return { edits, size: releasedSize(image, programHeaders, note), atomicHeader: header.atomic };
 }
 
@@ -57,13 +64,13 @@ function releasedProgramHeaders(
   });
 }
 
-function releasedSection(image: ElfImage, note: CacheNoteLocation): Edit[] {
+function releasedSection(image: ElfImage, note: CacheNoteLocation, keepName: boolean): Edit[] {
   const section = note.section === undefined ? undefined : image.sectionHeaders[note.section];
   if (section === undefined || section.sh_offset !== note.offset || note.section === undefined) return [];
   const { encoding } = image;
   const size = sectionHeaderSize(encoding);
   const bytes = Buffer.alloc(size);
-  encoding.putU32(bytes, 0, section.sh_name);
+  if (keepName) encoding.putU32(bytes, 0, section.sh_name);
   encoding.putU32(bytes, 4, SHT_NULL);
   const offset = image.header.e_shoff + note.section * size;
   return [{ offset, bytes, step: STEP.cleanup, why: 'section header of the old cache note' }];
@@ -81,9 +88,4 @@ function releasedSize(
   const table = image.sectionHeaders.length * sectionHeaderSize(image.encoding);
   const tableEnd = image.sectionHeaders.length > 0 ? image.header.e_shoff + table : 0;
   return Math.max(tableEnd, ...left.map(range => range.end));
-}
-
-/** The file as it reads once the note is released. */
-export function releasedSource(source: ByteSource, release: Release): ByteSource {
-  return new PatchedSource(source, release.edits, release.size);
 }

@@ -13,7 +13,6 @@ import {
   PT_INTERP,
   PT_LOAD,
   PT_NOTE,
-  PT_NULL,
   SHF_ALLOC,
   SHT_DYNSYM,
   SHT_GNU_HASH,
@@ -25,7 +24,13 @@ import {
   SHT_STRTAB,
   SHT_SYMTAB_SHNDX,
 } from '../elf/constants.js';
-import { addressOfOffset, type ElfImage, type ProgramHeader, programHeaderSize } from '../elf/image.js';
+import {
+  addressOfOffset,
+  type ElfImage,
+  type ProgramHeader,
+  programHeaderSize,
+  type SectionHeader,
+} from '../elf/image.js';
 import { hasSections, type Occupied, tableEnd } from './occupied.js';
 import type { TableRoom } from './plan.js';
 import { type Reference, referencesInto } from './references.js';
@@ -189,8 +194,14 @@ export class RoomFinder {
     return undefined;
   }
 
+  /** Empty `PT_NULL` entries at the end of the table; one with anything but an alignment may be somebody's. */
   #nulls(): number {
-    return this.#image.programHeaders.filter(p => p.p_type === PT_NULL).length;
+    const { programHeaders, encoding } = this.#image;
+    const used = programHeaders.findLastIndex(({ p_align, ...fields }) => {
+      const empty = Object.values(fields).every(value => value === 0);
+      return !empty || (p_align !== 0 && p_align !== encoding.wordSize);
+    });
+    return programHeaders.length - 1 - used;
   }
 
   #tableEndWith(added: number): number {
@@ -248,14 +259,9 @@ export class RoomFinder {
     );
   }
 
-  /** The dynamic tag that is the only pointer to a table section; ld.so finds the table by it alone. */
   #tableTag(member: Occupied): number | undefined {
-    if (member.kind !== 'section') return undefined;
-    const section = this.#image.sectionHeaders[member.index];
-    if (section === undefined || (section.sh_flags & SHF_ALLOC) === 0) return undefined;
-    const tag = TABLE_TAGS.get(section.sh_type);
-    const pointers = this.#image.dynamic?.entries.filter(entry => entry.d_tag === tag) ?? [];
-    return pointers.length === 1 && pointers[0]?.d_val === section.sh_addr ? tag : undefined;
+    const section = member.kind === 'section' ? this.#image.sectionHeaders[member.index] : undefined;
+    return section && tableTagOf(this.#image, section);
   }
 
   #addressOf(member: Occupied): number | undefined {
@@ -322,6 +328,14 @@ export class RoomFinder {
       names,
     };
   }
+}
+
+/** The dynamic tag that is the only pointer to a table section; ld.so finds the table by it alone. */
+export function tableTagOf(image: ElfImage, section: SectionHeader): number | undefined {
+  if ((section.sh_flags & SHF_ALLOC) === 0) return undefined;
+  const tag = TABLE_TAGS.get(section.sh_type);
+  const pointers = image.dynamic?.entries.filter(entry => entry.d_tag === tag) ?? [];
+  return pointers.length === 1 && pointers[0]?.d_val === section.sh_addr ? tag : undefined;
 }
 
 const TABLE_TAGS: ReadonlyMap<number, number> = new Map([

@@ -1,5 +1,5 @@
 import { decodeDescriptor, encodeDescriptor } from '../cache/note.js';
-import { type ByteSource, isZero } from '../elf/bytes.js';
+import { type ByteSource, isZero, PatchedSource } from '../elf/bytes.js';
 import {
   PT_DYNAMIC,
   PT_INTERP,
@@ -17,7 +17,7 @@ import { readImage } from '../elf/read.js';
 import { ElfnoteError } from '../errors.js';
 import { occupiedRanges, tableEnd } from '../layout/occupied.js';
 import { MIN_PAGE_SIZE } from '../layout/pages.js';
-import type { WritePlan } from '../layout/plan.js';
+import type { Edit, Removal, WritePlan } from '../layout/plan.js';
 import { planFile } from '../layout/plan-file.js';
 
 /**
@@ -26,17 +26,45 @@ import { planFile } from '../layout/plan-file.js';
  *
  * @throws ElfnoteError `verify`, a bug of elfnote's own; the file is left alone.
  */
-export function verifyPlan(before: ElfImage, source: ByteSource, plan: WritePlan, view: ByteSource): void {
+export function verifyPlan(image: ElfImage, source: ByteSource, plan: WritePlan): void {
   const check = (ok: boolean, what: string) => {
-    if (!ok) throw new ElfnoteError('verify', `refusing to write: ${what}`, { path: before.path });
+    if (!ok) throw new ElfnoteError('verify', `refusing to write: ${what}`, { path: image.path });
   };
+  let before = image;
+  let base = source;
+  if (plan.removal !== undefined) {
+    base = new PatchedSource(source, plan.removal.edits, plan.removal.size);
+    before = readImage(base);
+    checkRemoval(image, source, before, base, plan.removal, check);
+    if (plan.rung.note === 'removed') return;
+  }
+  const edits = plan.edits.slice(plan.removal?.edits.length ?? 0);
+  const view = new PatchedSource(base, edits, plan.size);
   const after = readImage(view);
   checkSameProgram(before, after, check);
-  checkEditsStayInBounds(before, plan, check);
+  checkEditsStayInBounds(before, edits, check);
   checkSegments(before, after, check);
   checkTable(before, after, check);
-  checkContents(before, source, after, view, check);
+  checkContents(before, base, after, view, check);
   checkNote(after, view, plan, check);
+}
+
+/** An exact removal was proved byte for byte when it was planned; any other must keep everything but the note. */
+function checkRemoval(
+  image: ElfImage,
+  source: ByteSource,
+  after: ElfImage,
+  view: ByteSource,
+  removal: Removal,
+  check: Check,
+): void {
+  check(after.cacheNotes.length === 0, 'the old note is still there');
+  checkSameProgram(image, after, check);
+  if (removal.exact) return;
+  checkEditsStayInBounds(image, removal.edits, check);
+  checkSegments(image, after, check);
+  checkTable(image, after, check);
+  checkContents(image, source, after, view, check);
 }
 
 type Check = (ok: boolean, what: string) => void;
@@ -62,7 +90,7 @@ function checkSameProgram(before: ElfImage, after: ElfImage, check: Check): void
 }
 
 /** An edit may touch headers, the dynamic and symbol tables, old cache notes, and bytes nothing describes. */
-function checkEditsStayInBounds(before: ElfImage, plan: WritePlan, check: Check): void {
+function checkEditsStayInBounds(before: ElfImage, edits: readonly Edit[], check: Check): void {
   const growth = tableEnd(before) + 3 * before.header.e_phentsize;
   for (const range of occupiedRanges(before)) {
     if (range.kind === 'load' || range.kind === 'elf-header') continue;
@@ -71,7 +99,7 @@ function checkEditsStayInBounds(before: ElfImage, plan: WritePlan, check: Check)
     if (range.kind === 'section' && (type === SHT_DYNAMIC || type === SHT_SYMTAB)) continue;
     const segment = range.kind === 'segment' ? before.programHeaders[range.index] : undefined;
     if (segment !== undefined && segment.p_type !== PT_NOTE && segment.p_type !== PT_INTERP) continue;
-    for (const { offset, bytes, why } of plan.edits) {
+    for (const { offset, bytes, why } of edits) {
       const from = Math.max(offset, range.start);
       const to = Math.min(offset + bytes.length, range.end);
       if (from >= to) continue;
@@ -222,10 +250,6 @@ function checkContents(
 }
 
 function checkNote(after: ElfImage, view: ByteSource, plan: WritePlan, check: Check): void {
-  if (plan.rung.note === 'removed') {
-    check(after.cacheNotes.length === 0, 'the old note is still there');
-    return;
-  }
   const [note, ...more] = after.cacheNotes;
   check(note !== undefined && more.length === 0, 'there is not exactly one cache note');
   if (note === undefined) return;

@@ -1,0 +1,296 @@
+import { alignUp, type ByteSource, congruentUp } from '../elf/bytes.js';
+import {
+  CACHE_NOTE_SECTION,
+  EM_MIPS,
+  PT_LOAD,
+  PT_NULL,
+  PT_PHDR,
+  SHT_NOBITS,
+  SHT_NOTE,
+  SHT_NULL,
+} from '../elf/constants.js';
+import {
+  type CacheNoteLocation,
+  type ElfImage,
+  type ProgramHeader,
+  programHeaderSize,
+  type SectionHeader,
+  sectionHeaderSize,
+} from '../elf/image.js';
+import { hasSections, occupiedRanges, tableEnd } from './occupied.js';
+import { type Block, tableTagOf } from './room.js';
+
+/** What cannot be read from the file any more. */
+export interface Guess {
+  readonly sections: SectionGuess | undefined;
+  /** The segment around the note: it was not there, or it ended at this file offset. */
+  readonly load: { readonly index: number; readonly end: number | undefined };
+  readonly payloadStart: number;
+  /** What moved out of the table's way, at its place now, and where it stood. */
+  readonly block: { readonly now: Block; readonly start: number } | undefined;
+  /** Empty entries at the end of the table that the note used up. */
+  readonly nulls: readonly ProgramHeader[];
+  /** Where the `PT_NOTE` stood that covers the note too. */
+  readonly reused: { readonly offset: number; readonly address: number; readonly size: number } | undefined;
+}
+
+interface SectionGuess {
+  readonly count: number;
+  readonly e_shoff: number;
+  readonly size: number;
+  /** File offset of the section names. */
+  readonly namesAt: number;
+  readonly namesSize: number;
+}
+
+/** Everything the file may have been, the likeliest first. */
+export function* guesses(image: ElfImage, source: ByteSource, note: CacheNoteLocation): Generator<Guess> {
+  const index = image.programHeaders.findIndex(
+    p => p.p_type === PT_LOAD && p.p_offset <= note.offset && p.p_offset + p.p_filesz === note.end,
+  );
+  const load = image.programHeaders[index];
+  const segment = note.segment === undefined ? undefined : image.programHeaders[note.segment];
+  if (load === undefined || segment === undefined) return;
+  const owned = ownedSections(image, note, segment);
+  for (const sections of sectionGuesses(image, source, note, owned)) {
+    const isTail =
+      load.p_offset >= (sections?.size ?? Infinity) || startsWithPayload(image, load, note, segment);
+    for (const reused of reuseGuesses(image, source, note, segment)) {
+      const start = reused === undefined ? blockStart(image, load, note, isTail) : segment.p_offset;
+      const moves = reused === undefined && start < note.offset;
+      const added = (isTail ? 1 : 0) + (reused === undefined ? 1 : 0);
+      for (const nulls of nullGuesses(image, added)) {
+        for (const block of blockGuesses(image, moves ? start : undefined, note, added - nulls.length)) {
+          const ends = isTail ? [undefined] : loadEndGuesses(image, load, start, owned);
+          const payloadStart = isTail ? load.p_offset : start;
+          for (const end of ends)
+            yield { sections, load: { index, end }, payloadStart, block, nulls, reused };
+        }
+      }
+    }
+  }
+}
+
+/**
+ * An entry that was empty and one that was no entry at all leave the same file. GNU ld leaves an empty one, with an
+ * alignment, in every MIPS file, and other linkers leave none.
+ */
+function nullGuesses(image: ElfImage, added: number): ProgramHeader[][] {
+  const result: ProgramHeader[][] = [[]];
+  for (let count = 1; count <= added; count++) {
+    for (const p_align of [0, image.encoding.wordSize]) {
+      result.push(Array.from({ length: count }, () => ({ ...NO_SEGMENT, p_align })));
+    }
+  }
+  return image.header.e_machine === EM_MIPS ? result.reverse() : result;
+}
+
+const NO_SEGMENT: ProgramHeader = {
+  p_type: PT_NULL,
+  p_flags: 0,
+  p_offset: 0,
+  p_vaddr: 0,
+  p_paddr: 0,
+  p_filesz: 0,
+  p_memsz: 0,
+  p_align: 0,
+};
+
+/** In a file without sections a tail is told by holding nothing but the note and what moved with it. */
+function startsWithPayload(
+  image: ElfImage,
+  load: ProgramHeader,
+  note: CacheNoteLocation,
+  segment: ProgramHeader,
+): boolean {
+  if (hasSections(image)) return false;
+  return load.p_offset === note.offset || load.p_offset === segment.p_offset;
+}
+
+/** Indexes of the section headers that elfnote added: the last, and those of copies in the same segment. */
+function ownedSections(image: ElfImage, note: CacheNoteLocation, segment: ProgramHeader): number[] {
+  const last = image.sectionHeaders.length - 1;
+  if (note.section !== last || image.sectionHeaders[last]?.name !== CACHE_NOTE_SECTION) return [];
+  const owned = [last];
+  for (let i = last - 1; i > 0; i--) {
+    const s = image.sectionHeaders[i];
+    const inside = s && s.sh_offset >= segment.p_offset && s.sh_offset + s.sh_size <= note.offset;
+    const twin = image.sectionHeaders.findIndex(other => other.sh_name === s?.sh_name);
+    if (!inside || twin >= i) break;
+    owned.unshift(i);
+  }
+  return owned;
+}
+
+function* sectionGuesses(
+  image: ElfImage,
+  source: ByteSource,
+  note: CacheNoteLocation,
+  owned: readonly number[],
+): Generator<SectionGuess | undefined> {
+  if (owned.length === 0) {
+    if (note.section === undefined) yield undefined;
+    return;
+  }
+  const { header, encoding, sectionHeaders } = image;
+  const strings = sectionHeaders[header.e_shstrndx];
+  const count = sectionHeaders.length - owned.length;
+  const entrySize = sectionHeaderSize(encoding);
+  if (strings === undefined) return;
+  const namesSize = strings.sh_size - CACHE_NOTE_SECTION.length - 1;
+  const inPlace = { count, e_shoff: header.e_shoff, size: header.e_shoff + count * entrySize };
+  for (const namesAt of findInGaps(image, source, source.read(strings.sh_offset, namesSize))) {
+    yield { ...inPlace, namesAt, namesSize };
+    // The table was copied to the end of the file; any entry but those of moved sections finds the old one.
+    const first = source.read(header.e_shoff + (count - 1) * entrySize, entrySize);
+    const last = header.e_shstrndx === count - 1 ? undefined : first;
+    if (last === undefined) continue;
+    for (const at of findInGaps(image, source, last)) {
+      for (let pad = 0; pad < encoding.wordSize; pad++) {
+        const e_shoff = at - (count - 1) * entrySize;
+        yield { count, e_shoff, size: header.e_shoff - pad, namesAt, namesSize };
+      }
+    }
+  }
+}
+
+/** Offsets at which `bytes` stand where nothing in the file is described. */
+function findInGaps(image: ElfImage, source: ByteSource, bytes: Buffer): number[] {
+  const found: number[] = [];
+  let end = 0;
+  for (const range of occupiedRanges(image).filter(({ kind }) => kind !== 'load')) {
+    const size = range.start - end;
+    if (size >= bytes.length && size <= bytes.length + 4096 * 16) {
+      const gap = source.read(end, size);
+      for (let at = gap.indexOf(bytes); at >= 0; at = gap.indexOf(bytes, at + 1)) found.push(end + at);
+    }
+    end = Math.max(end, range.end);
+  }
+  return found;
+}
+
+/** The original of each copied note has the copy's bytes; with sections it has a header of the same name too. */
+function* reuseGuesses(
+  image: ElfImage,
+  source: ByteSource,
+  note: CacheNoteLocation,
+  segment: ProgramHeader,
+): Generator<Guess['reused']> {
+  if (segment.p_offset === note.offset) {
+    yield undefined;
+    return;
+  }
+  const copySize = note.offset - segment.p_offset;
+  const copy = source.read(segment.p_offset, copySize);
+  for (const load of image.programHeaders) {
+    if (load.p_type !== PT_LOAD || load.p_filesz === 0) continue;
+    const within = source.read(load.p_offset, Math.min(load.p_filesz, 1 << 16));
+    for (let at = within.indexOf(copy); at >= 0; at = within.indexOf(copy, at + 1)) {
+      const offset = load.p_offset + at;
+      if (offset === segment.p_offset) continue;
+      // The copy may have been padded to 4 bytes in front of the cache note.
+      for (let size = copySize; size > copySize - 4; size--) {
+        yield { offset, address: load.p_vaddr + at, size };
+      }
+    }
+  }
+}
+
+/** The first thing in the note's segment that a rung moves, or the note itself. */
+function blockStart(image: ElfImage, load: ProgramHeader, note: CacheNoteLocation, isTail: boolean): number {
+  const floor = isTail ? load.p_offset : lastOtherEnd(image, load, note);
+  const starts = movable(image, floor, note.offset).map(({ start }) => start);
+  return Math.min(note.offset, ...starts);
+}
+
+interface Piece {
+  readonly start: number;
+  readonly end: number;
+  readonly section: number | undefined;
+  readonly segment: number | undefined;
+}
+
+function movable(image: ElfImage, from: number, to: number): Piece[] {
+  const sections = image.sectionHeaders.flatMap((s, section): Piece[] =>
+    s.sh_type !== SHT_NULL && s.sh_type !== SHT_NOBITS && s.sh_size > 0
+      ? [{ start: s.sh_offset, end: s.sh_offset + s.sh_size, section, segment: undefined }]
+      : [],
+  );
+  const segments = image.programHeaders.flatMap((p, segment): Piece[] =>
+    p.p_type !== PT_LOAD && p.p_type !== PT_NULL && p.p_type !== PT_PHDR && p.p_filesz > 0
+      ? [{ start: p.p_offset, end: p.p_offset + p.p_filesz, section: undefined, segment }]
+      : [],
+  );
+  return [...sections, ...segments].filter(piece => piece.start >= from && piece.end <= to);
+}
+
+/** Where the part of a grown segment ends that cannot have moved: code, relocations and the like. */
+function lastOtherEnd(image: ElfImage, load: ProgramHeader, note: CacheNoteLocation): number {
+  const low = Math.min(
+    ...image.sectionHeaders
+      .filter(s => s.sh_offset > load.p_offset && s.sh_type !== SHT_NULL)
+      .map(s => s.sh_offset),
+  );
+  const ends = image.sectionHeaders
+    .map((s, i) => ({ s, i }))
+    .filter(({ s, i }) => i !== note.section && s.sh_offset >= low && s.sh_offset + s.sh_size <= note.offset)
+    .filter(({ s }) => s.sh_type !== SHT_NOBITS && s.sh_type !== SHT_NULL && !isMovableKind(image, s))
+    .map(({ s }) => s.sh_offset + s.sh_size);
+  return Math.max(load.p_offset, ...ends);
+}
+
+function isMovableKind(image: ElfImage, section: SectionHeader): boolean {
+  return (
+    section.sh_type === SHT_NOTE || section.name === '.interp' || tableTagOf(image, section) !== undefined
+  );
+}
+
+function* blockGuesses(
+  image: ElfImage,
+  start: number | undefined,
+  note: CacheNoteLocation,
+  addedEntries: number,
+): Generator<Guess['block']> {
+  if (start === undefined) {
+    yield undefined;
+    return;
+  }
+  const pieces = movable(image, start, note.offset);
+  const sections = pieces.flatMap(({ section }) => (section === undefined ? [] : [section]));
+  const segments = pieces.flatMap(({ segment }) => (segment === undefined ? [] : [segment]));
+  const end = Math.max(...pieces.map(piece => piece.end));
+  const address = note.address - note.offset + start;
+  const align = Math.max(
+    image.encoding.wordSize,
+    ...sections.map(i => image.sectionHeaders[i]?.sh_addralign ?? 1),
+    ...segments.map(i => image.programHeaders[i]?.p_align ?? 1),
+  );
+  const tags = sections
+    .map(i => image.sectionHeaders[i])
+    .map(s => s && tableTagOf(image, s))
+    .filter(tag => tag !== undefined);
+  const names = sections.map(i => image.sectionHeaders[i]?.name ?? '');
+  const now: Block = { start, end, size: end - start, address, align, sections, segments, tags, names };
+  const oldTableEnd = tableEnd(image) - addedEntries * programHeaderSize(image.encoding);
+  for (const at of new Set([
+    congruentUp(oldTableEnd, address, align),
+    oldTableEnd,
+    alignUp(oldTableEnd, 16),
+  ])) {
+    if ((at - start) % align === 0) yield { now, start: at };
+  }
+}
+
+function loadEndGuesses(
+  image: ElfImage,
+  load: ProgramHeader,
+  payload: number,
+  owned: readonly number[],
+): number[] {
+  const ends = image.sectionHeaders
+    .filter((s, i) => !owned.includes(i) && s.sh_type !== SHT_NULL && s.sh_type !== SHT_NOBITS)
+    .map(s => s.sh_offset + s.sh_size)
+    .filter(end => end > load.p_offset && end <= payload);
+  if (ends.length > 0) return [Math.max(...ends), payload];
+  return Array.from({ length: 16 }, (_, i) => payload - i).filter(end => end > load.p_offset);
+}

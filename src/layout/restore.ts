@@ -1,0 +1,188 @@
+import { type CacheEntry, decodeDescriptor } from '../cache/note.js';
+import { type ByteSource, PatchedSource } from '../elf/bytes.js';
+import {
+  addressOfOffset,
+  type CacheNoteLocation,
+  type ElfImage,
+  type ProgramHeader,
+  programHeaderSize,
+  sectionHeaderSize,
+} from '../elf/image.js';
+import { readImage } from '../elf/read.js';
+import { ElfnoteError } from '../errors.js';
+import { headerPlan } from './header.js';
+import { planNote } from './ladder.js';
+import { moveEdits } from './move.js';
+import { tableEnd } from './occupied.js';
+import { type Edit, type PlanOptions, STEP } from './plan.js';
+import { type Guess, guesses } from './restore-guess.js';
+import { movedSectionEdits } from './section-table.js';
+
+/** How to make a file again what it was before elfnote wrote its note. */
+export interface Restore {
+  /** In commit order. */
+  readonly edits: readonly Edit[];
+  readonly size: number;
+  readonly atomicHeader: boolean;
+}
+
+/**
+ * Undoes elfnote's own work byte for byte. What the file was is guessed from what it is, and a guess counts only
+ * when planning the same note on it gives exactly the file at hand; nothing else has touched such a file.
+ *
+ * @returns undefined for a note that another tool wrote, or that was moved since.
+ */
+export function restoreOriginal(
+  image: ElfImage,
+  source: ByteSource,
+  note: CacheNoteLocation,
+): Restore | undefined {
+  const entries = decodeOwn(source, note);
+  if (entries === undefined) return undefined;
+  for (const guess of guesses(image, source, note)) {
+    const restore = buildRestore(image, source, note, guess);
+    if (explains(source, restore, entries)) return restore;
+  }
+  return undefined;
+}
+
+function decodeOwn(source: ByteSource, note: CacheNoteLocation): CacheEntry[] | undefined {
+  try {
+    return decodeDescriptor(source.read(note.descOffset, note.n_descsz), note.descOffset);
+  } catch (error) {
+    if (error instanceof ElfnoteError) return undefined;
+    throw error;
+  }
+}
+
+/** Whether planning the note on the restored file leads to the file at hand, with any of the options. */
+function explains(source: ByteSource, restore: Restore, entries: readonly CacheEntry[]): boolean {
+  try {
+    const original = new PatchedSource(source, restore.edits, restore.size);
+    const image = readImage(original);
+    if (image.cacheNotes.length > 0) return false;
+    return ALL_OPTIONS.some(options => {
+      const plan = planNote(image, original, entries, options);
+      return (
+        plan.kind === 'write' &&
+        isSame(source, new PatchedSource(original, plan.edits, plan.size), [...restore.edits, ...plan.edits])
+      );
+    });
+  } catch (error) {
+    if (error instanceof ElfnoteError) return false;
+    throw error;
+  }
+}
+
+const ALL_OPTIONS: readonly PlanOptions[] = [{}, { placement: 'tail' }];
+
+/** Two files can differ only where one of them was edited. */
+function isSame(one: ByteSource, other: ByteSource, edits: readonly Edit[]): boolean {
+  if (one.size !== other.size) return false;
+  return edits.every(({ offset, bytes }) => {
+    const length = Math.min(bytes.length, one.size - offset);
+    return length <= 0 || one.read(offset, length).equals(other.read(offset, length));
+  });
+}
+
+function buildRestore(image: ElfImage, source: ByteSource, note: CacheNoteLocation, guess: Guess): Restore {
+  const { sections, load } = guess;
+  const { header } = image;
+  const hide = headerPlan(image, source, {
+    programHeaders: image.programHeaders.flatMap((p, i) => withoutNote(p, i, note)),
+    e_shoff: header.e_shoff,
+    e_shnum: header.e_shnum,
+  });
+  const back = headerPlan(image, source, {
+    programHeaders: restoredProgramHeaders(image, note, guess),
+    e_shoff: sections?.e_shoff ?? header.e_shoff,
+    e_shnum: sections?.count ?? header.e_shnum,
+  });
+  // The note's entry goes first, so that the bytes it stood on are free for what moved away from them.
+  const edits: Edit[] = hide.edits.map(edit => ({ ...edit, step: 0 }));
+  edits.push(
+    ...tableSpaceEdits(image, guess),
+    ...blockEdits(image, source, guess),
+    ...namesEdits(image, guess),
+  );
+  edits.push(...back.edits);
+  if (load.end !== undefined) {
+    const bytes = Buffer.alloc(note.end - guess.payloadStart);
+    edits.push({ offset: guess.payloadStart, bytes, step: STEP.cleanup, why: 'bytes of the cache note' });
+  }
+  return {
+    edits: edits.sort((a, b) => a.step - b.step),
+    size: sections?.size ?? (load.end === undefined ? guess.payloadStart : image.size),
+    atomicHeader: hide.atomic && back.atomic,
+  };
+}
+
+/** Bytes that the table gives back: zero, but for what moves back onto them. */
+function tableSpaceEdits(image: ElfImage, { block, nulls, load, reused }: Guess): Edit[] {
+  const added = (load.end === undefined ? 1 : 0) + (reused === undefined ? 1 : 0) - nulls.length;
+  const end = tableEnd(image);
+  const start = end - added * programHeaderSize(image.encoding);
+  const zero = (from: number, to: number, step: number): Edit[] =>
+    from < to
+      ? [{ offset: from, bytes: Buffer.alloc(to - from), step, why: 'program header entries given back' }]
+      : [];
+  if (block === undefined) return zero(start, end, STEP.cleanup);
+  const blockEnd = block.start + block.now.size;
+  return [...zero(start, block.start, STEP.payload), ...zero(blockEnd, end, STEP.payload)];
+}
+
+/** Moves the block back. A section header table that was copied has an old one, which still says the old places. */
+function blockEdits(image: ElfImage, source: ByteSource, { block, sections }: Guess): readonly Edit[] {
+  if (block === undefined) return [];
+  const to = { offset: block.start, address: addressIn(image, block.start) };
+  const { edits, places } = moveEdits(image, source, block.now, to);
+  const { e_shoff } = image.header;
+  return sections?.e_shoff === e_shoff ? [...edits, ...movedSectionEdits(image, e_shoff, places)] : edits;
+}
+
+function namesEdits(image: ElfImage, { sections }: Guess): Edit[] {
+  const { header, encoding } = image;
+  if (sections === undefined || sections.e_shoff !== header.e_shoff) return [];
+  const entry = header.e_shoff + header.e_shstrndx * sectionHeaderSize(encoding);
+  return [
+    {
+      offset: entry + 8 + 2 * encoding.wordSize,
+      bytes: Buffer.concat([encoding.wordBytes(sections.namesAt), encoding.wordBytes(sections.namesSize)]),
+      step: STEP.pointers,
+      why: 'section names: their old place and size',
+    },
+  ];
+}
+
+/** The address of a file offset in the segment that starts before it; the old table's end may lie outside sections. */
+function addressIn(image: ElfImage, offset: number): number {
+  return addressOfOffset(image.programHeaders, offset, 1) ?? offset;
+}
+
+function withoutNote(p: ProgramHeader, index: number, note: CacheNoteLocation): ProgramHeader[] {
+  if (index !== note.segment) return [p];
+  const left = note.offset - p.p_offset;
+  return left > 0 ? [{ ...p, p_filesz: left, p_memsz: left }] : [];
+}
+
+function restoredProgramHeaders(image: ElfImage, note: CacheNoteLocation, guess: Guess): ProgramHeader[] {
+  const { block, reused, load, nulls } = guess;
+  const restored = image.programHeaders.flatMap((p, i): ProgramHeader[] => {
+    if (i === load.index) return load.end === undefined ? [] : [resized(p, load.end - p.p_offset)];
+    if (i === note.segment) {
+      return reused === undefined ? [] : [resized(placed(p, reused.offset, reused.address), reused.size)];
+    }
+    if (block === undefined || !block.now.segments.includes(i)) return [p];
+    const p_offset = p.p_offset - block.now.start + block.start;
+    return [placed(p, p_offset, p.p_vaddr - block.now.address + addressIn(image, block.start))];
+  });
+  return [...restored, ...nulls];
+}
+
+function resized(p: ProgramHeader, size: number): ProgramHeader {
+  return { ...p, p_filesz: size, p_memsz: size };
+}
+
+function placed(p: ProgramHeader, p_offset: number, p_vaddr: number): ProgramHeader {
+  return { ...p, p_offset, p_vaddr, p_paddr: p.p_paddr - p.p_vaddr + p_vaddr };
+}
