@@ -99,6 +99,7 @@ function rooms(finder: RoomFinder, kind: Place['kind']): Rooms {
   return [
     room(() => finder.free(2)),
     room(() => finder.reuseNote(1)),
+    room(() => finder.byMovingNotesAndReusing(1)),
     room(() => finder.byMoving('move-notes', 2)),
     room(() => finder.byMoving('move-tables', 2)),
   ];

@@ -10,6 +10,7 @@ import {
   SHT_NULL,
 } from '../elf/constants.js';
 import {
+  addressOfOffset,
   type CacheNoteLocation,
   type ElfImage,
   type ProgramHeader,
@@ -22,6 +23,8 @@ import { type Block, tableTagOf } from './room.js';
 
 /** What cannot be read from the file any more. */
 export interface Guess {
+  /** Of the file, in bytes. */
+  readonly size: number;
   readonly sections: SectionGuess | undefined;
   /** The segment around the note: it was not there, or it ended at this file offset. */
   readonly load: { readonly index: number; readonly end: number | undefined };
@@ -53,22 +56,65 @@ export function* guesses(image: ElfImage, source: ByteSource, note: CacheNoteLoc
   if (load === undefined || segment === undefined) return;
   const owned = ownedSections(image, note, segment);
   for (const sections of sectionGuesses(image, source, note, owned)) {
-    const isTail =
-      load.p_offset >= (sections?.size ?? Infinity) || startsWithPayload(image, load, note, segment);
-    for (const reused of reuseGuesses(image, source, note, segment)) {
-      const start = reused === undefined ? blockStart(image, load, note, isTail) : segment.p_offset;
-      const moves = reused === undefined && start < note.offset;
-      const added = (isTail ? 1 : 0) + (reused === undefined ? 1 : 0);
-      for (const nulls of nullGuesses(image, added)) {
-        for (const block of blockGuesses(image, moves ? start : undefined, note, added - nulls.length)) {
-          const ends = isTail ? [undefined] : loadEndGuesses(image, load, start, owned);
-          const payloadStart = isTail ? load.p_offset : start;
-          for (const end of ends)
-            yield { sections, load: { index, end }, payloadStart, block, nulls, reused };
+    for (const isTail of placeGuesses(image, load, sections)) {
+      yield* guessesAt({ image, source, note, segment, load, index, owned, sections, isTail });
+    }
+  }
+}
+
+interface Context {
+  readonly image: ElfImage;
+  readonly source: ByteSource;
+  readonly note: CacheNoteLocation;
+  /** The note's `PT_NOTE`. */
+  readonly segment: ProgramHeader;
+  /** The `PT_LOAD` around it, and its index. */
+  readonly load: ProgramHeader;
+  readonly index: number;
+  readonly owned: readonly number[];
+  readonly sections: SectionGuess | undefined;
+  readonly isTail: boolean;
+}
+
+function* guessesAt(context: Context): Generator<Guess> {
+  const { image, source, note, segment, load, index, owned, sections, isTail } = context;
+  for (const reused of reuseGuesses(image, source, note, segment)) {
+    const copied = typeof reused === 'object';
+    const start = copied ? segment.p_offset : blockStart(image, load, note, isTail);
+    const moves = !copied && start < note.offset;
+    const added = (isTail ? 1 : 0) + (reused === 'none' ? 1 : 0);
+    const ends = isTail ? [undefined] : loadEndGuesses(image, load, start, owned);
+    const payloadStart = isTail ? load.p_offset : start;
+    for (const nulls of nullGuesses(image, added)) {
+      for (const block of blockGuesses(image, moves ? start : undefined, note, added - nulls.length)) {
+        for (const end of ends) {
+          for (const size of sizeGuesses(image, load, sections, isTail)) {
+            const base = { sections, load: { index, end }, payloadStart, block, nulls, size };
+            if (reused !== 'moved') yield { ...base, reused: copied ? reused : undefined };
+            else
+              for (const old of movedNoteGuesses(image, segment, note, block)) yield { ...base, reused: old };
+          }
         }
       }
     }
   }
+}
+
+/** Whether the note's segment was added for it: told by where the old file ended, where that is known. */
+function placeGuesses(image: ElfImage, load: ProgramHeader, sections: SectionGuess | undefined): boolean[] {
+  if (sections !== undefined) return [load.p_offset >= sections.size];
+  return load.p_offset + load.p_filesz === image.size ? [true, false] : [false];
+}
+
+/** A tail starts at an aligned offset; how much of the file before it is alignment, only the section table tells. */
+function sizeGuesses(
+  image: ElfImage,
+  load: ProgramHeader,
+  sections: SectionGuess | undefined,
+  isTail: boolean,
+): number[] {
+  if (sections !== undefined) return [sections.size];
+  return isTail ? Array.from({ length: 16 }, (_, i) => load.p_offset - i) : [image.size];
 }
 
 /**
@@ -95,17 +141,6 @@ const NO_SEGMENT: ProgramHeader = {
   p_memsz: 0,
   p_align: 0,
 };
-
-/** In a file without sections a tail is told by holding nothing but the note and what moved with it. */
-function startsWithPayload(
-  image: ElfImage,
-  load: ProgramHeader,
-  note: CacheNoteLocation,
-  segment: ProgramHeader,
-): boolean {
-  if (hasSections(image)) return false;
-  return load.p_offset === note.offset || load.p_offset === segment.p_offset;
-}
 
 /** Indexes of the section headers that elfnote added: the last, and those of copies in the same segment. */
 function ownedSections(image: ElfImage, note: CacheNoteLocation, segment: ProgramHeader): number[] {
@@ -169,15 +204,18 @@ function findInGaps(image: ElfImage, source: ByteSource, bytes: Buffer): number[
   return found;
 }
 
-/** The original of each copied note has the copy's bytes; with sections it has a header of the same name too. */
+/**
+ * A `PT_NOTE` that starts before the cache note covers copies, whose originals are found by their bytes, or notes
+ * that moved together with it.
+ */
 function* reuseGuesses(
   image: ElfImage,
   source: ByteSource,
   note: CacheNoteLocation,
   segment: ProgramHeader,
-): Generator<Guess['reused']> {
+): Generator<NonNullable<Guess['reused']> | 'none' | 'moved'> {
   if (segment.p_offset === note.offset) {
-    yield undefined;
+    yield 'none';
     return;
   }
   const copySize = note.offset - segment.p_offset;
@@ -188,18 +226,34 @@ function* reuseGuesses(
     for (let at = within.indexOf(copy); at >= 0; at = within.indexOf(copy, at + 1)) {
       const offset = load.p_offset + at;
       if (offset === segment.p_offset) continue;
-      // The copy may have been padded to 4 bytes in front of the cache note.
-      for (let size = copySize; size > copySize - 4; size--) {
-        yield { offset, address: load.p_vaddr + at, size };
-      }
+      for (const size of sizesWithoutPadding(copySize)) yield { offset, address: load.p_vaddr + at, size };
     }
   }
+  yield 'moved';
+}
+
+function* movedNoteGuesses(
+  image: ElfImage,
+  segment: ProgramHeader,
+  note: CacheNoteLocation,
+  block: Guess['block'],
+): Generator<NonNullable<Guess['reused']>> {
+  if (block === undefined) return;
+  const offset = segment.p_offset - block.now.start + block.start;
+  const address = addressOfOffset(image.programHeaders, offset, 1);
+  if (address === undefined) return;
+  for (const size of sizesWithoutPadding(note.offset - segment.p_offset)) yield { offset, address, size };
+}
+
+/** Notes may have been padded to 4 bytes in front of the cache note. */
+function sizesWithoutPadding(size: number): number[] {
+  return [size, size - 1, size - 2, size - 3];
 }
 
 /** The first thing in the note's segment that a rung moves, or the note itself. */
 function blockStart(image: ElfImage, load: ProgramHeader, note: CacheNoteLocation, isTail: boolean): number {
   const floor = isTail ? load.p_offset : lastOtherEnd(image, load, note);
-  const starts = movable(image, floor, note.offset).map(({ start }) => start);
+  const starts = movable(image, floor, note).map(({ start }) => start);
   return Math.min(note.offset, ...starts);
 }
 
@@ -210,7 +264,14 @@ interface Piece {
   readonly segment: number | undefined;
 }
 
-function movable(image: ElfImage, from: number, to: number): Piece[] {
+/** Sections and program headers in [from, to), and, where only program headers tell, the notes merged with the cache note. */
+function movable(image: ElfImage, from: number, note: CacheNoteLocation): Piece[] {
+  const to = note.offset;
+  const merged = note.segment === undefined ? undefined : image.programHeaders[note.segment];
+  const clipped: Piece[] =
+    merged === undefined || hasSections(image)
+      ? []
+      : [{ start: merged.p_offset, end: to, section: undefined, segment: undefined }];
   const sections = image.sectionHeaders.flatMap((s, section): Piece[] =>
     s.sh_type !== SHT_NULL && s.sh_type !== SHT_NOBITS && s.sh_size > 0
       ? [{ start: s.sh_offset, end: s.sh_offset + s.sh_size, section, segment: undefined }]
@@ -221,7 +282,9 @@ function movable(image: ElfImage, from: number, to: number): Piece[] {
       ? [{ start: p.p_offset, end: p.p_offset + p.p_filesz, section: undefined, segment }]
       : [],
   );
-  return [...sections, ...segments].filter(piece => piece.start >= from && piece.end <= to);
+  return [...sections, ...segments, ...clipped].filter(
+    piece => piece.start >= from && piece.end <= to && piece.start < piece.end,
+  );
 }
 
 /** Where the part of a grown segment ends that cannot have moved: code, relocations and the like. */
@@ -255,7 +318,7 @@ function* blockGuesses(
     yield undefined;
     return;
   }
-  const pieces = movable(image, start, note.offset);
+  const pieces = movable(image, start, note);
   const sections = pieces.flatMap(({ section }) => (section === undefined ? [] : [section]));
   const segments = pieces.flatMap(({ segment }) => (segment === undefined ? [] : [segment]));
   const end = Math.max(...pieces.map(piece => piece.end));

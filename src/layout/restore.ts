@@ -112,7 +112,7 @@ function buildRestore(image: ElfImage, source: ByteSource, note: CacheNoteLocati
   }
   return {
     edits: edits.sort((a, b) => a.step - b.step),
-    size: sections?.size ?? (load.end === undefined ? guess.payloadStart : image.size),
+    size: guess.size,
     atomicHeader: hide.atomic && back.atomic,
   };
 }

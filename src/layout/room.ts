@@ -108,6 +108,26 @@ export class RoomFinder {
    * follows the table.
    */
   byMoving(kind: 'move-notes' | 'move-tables', needed: number): Room | undefined {
+    return this.#moveLeading(kind, needed)?.room;
+  }
+
+  /** Rungs 2 and 3 at once: what moves ends with a 4-aligned `PT_NOTE`, which then covers the cache note too. */
+  byMovingNotesAndReusing(needed: number): Room | undefined {
+    const found = this.#moveLeading('move-notes', needed);
+    const reused = found && this.#onlyNoteOf(found.last);
+    return found && reused !== undefined ? { ...found.room, reused } : undefined;
+  }
+
+  #onlyNoteOf(group: Group): number | undefined {
+    const segments = group.members.filter(m => m.kind === 'segment');
+    const [only] = segments;
+    const p = only && this.#image.programHeaders[only.index];
+    if (only === undefined || segments.length !== 1 || p?.p_type !== PT_NOTE) return undefined;
+    if (p.p_align !== NOTE_ALIGN || p.p_filesz !== p.p_memsz) return undefined;
+    return only.start === group.start && only.end === group.end ? only.index : undefined;
+  }
+
+  #moveLeading(kind: 'move-notes' | 'move-tables', needed: number): { room: Room; last: Group } | undefined {
     const nullsUsed = Math.min(needed, this.#nulls());
     const end = this.#tableEndWith(needed - nullsUsed + SPARE_ENTRIES);
     const chosen: Group[] = [];
@@ -127,7 +147,7 @@ export class RoomFinder {
     }
     if (!this.#unclaimedIsZero(at, end)) return undefined;
     const block = this.#block(chosen);
-    return block && { kind, block, nullsUsed, reused: undefined };
+    return block && { room: { kind, block, nullsUsed, reused: undefined }, last };
   }
 
   /**

@@ -111,7 +111,6 @@ function checkEditsStayInBounds(before: ElfImage, edits: readonly Edit[], check:
 
 function checkSegments(before: ElfImage, after: ElfImage, check: Check): void {
   const loads = after.programHeaders.filter(p => p.p_type === PT_LOAD);
-  const firstLoad = after.programHeaders.findIndex(p => p.p_type === PT_LOAD);
   for (const [i, load] of loads.entries()) {
     check(
       load.p_align <= 1 || (load.p_vaddr - load.p_offset) % load.p_align === 0,
@@ -123,10 +122,7 @@ function checkSegments(before: ElfImage, after: ElfImage, check: Check): void {
       'PT_LOAD entries overlap or descend',
     );
   }
-  for (const [i, p] of after.programHeaders.entries()) {
-    if (p.p_type === PT_PHDR || p.p_type === PT_INTERP) {
-      check(firstLoad < 0 || i < firstLoad, 'PT_PHDR or PT_INTERP stands behind a PT_LOAD');
-    }
+  for (const p of after.programHeaders) {
     if (p.p_type === PT_NOTE && p.p_filesz > 0 && isMapped(before, p) !== false) {
       check(
         addressOfOffset(after.programHeaders, p.p_offset, p.p_filesz) === p.p_vaddr,
@@ -134,6 +130,7 @@ function checkSegments(before: ElfImage, after: ElfImage, check: Check): void {
       );
     }
   }
+  check(leadersFirst(after) || !leadersFirst(before), 'PT_PHDR or PT_INTERP stands behind a PT_LOAD');
   checkPagesStayApart(before, after, check);
   const others = (image: ElfImage) =>
     image.programHeaders.filter(
@@ -143,6 +140,14 @@ function checkSegments(before: ElfImage, after: ElfImage, check: Check): void {
     JSON.stringify(others(before)) === JSON.stringify(others(after)),
     'a program header changed that must not',
   );
+}
+
+/** The gABI wants `PT_PHDR` and `PT_INTERP` before every `PT_LOAD`; files that older tools patched may not have it so. */
+function leadersFirst(image: ElfImage): boolean {
+  const types = image.programHeaders.map(p => p.p_type);
+  const firstLoad = types.indexOf(PT_LOAD);
+  const lastLeader = Math.max(types.lastIndexOf(PT_PHDR), types.lastIndexOf(PT_INTERP));
+  return firstLoad < 0 || lastLeader < firstLoad;
 }
 
 /** False only for a `PT_NOTE` that was not loaded to begin with. */
