@@ -1,4 +1,5 @@
 import { realpathSync } from 'node:fs';
+import { posix } from 'node:path';
 import { type CacheEntry, decodeDescriptor } from './cache/note.js';
 import { type ByteSource, type ByteString, byteStringOf } from './elf/bytes.js';
 import { ET_CORE, ET_DYN, ET_EXEC, ET_REL } from './elf/constants.js';
@@ -187,7 +188,7 @@ export function probeFor(options: LookupOptions): LibraryProbe {
 function storeRoots(options: LookupOptions): ByteString[] | undefined {
   const fromEnvironment = process.env.NIX_STORE;
   const dirs = options.storeDirs ?? (fromEnvironment ? [fromEnvironment] : undefined);
-  return dirs?.map(dir => byteStringOf(Buffer.from(dir)));
+  return dirs?.map(dir => byteStringOf(Buffer.from(posix.resolve(dir))));
 }
 
 function readForWork(source: ByteSource): ElfImage | SkipPlan {

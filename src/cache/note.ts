@@ -89,7 +89,6 @@ export function decodeDescriptor(desc: Buffer, at: number, path?: string): Cache
     entries.push({ soname, steps: decodeSteps(list, listStart, fail) });
     offset = listEnd + 1;
   }
-  if (entries.length === 0) throw fail('the note has no entries', 0);
   return entries;
 }
 

@@ -1,8 +1,7 @@
 import { type CacheStep, elementOf } from '../cache/note.js';
 import { displayBytes, escapeControls } from '../elf/bytes.js';
 import type { FileOutcome, WrittenOutcome } from '../pipeline.js';
-import type { Resolution } from '../resolve/resolve.js';
-import { SKIP_WORDS, type Summary } from './summary.js';
+import { countEntries, SKIP_WORDS, type Summary } from './summary.js';
 
 /** What a person reads of one file. What a walk found and left alone is only named when asked for. */
 export function textOf(outcome: FileOutcome, options: { verbose: boolean; explicit: boolean }): string[] {
@@ -25,7 +24,8 @@ function writtenLine(path: string, outcome: WrittenOutcome): string {
   const would = outcome.action === 'planned' ? 'would be ' : '';
   const size = `${bytesAdded < 0 ? '' : '+'}${bytesAdded} bytes`;
   if (resolution === undefined) return `${path}: note ${would}removed, ${size}`;
-  if (plan.rung.note === 'removed') return `${path}: old note ${would}removed, nothing to record, ${size}`;
+  if (plan.rung.note === 'removed')
+    return `${path}: old note ${would}removed, ${plan.whyRemoved ?? ''}, ${size}`;
   const { exact, hinted } = countEntries(resolution);
   const counts = [`${exact} exact`];
   if (hinted > 0) counts.push(`${hinted} hinted`);
@@ -36,12 +36,6 @@ function writtenLine(path: string, outcome: WrittenOutcome): string {
 function rungText({ plan }: WrittenOutcome): string {
   const table = plan.rung.table === 'none' ? '' : `, table ${plan.rung.table}`;
   return `${plan.rung.note}${table}${plan.hasSection ? '' : ', no section'}`;
-}
-
-/** Sonames with an exact path first in their list, and those the loader has to search for. */
-export function countEntries(resolution: Resolution): { exact: number; hinted: number } {
-  const exact = resolution.entries.filter(entry => entry.steps.every(step => step.kind === 'path')).length;
-  return { exact, hinted: resolution.entries.length - exact };
 }
 
 function planLines({ plan, resolution }: WrittenOutcome): string[] {

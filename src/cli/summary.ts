@@ -1,5 +1,5 @@
 import type { FileOutcome } from '../pipeline.js';
-import { countEntries } from './report-text.js';
+import type { Resolution } from '../resolve/resolve.js';
 
 export interface Summary {
   files: number;
@@ -75,4 +75,10 @@ export function addToSummary(summary: Summary, outcome: FileOutcome): void {
 function isElfOutcome(outcome: FileOutcome): boolean {
   if (outcome.action === 'skipped') return outcome.reason !== 'not-elf';
   return outcome.action !== 'failed' || !['not-elf', 'unreadable'].includes(outcome.error.code);
+}
+
+/** Sonames with exact paths only, and those with a directory that the loader has to search. */
+export function countEntries(resolution: Resolution): { exact: number; hinted: number } {
+  const exact = resolution.entries.filter(entry => entry.steps.every(step => step.kind === 'path')).length;
+  return { exact, hinted: resolution.entries.length - exact };
 }

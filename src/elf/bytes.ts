@@ -153,17 +153,21 @@ export class Encoding {
     return this.is64 ? this.u64(bytes, at) : this.u32(bytes, at);
   }
 
+  /** The put functions throw ElfnoteError `unsupported` for a value that does not fit. */
   putU16(bytes: Buffer, at: number, value: number): void {
+    checkFits(value, 2 ** 16);
     if (this.littleEndian) bytes.writeUInt16LE(value, at);
     else bytes.writeUInt16BE(value, at);
   }
 
   putU32(bytes: Buffer, at: number, value: number): void {
+    checkFits(value, 2 ** 32);
     if (this.littleEndian) bytes.writeUInt32LE(value, at);
     else bytes.writeUInt32BE(value, at);
   }
 
   putU64(bytes: Buffer, at: number, value: number): void {
+    checkFits(value, 2 ** 53);
     const high = Math.floor(value / 2 ** 32);
     const low = value % 2 ** 32;
     this.putU32(bytes, at, this.littleEndian ? low : high);
@@ -180,6 +184,11 @@ export class Encoding {
     this.putWord(bytes, 0, value);
     return bytes;
   }
+}
+
+function checkFits(value: number, limit: number): void {
+  if (Number.isInteger(value) && value >= 0 && value < limit) return;
+  throw new ElfnoteError('unsupported', `${value} does not fit its field`);
 }
 
 /** `value` rounded up to a multiple of `alignment`; 0 and 1 mean none (gABI `p_align`, `sh_addralign`). */

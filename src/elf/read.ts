@@ -11,6 +11,7 @@ import {
   ELF_MAGIC,
   PN_XNUM,
   PT_DYNAMIC,
+  PT_INTERP,
   PT_LOAD,
   SHN_XINDEX,
   SHT_NOBITS,
@@ -146,15 +147,16 @@ function readProgramHeaders(source: ByteSource, encoding: Encoding, header: ElfH
   });
 }
 
-function checkProgramHeader(source: ByteSource, header: ElfHeader, load: ProgramHeader, index: number): void {
+function checkProgramHeader(source: ByteSource, header: ElfHeader, p: ProgramHeader, index: number): void {
   const { path } = source;
   const offset = header.e_phoff + index * header.e_phentsize;
-  if (!Object.values(load).every(Number.isSafeInteger) || load.p_vaddr + load.p_memsz > 2 ** 53) {
+  if (!Object.values(p).every(Number.isSafeInteger) || p.p_vaddr + p.p_memsz > 2 ** 53) {
     throw new ElfnoteError('unsupported', `program header ${index} has a value above 2^53`, { path, offset });
   }
-  if (load.p_type !== PT_LOAD) return;
-  checkRange(source, load.p_offset, load.p_filesz, `PT_LOAD (program header ${index})`);
-  if (load.p_memsz < load.p_filesz) {
+  if (p.p_type === PT_INTERP) checkRange(source, p.p_offset, p.p_filesz, 'PT_INTERP');
+  if (p.p_type !== PT_LOAD) return;
+  checkRange(source, p.p_offset, p.p_filesz, `PT_LOAD (program header ${index})`);
+  if (p.p_memsz < p.p_filesz) {
     throw new ElfnoteError('malformed', `PT_LOAD (program header ${index}) has p_memsz < p_filesz`, {
       path,
       offset,
@@ -187,7 +189,7 @@ function readSections(source: ByteSource, encoding: Encoding, header: ElfHeader)
     const names = header.e_shstrndx === SHN_XINDEX ? (first?.sh_link ?? 0) : header.e_shstrndx;
     const table = readSectionTable(source, encoding, header, count);
     for (const [i, section] of table.entries()) checkSection(source, section, i);
-    return { headers: nameSections(source, table, names), count, names, first, error: undefined };
+    return { headers: nameSections(source, encoding, table, names), count, names, first, error: undefined };
   } catch (error) {
     if (!(error instanceof ElfnoteError) || error.code !== 'malformed') throw error;
     return { headers: [], count: header.e_shnum, names: header.e_shstrndx, first, error };
@@ -237,12 +239,18 @@ function checkSection(source: ByteSource, section: SectionHeader, index: number)
   checkRange(source, section.sh_offset, section.sh_size, `section ${index}`);
 }
 
-function nameSections(source: ByteSource, table: SectionHeader[], names: number): SectionHeader[] {
+function nameSections(
+  source: ByteSource,
+  encoding: Encoding,
+  table: SectionHeader[],
+  names: number,
+): SectionHeader[] {
   if (names === 0 || table.length === 0) return table;
   const strings = table[names];
   if (strings === undefined || strings.sh_type === SHT_NOBITS || strings.sh_type === SHT_NULL) {
     throw new ElfnoteError('malformed', `e_shstrndx is ${names}, which is no string table`, {
       path: source.path,
+      offset: encoding.is64 ? 62 : 50,
     });
   }
   const bytes = source.read(strings.sh_offset, strings.sh_size);

@@ -1,10 +1,10 @@
 import { type CacheEntry, encodeNote, NOTE_ALIGN } from '../cache/note.js';
 import { alignUp, type ByteSource, congruentUp, isZero } from '../elf/bytes.js';
-import { PF_R, PT_LOAD, PT_NOTE } from '../elf/constants.js';
-import type { ElfImage, ProgramHeader } from '../elf/image.js';
+import { PF_R, PT_INTERP, PT_LOAD, PT_NOTE, PT_PHDR } from '../elf/constants.js';
+import { addressOfOffset, type ElfImage, type ProgramHeader } from '../elf/image.js';
 import { fitsPhnum, headerPlan, withLastLoad } from './header.js';
 import { copyEdits, moveEdits } from './move.js';
-import { appendedData, hasSections, type Occupied, occupiedRanges } from './occupied.js';
+import { appendedData, hasSections, type Occupied, occupiedRanges, tableEnd } from './occupied.js';
 import { type Edit, type PlanOptions, type Rung, type SkipPlan, STEP, type WritePlan } from './plan.js';
 import { type Block, type Room, RoomFinder } from './room.js';
 import {
@@ -78,6 +78,20 @@ function refuse(image: ElfImage): SkipPlan | undefined {
     if (load.p_align > 1 && (load.p_vaddr - load.p_offset) % load.p_align !== 0) {
       return skip('a PT_LOAD has an offset that is not congruent to its address');
     }
+  }
+  const { header, programHeaders } = image;
+  const phdr = programHeaders.find(p => p.p_type === PT_PHDR);
+  const table = addressOfOffset(programHeaders, header.e_phoff, tableEnd(image) - header.e_phoff);
+  if (table === undefined) return skip('no PT_LOAD holds the program header table');
+  if (phdr !== undefined && (phdr.p_offset !== header.e_phoff || phdr.p_vaddr !== table)) {
+    return skip('PT_PHDR does not say where the program header table is');
+  }
+  const interp = programHeaders.find(p => p.p_type === PT_INTERP);
+  if (
+    interp !== undefined &&
+    addressOfOffset(programHeaders, interp.p_offset, interp.p_filesz) !== interp.p_vaddr
+  ) {
+    return skip('no PT_LOAD holds PT_INTERP');
   }
   if (!fitsPhnum(image.programHeaders.length + 2)) return skip('too many program headers');
   return undefined;
@@ -281,6 +295,7 @@ function build(
     moved: movedNames(room),
     addedLoads: place.newLoad === undefined ? 0 : 1,
     atomicHeader: header.atomic,
+    whyRemoved: undefined,
     hasSection: table !== undefined || !hasSections(image),
   };
 }

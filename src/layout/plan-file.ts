@@ -103,5 +103,6 @@ function replaceNotes(
     addedLoads: 0,
     atomicHeader,
     hasSection: true,
+    whyRemoved: next?.detail ?? 'nothing to record',
   };
 }

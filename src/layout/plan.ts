@@ -52,6 +52,8 @@ export interface WritePlan {
   readonly addedLoads: number;
   /** False when ELF header and program header table do not fit one write: such a file is replaced, not edited. */
   readonly atomicHeader: boolean;
+  /** Why an old note was removed and none written. */
+  readonly whyRemoved: string | undefined;
   /** False when the file's section headers could not take one more: strip would lose the note. */
   readonly hasSection: boolean;
 }

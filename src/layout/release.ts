@@ -87,5 +87,5 @@ function releasedSize(
   const left = occupiedRanges({ ...image, programHeaders, sectionHeaders });
   const table = image.sectionHeaders.length * sectionHeaderSize(image.encoding);
   const tableEnd = image.sectionHeaders.length > 0 ? image.header.e_shoff + table : 0;
-  return Math.max(tableEnd, ...left.map(range => range.end));
+  return Math.min(image.size, Math.max(tableEnd, ...left.map(range => range.end)));
 }

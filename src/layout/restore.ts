@@ -40,8 +40,8 @@ export function restoreOriginal(
   const entries = decodeOwn(source, note);
   if (entries === undefined) return undefined;
   for (const guess of guesses(image, source, note)) {
-    const restore = buildRestore(image, source, note, guess);
-    if (explains(source, restore, entries)) return restore;
+    const restore = provedRestore(image, source, note, guess, entries);
+    if (restore !== undefined) return restore;
   }
   return undefined;
 }
@@ -55,23 +55,33 @@ function decodeOwn(source: ByteSource, note: CacheNoteLocation): CacheEntry[] | 
   }
 }
 
-/** Whether planning the note on the restored file leads to the file at hand, with any of the options. */
-function explains(source: ByteSource, restore: Restore, entries: readonly CacheEntry[]): boolean {
+function provedRestore(
+  image: ElfImage,
+  source: ByteSource,
+  note: CacheNoteLocation,
+  guess: Guess,
+  entries: readonly CacheEntry[],
+): Restore | undefined {
   try {
-    const original = new PatchedSource(source, restore.edits, restore.size);
-    const image = readImage(original);
-    if (image.cacheNotes.length > 0) return false;
-    return ALL_OPTIONS.some(options => {
-      const plan = planNote(image, original, entries, options);
-      return (
-        plan.kind === 'write' &&
-        isSame(source, new PatchedSource(original, plan.edits, plan.size), [...restore.edits, ...plan.edits])
-      );
-    });
+    const restore = buildRestore(image, source, note, guess);
+    return explains(source, restore, entries) ? restore : undefined;
   } catch (error) {
-    if (error instanceof ElfnoteError) return false;
+    if (error instanceof ElfnoteError) return undefined;
     throw error;
   }
+}
+
+/** Whether planning the note on the restored file leads to the file at hand, with any of the options. */
+function explains(source: ByteSource, restore: Restore, entries: readonly CacheEntry[]): boolean {
+  const original = new PatchedSource(source, restore.edits, restore.size);
+  const image = readImage(original);
+  if (image.cacheNotes.length > 0) return false;
+  return ALL_OPTIONS.some(options => {
+    const plan = planNote(image, original, entries, options);
+    if (plan.kind !== 'write') return false;
+    const again = new PatchedSource(original, plan.edits, plan.size);
+    return isSame(source, again, [...restore.edits, ...plan.edits]);
+  });
 }
 
 const ALL_OPTIONS: readonly PlanOptions[] = [{}, { placement: 'tail' }];

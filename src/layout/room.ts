@@ -65,6 +65,11 @@ export interface Room {
 
 const SPARE_ENTRIES = 1;
 
+/** A block keeps its alignment, which must not blow the file up. */
+function isSaneAlignment(align: number): boolean {
+  return align <= 1 || (align <= 4096 && Number.isInteger(Math.log2(align)));
+}
+
 /** A note larger than this holds a program's data (Node's single executables), not facts about it. */
 const LARGEST_COPY = 4096;
 
@@ -332,6 +337,7 @@ export class RoomFinder {
       ...sections.map(i => sectionHeaders[i]?.sh_addralign ?? 1),
       ...segments.map(i => programHeaders[i]?.p_align ?? 1),
     ];
+    if (!aligns.every(isSaneAlignment)) return undefined;
     const names =
       sections.length > 0
         ? sections.map(i => sectionHeaders[i]?.name ?? '')

@@ -93,6 +93,7 @@ export class FileSystemProbe implements LibraryProbe {
       const part = left.pop();
       if (part === undefined || part === '' || part === '.') continue;
       if (part === '..') {
+        if (at !== '' && !isDirectory(bytesOf(this.#root + at))) return undefined;
         at = at.slice(0, Math.max(0, at.lastIndexOf('/')));
         continue;
       }
@@ -139,7 +140,19 @@ function realPathOnMachine(path: ByteString): ByteString | undefined {
 }
 
 function exists(path: Buffer): boolean {
-  return statSync(path, { throwIfNoEntry: false }) !== undefined;
+  try {
+    return statSync(path, { throwIfNoEntry: false }) !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+function isDirectory(path: Buffer): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false;
+  }
 }
 
 function listDirectory(path: Buffer): Directory {

@@ -84,15 +84,18 @@ function resolveSoname(
   if (soname === '' || soname.includes(':')) return { soname, why: 'not-encodable', attempts: [] };
   const attempts: Attempt[] = [];
   const steps: CacheStep[] = [];
+  let tooLong = false;
   for (const component of components) {
     const { attempt, step } = lookUp(soname, component, image, probe);
     attempts.push(attempt);
     if (step === undefined || steps.some(other => elementOf(other) === elementOf(step))) continue;
     // The loader would skip this element and prefer a later one; without them it walks the run path instead.
-    if (elementOf(step).length >= ELEMENT_LIMIT) break;
+    tooLong = elementOf(step).length >= ELEMENT_LIMIT;
+    if (tooLong) break;
     steps.push(step);
   }
-  return steps.length > 0 ? { soname, steps, attempts } : { soname, why: 'not-found', attempts };
+  if (steps.length > 0) return { soname, steps, attempts };
+  return { soname, why: tooLong ? 'not-encodable' : 'not-found', attempts };
 }
 
 function lookUp(

@@ -15,7 +15,7 @@ import {
 import { addressOfOffset, type ElfImage, offsetOfAddress, type ProgramHeader } from '../elf/image.js';
 import { readImage } from '../elf/read.js';
 import { ElfnoteError } from '../errors.js';
-import { occupiedRanges, tableEnd } from '../layout/occupied.js';
+import { type Occupied, occupiedRanges, tableEnd } from '../layout/occupied.js';
 import { MIN_PAGE_SIZE } from '../layout/pages.js';
 import type { Edit, Removal, WritePlan } from '../layout/plan.js';
 import { planFile } from '../layout/plan-file.js';
@@ -195,14 +195,21 @@ function checkTable(before: ElfImage, after: ElfImage, check: Check): void {
     first === undefined || address === undefined || first.p_vaddr - first.p_offset === address - e_phoff,
     'old kernels would compute a wrong AT_PHDR',
   );
-  const tableRange = { start: e_phoff, end: e_phoff + size };
-  for (const range of occupiedRanges(after)) {
-    if (range.kind === 'load' || range.kind === 'program-headers') continue;
-    check(
-      range.end <= tableRange.start || range.start >= tableRange.end,
-      `the table runs into a ${range.kind}`,
-    );
+  const stale = new Set(onTable(before, tableEnd(before)).map(({ kind, index }) => `${kind} ${index}`));
+  for (const { kind, index } of onTable(after, tableEnd(after))) {
+    check(stale.has(`${kind} ${index}`), `the table runs into a ${kind}`);
   }
+}
+
+/** What claims bytes of the program header table. patchelf grows it over `PT_GNU_PROPERTY` and leaves that behind. */
+function onTable(image: ElfImage, end: number): Occupied[] {
+  return occupiedRanges(image).filter(
+    range =>
+      range.kind !== 'load' &&
+      range.kind !== 'program-headers' &&
+      range.start < end &&
+      range.end > image.header.e_phoff,
+  );
 }
 
 /** What moved reads the same in its new place; what ld.so finds by address is still there. */

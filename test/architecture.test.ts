@@ -1,0 +1,346 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join, posix } from 'node:path';
+import { describe, test } from 'node:test';
+
+const SRC = join(import.meta.dirname, '..', 'src');
+
+/**
+ * Who may import whom: folder to what it may import besides itself. `type X` allows types only, `folder/file` one
+ * file; Node's modules are allowed to all, but for those of FENCED. The rows that go beyond the design say why.
+ */
+const ALLOWED: Readonly<Record<string, readonly string[]>> = {
+  errors: [],
+  elf: ['errors', 'elfy'],
+  cache: ['errors', 'elf/bytes', 'elf/constants'],
+  // The step and entry types of a note, and how long an element may be; the probe reads ELF headers.
+  resolve: ['errors', 'elf', 'cache'],
+  layout: ['errors', 'elf', 'cache'],
+  // Verifying reads the edited view anew and asks for the note's bytes.
+  write: ['errors', 'elf', 'cache', 'layout'],
+  loader: ['errors', 'elf', 'resolve', 'cache'],
+  store: ['errors', 'fast-glob'],
+  pipeline: ['errors', 'elf', 'cache', 'resolve', 'layout', 'write', 'store', 'loader'],
+  cli: [
+    'errors',
+    'pipeline',
+    'store',
+    'loader',
+    'commander',
+    'pino',
+    'pino-pretty',
+    // Beyond the design: how to show bytes and elements, one probe for many files, one question about attributes.
+    'elf/bytes',
+    'cache/note',
+    'type layout/plan',
+    'type resolve/probe',
+    'type resolve/resolve',
+    'resolve/fs-probe',
+    'write/attributes',
+  ],
+  index: [
+    'errors',
+    'elf',
+    'cache',
+    'resolve',
+    'layout',
+    'pipeline',
+    'type write',
+    'type store',
+    'type loader',
+  ],
+};
+
+/** Modules that only some files may import. */
+const FENCED: Readonly<Record<string, readonly string[]>> = {
+  'node:fs': [
+    'elf/file-source.ts',
+    'resolve/fs-probe.ts',
+    'store/',
+    'write/',
+    // `realpathSync`: whether the output is the input.
+    'pipeline.ts',
+    // Its version, and writing to file descriptor 1.
+    'cli/',
+  ],
+  'node:fs/promises': ['write/', 'store/'],
+  'node:child_process': ['write/attributes.ts'],
+  elfy: ['elf/read.ts'],
+};
+
+interface Import {
+  /** Relative to src/ without an ending, or the name of a package. */
+  readonly target: string;
+  readonly typeOnly: boolean;
+}
+
+/** Comments go; what stands in strings may stay, since only whole statements are looked for. */
+function withoutComments(text: string): string {
+  return text.replace(/\/\*[\s\S]*?\*\//g, ' ').replace(/(^|[^:'"`])\/\/[^\n]*/g, '$1');
+}
+
+function importsOf(file: string, text: string): Import[] {
+  const code = withoutComments(text);
+  const found: Import[] = [];
+  const add = (specifier: string, typeOnly: boolean) => {
+    const isOwn = specifier.startsWith('.');
+    const target = isOwn ? posix.join(posix.dirname(file), specifier).replace(/\.[jt]s$/, '') : specifier;
+    found.push({ target, typeOnly });
+  };
+  for (const [, keyword = '', clause = '', specifier = ''] of code.matchAll(
+    /(?:^|[\n;])\s*(import|export)\s+([^;'"]*?)\s*from\s*['"]([^'"]+)['"]/g,
+  )) {
+    const names = clause
+      .match(/\{([\s\S]*)\}/)?.[1]
+      ?.split(',')
+      .map(name => name.trim())
+      .filter(Boolean);
+    const allTypes = names !== undefined && names.length > 0 && names.every(name => name.startsWith('type '));
+    const onlyBraces = clause.trim().startsWith('{');
+    add(specifier, keyword !== '' && (clause.startsWith('type ') || (onlyBraces && allTypes)));
+  }
+  for (const [, specifier = ''] of code.matchAll(/(?:^|[\n;])\s*import\s*['"]([^'"]+)['"]/g))
+    add(specifier, false);
+  for (const [, specifier = ''] of code.matchAll(/\b(?:import|require)\s*\(\s*['"]([^'"]+)['"]/g)) {
+    add(specifier, false);
+  }
+  return found;
+}
+
+const folderOf = (path: string) => path.split('/')[0]?.replace(/\.ts$/, '') ?? '';
+const isWithin = (file: string, place: string) =>
+  place.endsWith('/') ? file.startsWith(place) : file === place;
+
+/** One line for each import of `file` (relative to src/) that the tables do not allow. */
+function importBreaches(file: string, text: string): string[] {
+  const folder = folderOf(file);
+  const allowed = ALLOWED[folder];
+  if (allowed === undefined) return [`${file}: no rule says what ${folder} may import`];
+  return importsOf(file, text).flatMap(({ target, typeOnly }) => {
+    const fence = FENCED[target];
+    if (fence !== undefined && !fence.some(place => isWithin(file, place)))
+      return [`${file} imports ${target}`];
+    if (target.startsWith('node:')) return [];
+    if (folderOf(target) === folder && file.includes('/')) return [];
+    const names = [target, folderOf(target)];
+    const ok = names.some(name => allowed.includes(name) || (typeOnly && allowed.includes(`type ${name}`)));
+    return ok ? [] : [`${file} imports ${typeOnly ? 'type ' : ''}${target}`];
+  });
+}
+
+/** What only `cli/` does: arguments, printing, the exit status. */
+const SPEAKING = [
+  /\bprocess\s*\.\s*(?:argv|exit|exitCode|abort|stdin|stdout|stderr|on|emitWarning)\b/,
+  /\bconsole\s*\./,
+  /\bfrom\s*['"]node:(?:process|console|readline|util\/parseArgs)['"]/,
+];
+
+function speakingBreaches(file: string, text: string): string[] {
+  if (file.startsWith('cli/')) return [];
+  const code = withoutComments(text);
+  return SPEAKING.flatMap(pattern => {
+    const [what] = code.match(pattern) ?? [];
+    return what === undefined ? [] : [`${file}: ${what}`];
+  });
+}
+
+/** Every function of node:fs, synchronous or not, that changes something. */
+const CHANGING =
+  /\b(?:write|writev|writeFile|appendFile|truncate|ftruncate|rename|unlink|rm|rmdir|mkdir|mkdtemp|copyFile|cp|link|symlink|chmod|fchmod|lchmod|chown|fchown|lchown|utimes|futimes|lutimes|fsync|fdatasync)Sync\b|\bcreateWriteStream\b|\bO_(?:WRONLY|RDWR|CREAT|TRUNC|APPEND)\b/g;
+
+const MAY_CHANGE: Readonly<Record<string, readonly string[]>> = {
+  // Standard output, by its file descriptor.
+  'cli/output.ts': ['writeSync'],
+};
+
+function changingBreaches(file: string, text: string): string[] {
+  if (file.startsWith('write/') || file.startsWith('store/')) return [];
+  const found = new Set(withoutComments(text).match(CHANGING) ?? []);
+  return [...found].filter(name => !MAY_CHANGE[file]?.includes(name)).map(name => `${file}: ${name}`);
+}
+
+const files = readdirSync(SRC, { recursive: true, withFileTypes: true })
+  .filter(entry => entry.isFile() && entry.name.endsWith('.ts') && !entry.name.endsWith('.d.ts'))
+  .map(entry => posix.join(entry.parentPath.slice(SRC.length + 1), entry.name))
+  .sort()
+  .map(file => ({ file, text: readFileSync(join(SRC, file), 'utf8') }));
+
+describe('the source keeps to the design', () => {
+  test('the walk sees the whole source', () => {
+    const names = files.map(({ file }) => file);
+    for (const file of [
+      'errors.ts',
+      'pipeline.ts',
+      'index.ts',
+      'elf/read.ts',
+      'cli/main.ts',
+      'write/commit.ts',
+    ]) {
+      assert.ok(names.includes(file), file);
+    }
+    const count = files.reduce((sum, { file, text }) => sum + importsOf(file, text).length, 0);
+    assert.ok(count >= 150, `${count} imports`);
+  });
+
+  test('every import statement is understood', () => {
+    for (const { file, text } of files) {
+      const statements =
+        withoutComments(text).match(/^(?:.*[ }]from |import )'[^'\n]+';$|\bimport\('/gm) ?? [];
+      assert.equal(importsOf(file, text).length, statements.length, file);
+    }
+  });
+
+  test('no folder imports what the table does not allow', () => {
+    assert.deepEqual(
+      files.flatMap(({ file, text }) => importBreaches(file, text)),
+      [],
+    );
+  });
+
+  test('only cli reads arguments, prints, or sets the exit status', () => {
+    assert.deepEqual(
+      files.flatMap(({ file, text }) => speakingBreaches(file, text)),
+      [],
+    );
+  });
+
+  test('only write and store change the file system', () => {
+    assert.deepEqual(
+      files.flatMap(({ file, text }) => changingBreaches(file, text)),
+      [],
+    );
+  });
+
+  test('what the table allows by name is really used, so the table does not rot', () => {
+    const rules = Object.entries(ALLOWED).flatMap(([folder, list]) =>
+      list.filter(rule => rule.includes('/')).map(rule => ({ folder, rule })),
+    );
+    for (const { folder, rule } of rules) {
+      const target = rule.replace(/^type /, '');
+      const users = files.filter(
+        ({ file, text }) => folderOf(file) === folder && importsOf(file, text).some(i => i.target === target),
+      );
+      assert.ok(users.length > 0, `${folder} no longer imports ${target}`);
+    }
+  });
+});
+
+describe('a breach is noticed', () => {
+  const imports: [rule: string, file: string, text: string, breaches: string[]][] = [
+    [
+      'elf may not know resolve',
+      'elf/read.ts',
+      "import { x } from '../resolve/probe.js';",
+      ['elf/read.ts imports resolve/probe'],
+    ],
+    [
+      'errors may know nothing',
+      'errors.ts',
+      "import { a } from './elf/bytes.js';",
+      ['errors.ts imports elf/bytes'],
+    ],
+    [
+      'layout may not know write, not even a type',
+      'layout/plan.ts',
+      "import type { Change } from '../write/commit.js';",
+      ['layout/plan.ts imports type write/commit'],
+    ],
+    [
+      'an import over several lines counts',
+      'cache/note.ts',
+      "import {\n  a,\n  type B,\n} from '../layout/plan.js';",
+      ['cache/note.ts imports layout/plan'],
+    ],
+    [
+      'a re-export counts',
+      'elf/bytes.ts',
+      "export { a } from '../cache/note.js';\nexport * from '../write/commit.js';",
+      ['elf/bytes.ts imports cache/note', 'elf/bytes.ts imports write/commit'],
+    ],
+    [
+      'an import for its effects counts',
+      'elf/bytes.ts',
+      "import '../cli/main.js';",
+      ['elf/bytes.ts imports cli/main'],
+    ],
+    [
+      'a dynamic import counts',
+      'resolve/resolve.ts',
+      "const a = await import('../pipeline.js');",
+      ['resolve/resolve.ts imports pipeline'],
+    ],
+    ['a package counts', 'layout/plan.ts', "import pino from 'pino';", ['layout/plan.ts imports pino']],
+    ['elfy is fenced in one file', 'elf/notes.ts', "import elfy from 'elfy';", ['elf/notes.ts imports elfy']],
+    [
+      'the file system is fenced',
+      'resolve/resolve.ts',
+      "import { readFileSync } from 'node:fs';",
+      ['resolve/resolve.ts imports node:fs'],
+    ],
+    [
+      'a value where only types are allowed',
+      'cli/dump.ts',
+      "import { STEP, type Edit } from '../layout/plan.js';",
+      ['cli/dump.ts imports layout/plan'],
+    ],
+    ['a folder without a rule', 'new/file.ts', '', ['new/file.ts: no rule says what new may import']],
+  ];
+  for (const [rule, file, text, breaches] of imports) {
+    test(rule, () => assert.deepEqual(importBreaches(file, text), breaches));
+  }
+
+  test('what is allowed is no breach', () => {
+    const text = [
+      "import { readFileSync } from 'node:fs';",
+      "import { type Edit, type Plan } from '../layout/plan.js';",
+      "import type { Rung } from '../layout/plan.js';",
+      "// import { x } from '../layout/room.js';",
+      "/* import { x } from '../layout/room.js'; */",
+      "import { local } from './output.js';",
+    ].join('\n');
+    assert.deepEqual(importBreaches('cli/dump.ts', text), []);
+  });
+
+  const others: [rule: string, breaches: string[], expected: string[]][] = [
+    [
+      'reading arguments outside cli',
+      speakingBreaches('pipeline.ts', 'const a = process.argv[2];'),
+      ['pipeline.ts: process.argv'],
+    ],
+    [
+      'printing outside cli',
+      speakingBreaches('elf/read.ts', "console.log('x');\nprocess.stdout.write('y');"),
+      ['elf/read.ts: process.stdout', 'elf/read.ts: console.'],
+    ],
+    [
+      'setting the exit status outside cli',
+      speakingBreaches('store/walk.ts', 'process.exitCode = 1;'),
+      ['store/walk.ts: process.exitCode'],
+    ],
+    ['printing in cli is no breach', speakingBreaches('cli/output.ts', "process.stdout.write('y');"), []],
+    [
+      'changing the file system outside write',
+      changingBreaches('resolve/fs-probe.ts', 'rmSync(path); fs.writeFileSync(path, x);'),
+      ['resolve/fs-probe.ts: rmSync', 'resolve/fs-probe.ts: writeFileSync'],
+    ],
+    [
+      'opening for writing outside write',
+      changingBreaches('elf/file-source.ts', 'openSync(path, constants.O_RDWR)'),
+      ['elf/file-source.ts: O_RDWR'],
+    ],
+    [
+      'more than its one exception in cli',
+      changingBreaches('cli/output.ts', 'writeSync(1, bytes); unlinkSync(path);'),
+      ['cli/output.ts: unlinkSync'],
+    ],
+    [
+      'changing the file system in write is no breach',
+      changingBreaches('write/commit.ts', 'renameSync(a, b)'),
+      [],
+    ],
+    ['a comment is no breach', changingBreaches('elf/read.ts', '// never writeFileSync\n/* rmSync */'), []],
+  ];
+  for (const [rule, breaches, expected] of others) {
+    test(rule, () => assert.deepEqual(breaches, expected));
+  }
+});

@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import {
+  ElfnoteError,
+  type ErrorCode,
+  EXIT,
+  exitStatusOf,
+  fromSystemError,
+  systemCode,
+} from '../src/errors.js';
+
+/** Every code; the compiler fails on one that is missing or new. */
+const STATUS: Readonly<Record<ErrorCode, 1 | 2>> = {
+  'not-elf': 2,
+  malformed: 2,
+  'malformed-note': 2,
+  unreadable: 2,
+  usage: 2,
+  unsupported: 1,
+  refused: 1,
+  unresolved: 1,
+  unwritable: 1,
+  changed: 1,
+  verify: 1,
+};
+
+const system = (code: string) => Object.assign(new Error(`${code}: made up, open 'x'`), { code });
+
+describe('an ElfnoteError', () => {
+  test('is an Error with code, path, offset and cause', () => {
+    const cause = new Error('why');
+    const error = new ElfnoteError('malformed', 'is odd', { path: 'a/b', offset: 52, cause });
+    assert.ok(error instanceof Error);
+    assert.equal(error.name, 'ElfnoteError');
+    assert.deepEqual(
+      [error.code, error.message, error.path, error.offset, error.cause],
+      ['malformed', 'is odd', 'a/b', 52, cause],
+    );
+  });
+
+  test('has no cause unless it was given one', () => {
+    assert.equal('cause' in new ElfnoteError('usage', 'x'), false);
+    assert.equal('cause' in new ElfnoteError('usage', 'x', { cause: undefined }), false);
+  });
+
+  const lines: [rule: string, error: ElfnoteError, line: string][] = [
+    [
+      'path, message and offset where all are known',
+      new ElfnoteError('malformed', 'is odd', { path: 'a/b', offset: 52 }),
+      'a/b: is odd (at offset 52)',
+    ],
+    [
+      'offset 0, which is an offset too',
+      new ElfnoteError('malformed', 'is odd', { path: 'a', offset: 0 }),
+      'a: is odd (at offset 0)',
+    ],
+    ['no offset where there is none', new ElfnoteError('not-elf', 'no', { path: 'a' }), 'a: no'],
+    ['no path where there is none', new ElfnoteError('usage', 'no files'), 'no files'],
+  ];
+  for (const [rule, error, line] of lines) {
+    test(`its line shows ${rule}`, () => assert.equal(error.line, line));
+  }
+});
+
+describe('exit statuses', () => {
+  test('0 is success, 1 a finding, 2 a failure', () => {
+    assert.deepEqual(EXIT, { ok: 0, findings: 1, failure: 2 });
+  });
+
+  for (const [code, status] of Object.entries(STATUS)) {
+    test(`${code} ends with ${status}`, () => {
+      const known: ErrorCode[] = Object.keys(STATUS).filter((name): name is ErrorCode => name === code);
+      assert.deepEqual(known.map(exitStatusOf), [status]);
+    });
+  }
+});
+
+describe('system errors', () => {
+  const words: [code: string, words: string][] = [
+    ['EACCES', 'permission denied'],
+    ['EISDIR', 'is a directory'],
+    ['ELOOP', 'too many levels of symbolic links'],
+    ['ENOENT', 'no such file or directory'],
+    ['ENOSPC', 'no space left on device'],
+    ['ENOTDIR', 'a part of the path is not a directory'],
+    ['EPERM', 'operation not permitted'],
+    ['EROFS', 'read-only file system'],
+    ['ETXTBSY', 'the file is being executed'],
+    ['EMFILE', 'EMFILE'],
+  ];
+  for (const [code, text] of words) {
+    test(`${code} is told as "${text}"`, () => {
+      const cause = system(code);
+      const error = fromSystemError('unreadable', 'cannot open', 'some/file', cause);
+      assert.deepEqual(
+        [error.code, error.line, error.cause],
+        ['unreadable', `some/file: cannot open: ${text}`, cause],
+      );
+    });
+  }
+
+  test('an error of any other kind keeps its message', () => {
+    assert.equal(
+      fromSystemError('unwritable', 'cannot write', 'f', new Error('odd')).message,
+      'cannot write: odd',
+    );
+    assert.equal(fromSystemError('unwritable', 'cannot write', 'f', 'text').message, 'cannot write: text');
+  });
+
+  test('an ElfnoteError is passed on as it is', () => {
+    const own = new ElfnoteError('changed', 'x', { path: 'y' });
+    assert.equal(fromSystemError('unwritable', 'cannot write', 'f', own), own);
+  });
+
+  test('a code is found only on an error that has one', () => {
+    assert.equal(systemCode(system('ENOENT')), 'ENOENT');
+    assert.equal(systemCode(new Error('x')), undefined);
+    assert.equal(systemCode(Object.assign(new Error('x'), { code: 5 })), undefined);
+    assert.equal(systemCode({ code: 'ENOENT' }), undefined);
+    assert.equal(systemCode(undefined), undefined);
+  });
+
+  test('what Node throws has a code', () => {
+    assert.throws(
+      () => readFileSync(join(tmpdir(), 'elfnote-no-such-file')),
+      (error: unknown) => systemCode(error) === 'ENOENT',
+    );
+  });
+});

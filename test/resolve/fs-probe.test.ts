@@ -1,0 +1,340 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import fs from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, afterEach, before, beforeEach, describe, mock, test } from 'node:test';
+import { FileSystemProbe } from '../../src/resolve/fs-probe.js';
+import type { Candidate } from '../../src/resolve/probe.js';
+import { buildElf } from '../support/elf-builder.js';
+
+let top: string;
+before(() => {
+  top = fs.realpathSync(fs.mkdtempSync(join(tmpdir(), 'elfnote-probe-')));
+});
+after(() => fs.rmSync(top, { recursive: true }));
+
+let count = 0;
+let root: string;
+beforeEach(() => {
+  root = join(top, `root${++count}`);
+  fs.mkdirSync(root);
+});
+
+const ELF = buildElf({ needed: ['x'], e_machine: 183, e_flags: 7 }).bytes;
+
+function file(path: string, bytes: Buffer = ELF): void {
+  const at = join(root, path);
+  fs.mkdirSync(join(at, '..'), { recursive: true });
+  fs.writeFileSync(at, bytes);
+}
+
+function link(path: string, target: string): void {
+  const at = join(root, path);
+  fs.mkdirSync(join(at, '..'), { recursive: true });
+  fs.symlinkSync(target, at);
+}
+
+const kindOf = (candidate: Candidate) => candidate.kind;
+const whyOf = (candidate: Candidate) => (candidate.kind === 'elf' ? undefined : candidate.why);
+
+/** Lets a function of node:fs be counted or fail, for everyone who imported it. */
+function replace(name: 'accessSync' | 'openSync' | 'readdirSync', code: string | undefined, only?: string) {
+  const original: (...args: never[]) => unknown = fs[name];
+  const fake = mock.method(fs, name, (...args: never[]) => {
+    const path = String(args[0]);
+    if (code !== undefined && (only === undefined || path === only)) {
+      throw Object.assign(new Error(`${code}: made up`), { code });
+    }
+    return original(...args);
+  });
+  syncBuiltinESMExports();
+  return fake;
+}
+afterEach(() => {
+  mock.restoreAll();
+  syncBuiltinESMExports();
+});
+
+describe('what stands at a path', () => {
+  test('an ELF file is described by its header', () => {
+    file('lib/liba.so');
+    assert.deepEqual(new FileSystemProbe(root).candidate('/lib/liba.so'), {
+      kind: 'elf',
+      is64: true,
+      littleEndian: true,
+      e_type: 3,
+      e_machine: 183,
+      e_flags: 7,
+    });
+  });
+
+  test('a 32-bit big-endian file of no more than its header is described too', () => {
+    const { bytes } = buildElf({ is64: false, littleEndian: false, e_machine: 8, e_type: 2 });
+    file('lib/liba.so', bytes.subarray(0, 52));
+    assert.deepEqual(new FileSystemProbe(root).candidate('/lib/liba.so'), {
+      kind: 'elf',
+      is64: false,
+      littleEndian: false,
+      e_type: 2,
+      e_machine: 8,
+      e_flags: 0,
+    });
+  });
+
+  const broken: [rule: string, bytes: Buffer, why: RegExp][] = [
+    ['an empty file is too short', Buffer.alloc(0), /^too short$/],
+    ['a file of 15 bytes is too short', ELF.subarray(0, 15), /^too short$/],
+    ['a linker script is no ELF file', Buffer.from('GROUP ( /lib/libc.so.6 )\n'), /^not an ELF file$/],
+    ['a file that ends in its header is broken', ELF.subarray(0, 40), /ends inside the ELF header/],
+    ['a file of an unknown class is broken', Buffer.from(ELF).fill(9, 4, 5), /^EI_CLASS is 9$/],
+  ];
+  for (const [rule, bytes, why] of broken) {
+    test(rule, () => {
+      file('lib/liba.so', bytes);
+      const candidate = new FileSystemProbe(root).candidate('/lib/liba.so');
+      assert.equal(candidate.kind, 'broken');
+      assert.match(whyOf(candidate) ?? '', why);
+    });
+  }
+
+  test('a directory is broken, as ld.so fails to read it', () => {
+    file('lib/liba.so/x');
+    assert.deepEqual(new FileSystemProbe(root).candidate('/lib/liba.so'), {
+      kind: 'broken',
+      why: 'is a directory',
+    });
+  });
+
+  test('what is not there is absent', () => {
+    file('lib/liba.so');
+    const probe = new FileSystemProbe(root);
+    assert.deepEqual(probe.candidate('/lib/libb.so'), { kind: 'absent', why: 'not there' });
+    assert.equal(kindOf(probe.candidate('/nowhere/liba.so')), 'absent');
+    assert.equal(kindOf(probe.candidate('/lib/liba.so/x')), 'absent');
+  });
+
+  test('a dangling link is absent', () => {
+    link('lib/liba.so', 'gone.so');
+    assert.deepEqual(new FileSystemProbe(root).candidate('/lib/liba.so'), {
+      kind: 'absent',
+      why: 'dangling link',
+    });
+    assert.equal(kindOf(new FileSystemProbe().candidate(join(root, 'lib/liba.so'))), 'absent');
+  });
+
+  test('a file without permission is absent: ld.so goes on', () => {
+    file('lib/liba.so');
+    replace('openSync', 'EACCES', join(root, 'lib/liba.so'));
+    assert.deepEqual(new FileSystemProbe(root).candidate('/lib/liba.so'), {
+      kind: 'absent',
+      why: 'no permission',
+    });
+  });
+
+  test('a library in the root directory is found', () => {
+    file('liba.so');
+    assert.equal(kindOf(new FileSystemProbe(root).candidate('/liba.so')), 'elf');
+  });
+
+  test('a name that is no UTF-8 is looked up by its bytes', () => {
+    fs.mkdirSync(join(root, 'lib'));
+    fs.writeFileSync(Buffer.concat([Buffer.from(join(root, 'lib/')), Buffer.from([0x61, 0xff, 0xe9])]), ELF);
+    const probe = new FileSystemProbe(root);
+    assert.equal(kindOf(probe.candidate('/lib/a\xff\xe9')), 'elf');
+    assert.deepEqual([...(probe.names('/lib') ?? [])], ['a\xff\xe9']);
+    assert.equal(kindOf(new FileSystemProbe().candidate(`${root}/lib/a\xff\xe9`)), 'elf');
+  });
+
+  test('a FIFO is broken, and does not make the probe wait for a writer', () => {
+    fs.mkdirSync(join(root, 'lib'));
+    execFileSync('mkfifo', [join(root, 'lib/liba.so')]);
+    assert.equal(kindOf(new FileSystemProbe(root).candidate('/lib/liba.so')), 'broken');
+  });
+});
+
+describe('directories', () => {
+  test('one that can be listed is searchable, with its names', () => {
+    file('lib/liba.so');
+    file('lib/libb.so');
+    const probe = new FileSystemProbe(root);
+    assert.equal(probe.directory('/lib'), 'searchable');
+    assert.deepEqual([...(probe.names('/lib') ?? [])].sort(), ['liba.so', 'libb.so']);
+  });
+
+  test('one that does not exist is missing, and has no names', () => {
+    const probe = new FileSystemProbe(root);
+    assert.equal(probe.directory('/none'), 'missing');
+    assert.equal(probe.directory('/none/deeper'), 'missing');
+    assert.equal(probe.names('/none'), undefined);
+    assert.equal(new FileSystemProbe().directory(join(root, 'none')), 'missing');
+  });
+
+  test('a file is not a directory, with and without a root', () => {
+    file('lib');
+    assert.equal(new FileSystemProbe(root).directory('/lib'), 'not-a-directory');
+    assert.equal(new FileSystemProbe().directory(join(root, 'lib')), 'not-a-directory');
+  });
+
+  test('one below a file is nothing to search', () => {
+    file('lib');
+    assert.notEqual(new FileSystemProbe(root).directory('/lib/sub'), 'searchable');
+    assert.equal(new FileSystemProbe().directory(join(root, 'lib/sub')), 'not-a-directory');
+  });
+
+  test('one without search permission is unsearchable', () => {
+    file('lib/liba.so');
+    replace('accessSync', 'EACCES', join(root, 'lib'));
+    assert.equal(new FileSystemProbe(root).directory('/lib'), 'unsearchable');
+  });
+
+  test('one that may be searched and not listed is searched for each name', () => {
+    file('lib/liba.so');
+    replace('readdirSync', 'EACCES', join(root, 'lib'));
+    const probe = new FileSystemProbe(root);
+    assert.equal(probe.directory('/lib'), 'searchable');
+    assert.equal(probe.names('/lib'), undefined);
+    assert.equal(kindOf(probe.candidate('/lib/liba.so')), 'elf');
+    assert.equal(kindOf(probe.candidate('/lib/libb.so')), 'absent');
+  });
+
+  test('each directory is listed once, and each candidate opened once', () => {
+    file('lib/liba.so');
+    file('lib/libb.so');
+    const listed = replace('readdirSync', undefined);
+    const opened = replace('openSync', undefined);
+    const probe = new FileSystemProbe(root);
+    for (let i = 0; i < 5; i++) {
+      probe.directory('/lib');
+      probe.directory('/none');
+      probe.names('/lib');
+      for (const name of ['liba.so', 'libb.so', 'libc.so', 'libd.so']) probe.candidate(`/lib/${name}`);
+    }
+    assert.equal(listed.mock.callCount(), 1);
+    assert.equal(opened.mock.callCount(), 2);
+  });
+});
+
+describe('links below a root', () => {
+  test('a relative link is followed from where it stands', () => {
+    file('store/a/liba.so.1');
+    link('store/a/liba.so', 'liba.so.1');
+    link('lib/liba.so', '../store/a/liba.so');
+    const probe = new FileSystemProbe(root);
+    assert.equal(kindOf(probe.candidate('/lib/liba.so')), 'elf');
+    assert.equal(probe.realPath('/lib/liba.so'), '/store/a/liba.so.1');
+  });
+
+  test('an absolute link is followed from the root, not from the machine’s', () => {
+    file('store/a/liba.so');
+    // Below the top, where following it from the link's own directory would go elsewhere.
+    link('usr/lib', '/store/a');
+    const probe = new FileSystemProbe(root);
+    assert.equal(probe.directory('/usr/lib'), 'searchable');
+    assert.equal(kindOf(probe.candidate('/usr/lib/liba.so')), 'elf');
+    assert.equal(probe.realPath('/usr/lib'), '/store/a');
+  });
+
+  test('an absolute link to a file of the machine leads nowhere below the root', () => {
+    const outside = join(top, `outside${count}.so`);
+    fs.writeFileSync(outside, ELF);
+    link('lib/liba.so', outside);
+    assert.equal(kindOf(new FileSystemProbe(root).candidate('/lib/liba.so')), 'absent');
+    assert.equal(kindOf(new FileSystemProbe().candidate(join(root, 'lib/liba.so'))), 'elf');
+  });
+
+  test('.. beyond the root stays at the root, in paths and in links', () => {
+    file('secret/liba.so');
+    fs.mkdirSync(join(root, 'inner/lib'), { recursive: true });
+    fs.symlinkSync('../../../../secret/liba.so', join(root, 'inner/lib/liba.so'));
+    const probe = new FileSystemProbe(join(root, 'inner'));
+    assert.equal(kindOf(probe.candidate('/lib/liba.so')), 'absent');
+    assert.equal(probe.directory('/../secret'), 'missing');
+    assert.equal(probe.directory('/../../lib'), 'searchable');
+    assert.equal(probe.realPath('/lib/../../../lib'), '/lib');
+  });
+
+  test('.. goes up from where a link leads, not from where it stands', () => {
+    file('store/a/lib/liba.so');
+    file('store/a/other/libb.so');
+    link('lib', '/store/a/lib');
+    const probe = new FileSystemProbe(root);
+    assert.equal(probe.realPath('/lib/../other'), '/store/a/other');
+    assert.equal(probe.directory('/lib/../other'), 'searchable');
+  });
+
+  test('.. below what does not exist is missing, as for the kernel', () => {
+    file('lib/liba.so');
+    assert.equal(new FileSystemProbe(root).directory('/none/../lib'), 'missing');
+  });
+
+  test('.. below a file is nothing to search, as for the kernel', () => {
+    file('lib/liba.so');
+    assert.notEqual(new FileSystemProbe(root).directory('/lib/liba.so/..'), 'searchable');
+  });
+
+  test('a name too long for the file system is nothing to search', () => {
+    const path = `/${'n'.repeat(300)}`;
+    for (const probe of [new FileSystemProbe(root), new FileSystemProbe()]) {
+      assert.notEqual(probe.directory(path), 'searchable');
+      assert.equal(kindOf(probe.candidate(`${path}/liba.so`)), 'absent');
+      assert.equal(probe.realPath(path), undefined);
+    }
+  });
+
+  test('a loop of links is absent and ends', () => {
+    link('a', 'b');
+    link('b', 'a');
+    link('self', 'self');
+    const probe = new FileSystemProbe(root);
+    for (const path of ['/a', '/self', '/a/lib']) {
+      assert.equal(probe.directory(path), 'missing');
+      assert.equal(probe.realPath(path), undefined);
+    }
+    assert.equal(new FileSystemProbe().directory(join(root, 'self')), 'missing');
+  });
+
+  test('forty links in a row are followed, forty-one are not', () => {
+    file('f40');
+    for (let i = 1; i <= 41; i++) link(`l${i}`, i === 1 ? 'f40' : `l${i - 1}`);
+    const probe = new FileSystemProbe(root);
+    assert.equal(probe.realPath('/l40'), '/f40');
+    assert.equal(probe.realPath('/l41'), undefined);
+  });
+
+  test('a root that is itself a link, or ends with a slash, is the same root', () => {
+    file('lib/liba.so');
+    const alias = join(top, `alias${count}`);
+    fs.symlinkSync(root, alias);
+    for (const name of [alias, `${root}/`, `${alias}//`]) {
+      const probe = new FileSystemProbe(name);
+      assert.equal(kindOf(probe.candidate('/lib/liba.so')), 'elf');
+      assert.equal(probe.realPath('/lib/liba.so'), '/lib/liba.so');
+    }
+  });
+
+  test('a root that does not exist has nothing in it', () => {
+    const probe = new FileSystemProbe(join(root, 'none'));
+    assert.equal(probe.directory('/lib'), 'missing');
+    assert.equal(kindOf(probe.candidate('/lib/liba.so')), 'absent');
+  });
+});
+
+describe('real paths', () => {
+  test('without a root every link of the machine is followed', () => {
+    file('store/a/liba.so');
+    link('lib', 'store/a');
+    assert.equal(new FileSystemProbe().realPath(join(root, 'lib/liba.so')), join(root, 'store/a/liba.so'));
+  });
+
+  test('what does not exist has none', () => {
+    assert.equal(new FileSystemProbe().realPath(join(root, 'none')), undefined);
+    assert.equal(new FileSystemProbe(root).realPath('/none'), undefined);
+  });
+
+  test('the root’s own is a slash', () => {
+    assert.equal(new FileSystemProbe(root).realPath('/'), '/');
+    assert.equal(new FileSystemProbe(root).realPath('/..'), '/');
+  });
+});

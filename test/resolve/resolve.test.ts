@@ -1,0 +1,333 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { elementOf } from '../../src/cache/note.js';
+import { BufferSource } from '../../src/elf/bytes.js';
+import type { ElfImage } from '../../src/elf/image.js';
+import { readImage } from '../../src/elf/read.js';
+import { type Resolution, resolveImage, runPathOf } from '../../src/resolve/resolve.js';
+import { buildElf, type ElfSpec } from '../support/elf-builder.js';
+import { ELF, MemoryProbe, type MemoryTree } from '../support/memory-probe.js';
+
+const imageOf = (spec: ElfSpec): ElfImage => readImage(new BufferSource(buildElf(spec).bytes));
+
+function resolve(spec: ElfSpec, tree: MemoryTree, storeRoots?: readonly string[]): Resolution {
+  return resolveImage(imageOf(spec), new MemoryProbe(tree), { storeRoots });
+}
+
+/** Soname to the elements of its path-list. */
+function lists({ entries }: Resolution): Record<string, string[]> {
+  return Object.fromEntries(entries.map(({ soname, steps }) => [soname, steps.map(elementOf)]));
+}
+
+const misses = ({ unresolved }: Resolution) => unresolved.map(({ soname, why }) => [soname, why]);
+const OTHER = { ...ELF, e_machine: 183 };
+
+describe('which run path is walked', () => {
+  test('DT_RUNPATH', () => {
+    assert.deepEqual(runPathOf(imageOf({ runpath: '/a:/b' })), {
+      source: 'DT_RUNPATH',
+      components: ['/a', '/b'],
+    });
+  });
+
+  test('DT_RPATH only where there is no DT_RUNPATH', () => {
+    assert.deepEqual(runPathOf(imageOf({ rpath: '/r' })), { source: 'DT_RPATH', components: ['/r'] });
+    assert.deepEqual(runPathOf(imageOf({ rpath: '/r', runpath: '/a' })), {
+      source: 'DT_RUNPATH',
+      components: ['/a'],
+    });
+  });
+
+  test('an empty DT_RUNPATH hides DT_RPATH', () => {
+    assert.deepEqual(runPathOf(imageOf({ rpath: '/r', runpath: '' })), {
+      source: 'DT_RUNPATH',
+      components: [],
+    });
+  });
+
+  test('none where there is none', () => {
+    assert.deepEqual(runPathOf(imageOf({ needed: ['a'] })), { source: undefined, components: [] });
+    assert.deepEqual(runPathOf(imageOf({ dynamic: false })), { source: undefined, components: [] });
+  });
+
+  test('the resolution names its source', () => {
+    assert.equal(resolve({ rpath: '/r' }, {}).source, 'DT_RPATH');
+  });
+});
+
+describe('what is recorded for a soname', () => {
+  const one = (runpath: string, tree: MemoryTree, storeRoots?: readonly string[]) => {
+    const resolution = resolve({ needed: ['liba.so'], runpath }, tree, storeRoots);
+    return lists(resolution)['liba.so'];
+  };
+  const rows: [
+    rule: string,
+    runpath: string,
+    tree: MemoryTree,
+    list: string[] | undefined,
+    roots?: string[],
+  ][] = [
+    ['a directory that holds it: its path', '/x', { files: { '/x/liba.so': ELF } }, ['=/x/liba.so']],
+    ['an empty component: a hint', ':/x', { files: { '/x/liba.so': ELF } }, ['?', '=/x/liba.so']],
+    ['a trailing empty component: a hint', '/x:', { files: { '/x/liba.so': ELF } }, ['=/x/liba.so', '?']],
+    ['a relative component: a hint', 'plugins/lib', {}, ['?plugins/lib']],
+    ['a token: a hint, unexpanded', '$ORIGIN/../lib', {}, ['?$ORIGIN/../lib']],
+    ['a token in braces: a hint, unexpanded', `/x/\${LIB}`, {}, [`?/x/\${LIB}`]],
+    ['an absent directory: a hint', '/run/driver', {}, ['?/run/driver']],
+    ['no directory: a hint', '/f', { states: { '/f': 'not-a-directory' } }, ['?/f']],
+    ['an unsearchable directory: a hint', '/f', { states: { '/f': 'unsearchable' } }, ['?/f']],
+    [
+      'glibc-hwcaps: a hint, also where the directory holds the soname',
+      '/x',
+      { files: { '/x/liba.so': ELF }, emptyDirectories: ['/x/glibc-hwcaps'] },
+      ['?/x'],
+    ],
+    [
+      'a legacy subdirectory with the soname: a hint',
+      '/x',
+      { files: { '/x/liba.so': ELF, '/x/haswell/liba.so': ELF } },
+      ['?/x'],
+    ],
+    [
+      'legacy subdirectories within each other with the soname: a hint',
+      '/x',
+      { files: { '/x/liba.so': ELF, '/x/tls/haswell/x86_64/liba.so': ELF } },
+      ['?/x'],
+    ],
+    [
+      'a legacy subdirectory with a broken file of that name: a hint',
+      '/x',
+      { files: { '/x/liba.so': ELF, '/x/tls/liba.so': { kind: 'broken', why: 'too short' } } },
+      ['?/x'],
+    ],
+    [
+      'a legacy subdirectory with another soname: the path',
+      '/x',
+      { files: { '/x/liba.so': ELF, '/x/haswell/libb.so': ELF } },
+      ['=/x/liba.so'],
+    ],
+    [
+      'a subdirectory that no glibc searches: the path',
+      '/x',
+      { files: { '/x/liba.so': ELF, '/x/plugins/liba.so': ELF } },
+      ['=/x/liba.so'],
+    ],
+    ['a mutable directory without it: a hint', '/x', { emptyDirectories: ['/x'] }, ['?/x'], ['/nix/store']],
+    [
+      'a mutable directory with it: its path',
+      '/x',
+      { files: { '/x/liba.so': ELF } },
+      ['=/x/liba.so'],
+      ['/nix/store'],
+    ],
+    ['a store directory without it: nothing', '/s/x', { emptyDirectories: ['/s/x'] }, undefined, ['/s']],
+    [
+      'a directory without it, where no store is known: nothing',
+      '/x',
+      { emptyDirectories: ['/x'] },
+      undefined,
+    ],
+    ['only a file of another machine: nothing', '/x', { files: { '/x/liba.so': OTHER } }, undefined],
+    [
+      'a file of another machine in a mutable directory: nothing, the soname is there',
+      '/x',
+      { files: { '/x/liba.so': OTHER } },
+      undefined,
+      ['/nix/store'],
+    ],
+    [
+      'a file of another machine first: the path of the next',
+      '/x:/y',
+      { files: { '/x/liba.so': OTHER, '/y/liba.so': ELF } },
+      ['=/y/liba.so'],
+    ],
+    [
+      'a file of the other byte order: nothing',
+      '/x',
+      { files: { '/x/liba.so': { ...ELF, littleEndian: false } } },
+      undefined,
+    ],
+    ['a broken file: nothing', '/x', { files: { '/x/liba.so': { kind: 'broken', why: 'x' } } }, undefined],
+    [
+      'all matching directories, not only the first, in run path order',
+      '/z:/none:/a:/y',
+      { files: { '/z/liba.so': ELF, '/a/liba.so': ELF }, emptyDirectories: ['/y'] },
+      ['=/z/liba.so', '?/none', '=/a/liba.so'],
+    ],
+    ['a directory twice: once', '/x:/x', { files: { '/x/liba.so': ELF } }, ['=/x/liba.so']],
+    [
+      'a directory twice, once with a slash: once',
+      '/x:/x//',
+      { files: { '/x/liba.so': ELF } },
+      ['=/x/liba.so'],
+    ],
+    ['trailing slashes: the path without them', '/x///', { files: { '/x/liba.so': ELF } }, ['=/x/liba.so']],
+    ['the root directory: a path with one slash', '/', { files: { '/liba.so': ELF } }, ['=/liba.so']],
+    [
+      'a directory that may not be listed: its path',
+      '/x',
+      { files: { '/x/liba.so': ELF }, unlistable: ['/x'] },
+      ['=/x/liba.so'],
+    ],
+  ];
+  for (const [rule, runpath, tree, list, roots] of rows) {
+    test(rule, () => assert.deepEqual(one(runpath, tree, roots), list));
+  }
+
+  test('every soname without a slash gets the hint of a directory that only the loader can search', () => {
+    const resolution = resolve(
+      { needed: ['libb.so', 'liba.so'], runpath: '$ORIGIN:/x' },
+      { files: { '/x/liba.so': ELF } },
+    );
+    assert.deepEqual(lists(resolution), {
+      'libb.so': ['?$ORIGIN'],
+      'liba.so': ['?$ORIGIN', '=/x/liba.so'],
+    });
+  });
+
+  test('a name that is no UTF-8 is looked up by its bytes', () => {
+    const resolution = resolve(
+      { needed: ['lib\xff.so'], runpath: '/d\xe9' },
+      { files: { '/d\xe9/lib\xff.so': ELF } },
+    );
+    assert.deepEqual(lists(resolution), { 'lib\xff.so': ['=/d\xe9/lib\xff.so'] });
+  });
+
+  test('the requesting object decides which class and machine count', () => {
+    const tree = { files: { '/x/liba.so': { ...ELF, is64: false, littleEndian: false, e_machine: 8 } } };
+    const spec = { needed: ['liba.so'], runpath: '/x' };
+    assert.deepEqual(lists(resolve({ ...spec, is64: false, littleEndian: false, e_machine: 8 }, tree)), {
+      'liba.so': ['=/x/liba.so'],
+    });
+    assert.deepEqual(misses(resolve(spec, tree)), [['liba.so', 'not-found']]);
+  });
+});
+
+describe('sonames that get no entry', () => {
+  const tree = { files: { '/x/liba.so': ELF, '/x/a:b': ELF, '/x/$LIB.so': ELF } };
+  const rows: [rule: string, soname: string, why: string][] = [
+    ['one with a slash is opened directly', '/x/liba.so', 'path'],
+    ['one with a slash inside is a path too', 'sub/liba.so', 'path'],
+    ['one with a token is expanded by the loader', '$LIB.so', 'token'],
+    ['one with a token and a slash is a path', '$ORIGIN/liba.so', 'path'],
+    ['one with a colon would end the element', 'a:b', 'not-encodable'],
+    ['an empty one would end the descriptor', '', 'not-encodable'],
+    ['one that is nowhere is left to the loader', 'libnone.so', 'not-found'],
+  ];
+  for (const [rule, soname, why] of rows) {
+    test(rule, () => {
+      const resolution = resolve({ needed: [soname], runpath: '/x' }, tree);
+      assert.deepEqual(misses(resolution), [[soname, why]]);
+      assert.deepEqual(resolution.entries, []);
+    });
+  }
+
+  test('hints do not make an entry of what cannot be encoded', () => {
+    const resolution = resolve({ needed: ['a:b', '', 'x/y', '$z'], runpath: '$ORIGIN' }, {});
+    assert.deepEqual(resolution.entries, []);
+    assert.equal(resolution.unresolved.length, 4);
+  });
+
+  test('a soname needed twice is resolved once', () => {
+    const resolution = resolve({ needed: ['liba.so', 'no', 'liba.so', 'no'], runpath: '/x' }, tree);
+    assert.deepEqual(lists(resolution), { 'liba.so': ['=/x/liba.so'] });
+    assert.deepEqual(misses(resolution), [['no', 'not-found']]);
+  });
+});
+
+describe('elements of 4,096 bytes', () => {
+  const dirOf = (length: number) => `/${'d'.repeat(length - 1)}`;
+  /** `=DIR/liba.so` has this many bytes more than DIR. */
+  const EXTRA = '=/liba.so'.length;
+
+  test('an element of 4,095 bytes is recorded', () => {
+    const dir = dirOf(4095 - EXTRA);
+    const resolution = resolve({ needed: ['liba.so'], runpath: dir }, { files: { [`${dir}/liba.so`]: ELF } });
+    assert.deepEqual(lists(resolution), { 'liba.so': [`=${dir}/liba.so`] });
+  });
+
+  test('one of 4,096 bytes is not: the loader would skip it', () => {
+    const dir = dirOf(4096 - EXTRA);
+    const resolution = resolve({ needed: ['liba.so'], runpath: dir }, { files: { [`${dir}/liba.so`]: ELF } });
+    assert.deepEqual(resolution.entries, []);
+  });
+
+  test('a hint counts with its sigil', () => {
+    assert.deepEqual(
+      lists(resolve({ needed: ['a'], runpath: `$${'x'.repeat(4093)}` }, {})).a?.map(
+        element => element.length,
+      ),
+      [4095],
+    );
+    assert.deepEqual(resolve({ needed: ['a'], runpath: `$${'x'.repeat(4094)}` }, {}).entries, []);
+  });
+
+  test('nothing behind it is recorded, or the loader would prefer a later directory', () => {
+    const dir = dirOf(5000);
+    const tree = {
+      files: { '/x/liba.so': ELF, [`${dir}/liba.so`]: ELF, '/y/liba.so': ELF },
+    };
+    const resolution = resolve({ needed: ['liba.so'], runpath: `/x:${dir}:/y` }, tree);
+    assert.deepEqual(lists(resolution), { 'liba.so': ['=/x/liba.so'] });
+  });
+
+  test('one too long for one soname does not end the list of another', () => {
+    const long = `${'n'.repeat(4000)}.so`;
+    const dir = dirOf(200);
+    const tree = { files: { [`${dir}/${long}`]: ELF, [`${dir}/liba.so`]: ELF } };
+    const resolution = resolve({ needed: [long, 'liba.so'], runpath: dir }, tree);
+    assert.deepEqual(lists(resolution), { 'liba.so': [`=${dir}/liba.so`] });
+  });
+});
+
+describe('an answer carries how it was found', () => {
+  const tree: MemoryTree = {
+    files: {
+      '/ok/liba.so': ELF,
+      '/other/liba.so': OTHER,
+      '/broken/liba.so': { kind: 'broken', why: 'too short' },
+    },
+    emptyDirectories: ['/none', '/s/none'],
+  };
+
+  test('each run path directory says what came of it, in order', () => {
+    const runpath = '$ORIGIN:/none:/other:/broken:/ok/:/gone';
+    const resolution = resolve({ needed: ['liba.so'], runpath }, tree, ['/s']);
+    assert.deepEqual(resolution.entries[0]?.attempts, [
+      { component: '$ORIGIN', outcome: 'hint', why: 'token' },
+      { component: '/none', outcome: 'hint', why: 'mutable' },
+      { component: '/other', outcome: 'passed-over', why: 'other machine (183)' },
+      { component: '/broken', outcome: 'fatal', why: 'too short' },
+      { component: '/ok/', outcome: 'recorded', why: '' },
+      { component: '/gone', outcome: 'hint', why: 'missing' },
+    ]);
+  });
+
+  test('a miss lists every directory that was tried', () => {
+    const resolution = resolve({ needed: ['liba.so'], runpath: '/s/none:/other' }, tree, ['/s', '/other']);
+    assert.deepEqual(resolution.unresolved, [
+      {
+        soname: 'liba.so',
+        why: 'not-found',
+        attempts: [
+          { component: '/s/none', outcome: 'passed-over', why: 'not there' },
+          { component: '/other', outcome: 'passed-over', why: 'other machine (183)' },
+        ],
+      },
+    ]);
+  });
+
+  test('the components are reported as they were classified, each once', () => {
+    const { components } = resolve({ needed: ['liba.so'], runpath: '/ok:$ORIGIN:/ok:/gone' }, tree);
+    assert.deepEqual(components, [
+      { kind: 'exact', component: '/ok', dir: '/ok', mutable: false },
+      { kind: 'runtime', component: '$ORIGIN', why: 'token' },
+      { kind: 'runtime', component: '/gone', why: 'missing' },
+    ]);
+  });
+
+  test('the same question gets the same answer', () => {
+    const spec = { needed: ['libb.so', 'liba.so'], runpath: '/ok:/other:$ORIGIN' };
+    assert.deepEqual(resolve(spec, tree), resolve(spec, tree));
+  });
+});

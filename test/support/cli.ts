@@ -1,0 +1,131 @@
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { toolPath } from './tools.js';
+
+/** The repository. */
+export const PROJECT = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
+export const FIXTURES = `${PROJECT}/fixtures`;
+export const ROOT = `${FIXTURES}/root`;
+export const BIN = `${PROJECT}/bin/elfnote.js`;
+
+export interface RunResult {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** `stdout` as bytes. */
+  readonly output: Buffer;
+}
+
+export interface RunOptions {
+  readonly cwd?: string;
+  /** Added to the environment; undefined takes a variable out. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+}
+
+/** What the machine's own settings must not change. */
+const FIXED = {
+  LC_ALL: 'C',
+  NIX_STORE: undefined,
+  NODE_OPTIONS: undefined,
+  LD_LIBRARY_PATH: undefined,
+  LD_PRELOAD: undefined,
+  FORCE_COLOR: undefined,
+};
+
+/** Runs a program to its end. One that cannot be started, or is killed, fails the test. */
+export function run(command: string, args: readonly string[] = [], options: RunOptions = {}): RunResult {
+  const found = command.includes('/') ? command : (toolPath(command) ?? command);
+  const result = spawnSync(found, args, {
+    cwd: options.cwd,
+    env: { ...process.env, ...FIXED, ...options.env },
+    maxBuffer: 1 << 28,
+  });
+  if (result.error !== undefined) throw result.error;
+  return {
+    status: result.status,
+    stdout: result.stdout.toString(),
+    stderr: result.stderr.toString(),
+    output: result.stdout,
+  };
+}
+
+/** Runs a program that has to succeed. */
+export function runOk(command: string, args: readonly string[] = [], options: RunOptions = {}): RunResult {
+  const result = run(command, args, options);
+  if (result.status !== 0) {
+    throw new Error(
+      `${command} ${args.join(' ')}: exit ${result.status}\n${result.stdout}\n${result.stderr}`,
+    );
+  }
+  return result;
+}
+
+/** The built CLI, as a user calls it. */
+export function elfnote(args: readonly string[], options: RunOptions = {}): RunResult {
+  return run(process.execPath, [BIN, ...args], options);
+}
+
+/** The built CLI where anything but exit 0 fails the test. */
+export function elfnoteOk(args: readonly string[], options: RunOptions = {}): RunResult {
+  return runOk(process.execPath, [BIN, ...args], options);
+}
+
+export type JsonObject = { readonly [name: string]: unknown };
+
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** A field that has to be an object. */
+export function objectIn(value: JsonObject, name: string): JsonObject {
+  const found = value[name];
+  if (!isObject(found)) throw new Error(`${name} is no object in ${JSON.stringify(value)}`);
+  return found;
+}
+
+export function numberIn(value: JsonObject, name: string): number {
+  const found = value[name];
+  if (typeof found !== 'number') throw new Error(`${name} is no number in ${JSON.stringify(value)}`);
+  return found;
+}
+
+/** A field that has to be a list of objects. */
+export function listIn(value: JsonObject, name: string): JsonObject[] {
+  const found = value[name];
+  if (!Array.isArray(found) || !found.every(isObject)) {
+    throw new Error(`${name} is no list of objects in ${JSON.stringify(value)}`);
+  }
+  return found;
+}
+
+/** One object a line. */
+export function jsonLines(stdout: string): JsonObject[] {
+  return stdout
+    .trimEnd()
+    .split('\n')
+    .map(line => {
+      const parsed: unknown = JSON.parse(line);
+      if (!isObject(parsed)) throw new Error(`not a JSON object: ${line}`);
+      return parsed;
+    });
+}
+
+/** The only JSON object that `elfnote dump --json FILE` prints. */
+export function dumpJson(file: string, ...args: readonly string[]): JsonObject {
+  const [object] = jsonLines(elfnoteOk(['dump', '--json', ...args, file]).stdout);
+  if (object === undefined) throw new Error(`${file}: no dump`);
+  return object;
+}
+
+/** The entries of one object of `elfnote dump --json`, each as `soname: element element`. */
+export function entriesIn(dumped: JsonObject): string[] {
+  return listIn(objectIn(dumped, 'note'), 'entries').map(entry => {
+    const elements = listIn(entry, 'elements').map(({ element }) => String(element));
+    return `${String(entry.soname)}: ${elements.join(' ')}`;
+  });
+}
+
+/** The entries of a file's note. */
+export function entriesOf(file: string, ...args: readonly string[]): string[] {
+  return entriesIn(dumpJson(file, ...args));
+}

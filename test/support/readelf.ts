@@ -1,0 +1,42 @@
+import { run } from './cli.js';
+
+/**
+ * What readelf and eu-readelf have to say against a file, with addresses and the file's name taken out. A
+ * standard error that is not empty counts as a complaint whatever it says.
+ */
+export function complaints(file: string): string[] {
+  return [
+    ...complaintsOf('readelf', ['-lSnW', file], file),
+    ...complaintsOf('eu-readelf', ['-lSn', file], file),
+  ].sort();
+}
+
+function complaintsOf(tool: string, args: readonly string[], file: string): string[] {
+  const { status, stdout, stderr } = run(tool, args);
+  const lines = [
+    ...stderr.split('\n'),
+    ...stdout.split('\n').filter(line => /warning|error|corrupt|invalid/i.test(line)),
+  ];
+  const said = lines
+    .map(line => line.replaceAll(file, 'FILE').replaceAll(/0x[0-9a-f]+|\d+/g, 'N'))
+    .filter(line => line.trim() !== '');
+  return [...said.map(line => `${tool}: ${line}`), ...(status === 0 ? [] : [`${tool}: exit ${status}`])];
+}
+
+/** The complaints about `after` that there were not about `before`, counted: two more of a kind are two. */
+export function newComplaints(before: string, after: string): string[] {
+  const known = complaints(before);
+  return complaints(after).filter(line => {
+    const at = known.indexOf(line);
+    if (at >= 0) known.splice(at, 1);
+    return at < 0;
+  });
+}
+
+/** The notes that `readelf -n` prints with the owner NixOS. */
+export function nixosNotes(file: string): string[] {
+  return run('readelf', ['-nW', file])
+    .stdout.split('\n')
+    .map(line => line.trim())
+    .filter(line => line.startsWith('NixOS '));
+}

@@ -1,0 +1,44 @@
+import { accessSync, constants, statSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+
+const PLACES = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'];
+
+/** The value of a test's `skip`: false when it can run, otherwise what is missing. */
+export type Skip = string | false;
+
+/**
+ * For a test's `skip`: false when every tool is there, otherwise the reason.
+ * A name with a slash is a file or directory that must exist.
+ * In CI nothing may be missing, so there it throws and the test file fails.
+ */
+export function needs(...tools: readonly string[]): Skip {
+  const missing = tools.filter(tool => (tool.includes('/') ? !exists(tool) : toolPath(tool) === undefined));
+  return missing.length === 0 ? false : unavailable(`not on this machine: ${missing.join(', ')}`);
+}
+
+/** For a test that has to change owners, capabilities or users. */
+export function needsRoot(...tools: readonly string[]): Skip {
+  return process.getuid?.() === 0 ? needs(...tools) : unavailable('not run as root');
+}
+
+/** A reason to skip, which in CI is a failure. */
+export function unavailable(reason: string): string {
+  if (process.env.CI === 'true') throw new Error(`CI=true, and a test cannot run: ${reason}`);
+  return reason;
+}
+
+/** Where a tool is, or undefined. */
+export function toolPath(tool: string): string | undefined {
+  return PLACES.map(place => join(place, tool)).find(path => {
+    try {
+      accessSync(path, constants.X_OK);
+      return statSync(path).isFile();
+    } catch {
+      return false;
+    }
+  });
+}
+
+function exists(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false }) !== undefined;
+}
