@@ -44,6 +44,8 @@ export interface BuildOptions extends LookupOptions, RemoveOptions {
   readonly strict?: boolean | undefined;
   /** Where the note may stand; the default `auto` takes the cheapest place. */
   readonly placement?: PlanOptions['placement'];
+  /** Let the program header table move where nothing else fits. Such a file does not survive `strip`. */
+  readonly moveTable?: PlanOptions['moveTable'];
 }
 
 /** What became of one file. Reports read nothing else. */
@@ -121,6 +123,8 @@ export function removeCache(
   });
 }
 
+const MOVED_TABLE = 'the program header table moved: strip and objcopy break this file';
+
 function carryOut(
   source: FileSource,
   image: ElfImage,
@@ -138,6 +142,9 @@ function carryOut(
   }
   verifyPlan(image, source, plan);
   const bytesAdded = plan.size - image.size;
+  if (plan.rung.table === 'move-table') {
+    explained = { ...explained, warnings: [...explained.warnings, MOVED_TABLE] };
+  }
   if (options.dryRun) return { ...explained, action: 'planned', plan, bytesAdded, lost: [] };
   const lost = commit(source, plan, options);
   return { ...explained, action: 'written', plan, bytesAdded, lost };
@@ -245,7 +252,7 @@ function warningsFor(resolution: Resolution, image: ElfImage): string[] {
 
 function commit(source: FileSource, plan: WritePlan, options: RemoveOptions): string[] {
   const { path, stats } = source;
-  const change: Change = { edits: plan.edits, size: plan.size, inPlaceIsSafe: plan.atomicHeader };
+  const change: Change = { edits: plan.edits, size: plan.size, inPlaceIsSafe: plan.inPlaceIsSafe };
   const output = otherOutput(path, options);
   const attributes = attributesOf(path, options);
   const lost = output === undefined ? attributes.filter(name => name === LOST_IN_PLACE) : attributes;

@@ -8,6 +8,7 @@ interface Flags extends RunFlags {
   readonly storeDir?: string[];
   readonly strict?: boolean;
   readonly placement: 'auto' | 'slack' | 'tail';
+  readonly moveTable?: boolean;
 }
 
 const EXAMPLE = `
@@ -29,6 +30,10 @@ export function buildCacheCommand(): Command {
     new Option('--placement <place>', 'where the note may stand')
       .choices(['auto', 'slack', 'tail'])
       .default('auto'),
+    new Option(
+      '--move-table',
+      'let the program header table move where nothing else fits (not safe to strip)',
+    ),
   ];
   return fileCommand(
     'build-cache',
@@ -37,8 +42,15 @@ export function buildCacheCommand(): Command {
   )
     .addHelpText('after', EXAMPLE)
     .action(async (paths: string[], flags: Flags) => {
-      const { root, storeDir, strict, placement } = flags;
-      const lookup = { root, storeDirs: storeDir, strict, placement, probe: new FileSystemProbe(root) };
+      const { root, storeDir, strict, placement, moveTable } = flags;
+      const lookup = {
+        root,
+        storeDirs: storeDir,
+        strict,
+        placement,
+        moveTable,
+        probe: new FileSystemProbe(root),
+      };
       process.exitCode = await runOverFiles(paths, flags, (path, options) =>
         buildCache(path, { ...options, ...lookup }),
       );

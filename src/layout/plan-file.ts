@@ -71,7 +71,7 @@ function replaceNotes(
 ): WritePlan {
   let current = image;
   let view = source;
-  let atomicHeader = true;
+  let inPlaceIsSafe = true;
   let exact = true;
   let base = 0;
   const edits: Edit[] = [];
@@ -82,15 +82,21 @@ function replaceNotes(
     edits.push(...after(out.edits));
     base += STEP.cleanup + 1;
     exact &&= restore !== undefined;
-    atomicHeader &&= out.atomicHeader;
+    inPlaceIsSafe &&= out.inPlaceIsSafe;
     view = new PatchedSource(view, out.edits, out.size);
     current = readImage(view);
   }
-  const removal: Removal = { edits, size: view.size, exact };
+  // What was cut off may be written over again, and must read as a file's new end does.
+  const cut = image.size - view.size;
+  if (cut > 0) {
+    edits.push({ offset: view.size, bytes: Buffer.alloc(cut), step: base, why: 'bytes that are cut off' });
+    base++;
+  }
+  const removal: Removal = { edits: [...edits], size: view.size, exact };
   const next = entries.length > 0 ? planNote(current, view, entries, options) : undefined;
   if (next?.kind === 'write') {
     const all = [...edits, ...after(next.edits)];
-    return { ...next, edits: all, removal, atomicHeader: atomicHeader && next.atomicHeader };
+    return { ...next, edits: all, removal, inPlaceIsSafe: inPlaceIsSafe && next.inPlaceIsSafe };
   }
   return {
     kind: 'write',
@@ -101,7 +107,7 @@ function replaceNotes(
     entries: [],
     moved: [],
     addedLoads: 0,
-    atomicHeader,
+    inPlaceIsSafe,
     hasSection: true,
     whyRemoved: next?.detail ?? 'nothing to record',
   };

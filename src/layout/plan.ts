@@ -19,7 +19,7 @@ export type SkipReason =
 export type NotePlace = 'slack' | 'tail' | 'in-place' | 'removed';
 
 /** Where the program header table found room for its new entries. */
-export type TableRoom = 'none' | 'free' | 'reuse-note' | 'move-notes' | 'move-tables';
+export type TableRoom = 'none' | 'free' | 'reuse-note' | 'move-notes' | 'move-tables' | 'move-table';
 
 export interface Rung {
   readonly note: NotePlace;
@@ -29,6 +29,8 @@ export interface Rung {
 export interface PlanOptions {
   /** Where the note may stand; `auto` takes the cheapest. */
   readonly placement?: 'auto' | 'slack' | 'tail' | undefined;
+  /** Let the program header table move where nothing else fits. Such a file does not survive `strip`. */
+  readonly moveTable?: boolean | undefined;
 }
 
 /** Bytes to write at a file offset. Edits of a lower step are on disk before those of a higher one. */
@@ -50,8 +52,8 @@ export interface WritePlan {
   /** Names of what moved to make room. */
   readonly moved: readonly string[];
   readonly addedLoads: number;
-  /** False when ELF header and program header table do not fit one write: such a file is replaced, not edited. */
-  readonly atomicHeader: boolean;
+  /** False when no order of writes leaves the file valid after each: such a file is replaced, not edited. */
+  readonly inPlaceIsSafe: boolean;
   /** Why an old note was removed and none written. */
   readonly whyRemoved: string | undefined;
   /** False when the file's section headers could not take one more: strip would lose the note. */

@@ -14,7 +14,7 @@ export interface Release {
   /** In commit order: the note loses its pointer first, its bytes are zeroed afterwards. */
   readonly edits: readonly Edit[];
   readonly size: number;
-  readonly atomicHeader: boolean;
+  readonly inPlaceIsSafe: boolean;
 }
 
 /**
@@ -46,7 +46,7 @@ export function releaseNote(
   }
   zero(note.offset, note.end - note.offset, 'bytes of the old cache note');
   edits.push(...releasedSection(image, note, options.keepSection));
-  return { edits, size: releasedSize(image, programHeaders, note), atomicHeader: header.atomic };
+  return { edits, size: releasedSize(image, programHeaders, note), inPlaceIsSafe: header.atomic };
 }
 
 function releasedProgramHeaders(

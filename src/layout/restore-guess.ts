@@ -25,6 +25,8 @@ import { type Block, tableTagOf } from './room.js';
 export interface Guess {
   /** Of the file, in bytes. */
   readonly size: number;
+  /** Where the program header table stood, if it moved. */
+  readonly table: { readonly offset: number; readonly address: number } | undefined;
   readonly sections: SectionGuess | undefined;
   /** The segment around the note: it was not there, or it ended at this file offset. */
   readonly load: { readonly index: number; readonly end: number | undefined };
@@ -77,26 +79,47 @@ interface Context {
 }
 
 function* guessesAt(context: Context): Generator<Guess> {
-  const { image, source, note, segment, load, index, owned, sections, isTail } = context;
+  const { image, source, note, segment, load, sections, isTail } = context;
+  yield* movedTableGuesses(context);
   for (const reused of reuseGuesses(image, source, note, segment)) {
     const copied = typeof reused === 'object';
     const start = copied ? segment.p_offset : blockStart(image, load, note, isTail);
     const moves = !copied && start < note.offset;
     const added = (isTail ? 1 : 0) + (reused === 'none' ? 1 : 0);
-    const ends = isTail ? [undefined] : loadEndGuesses(image, load, start, owned);
-    const payloadStart = isTail ? load.p_offset : start;
     for (const nulls of nullGuesses(image, added)) {
       for (const block of blockGuesses(image, moves ? start : undefined, note, added - nulls.length)) {
-        for (const end of ends) {
-          for (const size of sizeGuesses(image, load, sections, isTail)) {
-            const base = { sections, load: { index, end }, payloadStart, block, nulls, size };
-            if (reused !== 'moved') yield { ...base, reused: copied ? reused : undefined };
-            else
-              for (const old of movedNoteGuesses(image, segment, note, block)) yield { ...base, reused: old };
-          }
+        for (const base of payloadGuesses(context, start, block)) {
+          const guess = { ...base, sections, block, nulls, table: undefined };
+          if (reused !== 'moved') yield { ...guess, reused: copied ? reused : undefined };
+          else
+            for (const old of movedNoteGuesses(image, segment, note, block)) yield { ...guess, reused: old };
         }
       }
     }
+  }
+}
+
+/** The table was behind the ELF header, where every linker puts it, and now stands in front of the note. */
+function* movedTableGuesses(context: Context): Generator<Guess> {
+  const { header, programHeaders } = context.image;
+  const offset = header.e_ehsize;
+  const address = addressOfOffset(programHeaders, offset, 1);
+  if (header.e_phoff === offset || address === undefined) return;
+  for (const base of payloadGuesses(context, header.e_phoff, undefined)) {
+    const { sections } = context;
+    yield { ...base, sections, block: undefined, nulls: [], reused: undefined, table: { offset, address } };
+  }
+}
+
+function* payloadGuesses(
+  { image, load, index, owned, sections, isTail }: Context,
+  start: number,
+  block: Guess['block'],
+): Generator<Pick<Guess, 'load' | 'payloadStart' | 'size'>> {
+  const payloadStart = isTail ? load.p_offset : start;
+  for (const end of isTail ? [undefined] : loadEndGuesses(image, load, start, owned, block)) {
+    for (const size of sizeGuesses(image, load, sections, isTail))
+      yield { load: { index, end }, payloadStart, size };
   }
 }
 
@@ -344,16 +367,20 @@ function* blockGuesses(
   }
 }
 
+/** Linkers end a segment with its last section, which may be one that moved. */
 function loadEndGuesses(
   image: ElfImage,
   load: ProgramHeader,
   payload: number,
   owned: readonly number[],
+  block: Guess['block'],
 ): number[] {
+  const moved = block === undefined ? [] : [block.start + block.now.size];
   const ends = image.sectionHeaders
     .filter((s, i) => !owned.includes(i) && s.sh_type !== SHT_NULL && s.sh_type !== SHT_NOBITS)
     .map(s => s.sh_offset + s.sh_size)
+    .concat(moved)
     .filter(end => end > load.p_offset && end <= payload);
-  if (ends.length > 0) return [Math.max(...ends), payload];
+  if (hasSections(image) && ends.length > 0) return [Math.max(...ends), payload];
   return Array.from({ length: 16 }, (_, i) => payload - i).filter(end => end > load.p_offset);
 }

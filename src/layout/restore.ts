@@ -23,7 +23,7 @@ export interface Restore {
   /** In commit order. */
   readonly edits: readonly Edit[];
   readonly size: number;
-  readonly atomicHeader: boolean;
+  readonly inPlaceIsSafe: boolean;
 }
 
 /**
@@ -84,7 +84,8 @@ function explains(source: ByteSource, restore: Restore, entries: readonly CacheE
   });
 }
 
-const ALL_OPTIONS: readonly PlanOptions[] = [{}, { placement: 'tail' }];
+/** A table moves only where nothing else fits, so allowing it covers the plans that do without. */
+const ALL_OPTIONS: readonly PlanOptions[] = [{ moveTable: true }, { placement: 'tail', moveTable: true }];
 
 /** Two files can differ only where one of them was edited. */
 function isSame(one: ByteSource, other: ByteSource, edits: readonly Edit[]): boolean {
@@ -105,6 +106,7 @@ function buildRestore(image: ElfImage, source: ByteSource, note: CacheNoteLocati
   });
   const back = headerPlan(image, source, {
     programHeaders: restoredProgramHeaders(image, note, guess),
+    table: guess.table,
     e_shoff: sections?.e_shoff ?? header.e_shoff,
     e_shnum: sections?.count ?? header.e_shnum,
   });
@@ -123,12 +125,14 @@ function buildRestore(image: ElfImage, source: ByteSource, note: CacheNoteLocati
   return {
     edits: edits.sort((a, b) => a.step - b.step),
     size: guess.size,
-    atomicHeader: hide.atomic && back.atomic,
+    // What moves back overwrites program headers that are still in use.
+    inPlaceIsSafe: hide.atomic && back.atomic && guess.block === undefined,
   };
 }
 
 /** Bytes that the table gives back: zero, but for what moves back onto them. */
-function tableSpaceEdits(image: ElfImage, { block, nulls, load, reused }: Guess): Edit[] {
+function tableSpaceEdits(image: ElfImage, { block, nulls, load, reused, table }: Guess): Edit[] {
+  if (table !== undefined) return [];
   const added = (load.end === undefined ? 1 : 0) + (reused === undefined ? 1 : 0) - nulls.length;
   const end = tableEnd(image);
   const start = end - added * programHeaderSize(image.encoding);
@@ -158,7 +162,8 @@ function namesEdits(image: ElfImage, { sections }: Guess): Edit[] {
     {
       offset: entry + 8 + 2 * encoding.wordSize,
       bytes: Buffer.concat([encoding.wordBytes(sections.namesAt), encoding.wordBytes(sections.namesSize)]),
-      step: STEP.pointers,
+      // The note's header still needs its name until the header write has taken it out.
+      step: STEP.cleanup,
       why: 'section names: their old place and size',
     },
   ];

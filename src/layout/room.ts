@@ -59,6 +59,8 @@ export interface Room {
   readonly nullsUsed: number;
   /** For `reuse-note`: the `PT_NOTE` that will cover the cache note too. */
   readonly reused: number | undefined;
+  /** For `move-table`: size in bytes of the table, which stands in front of the note. */
+  readonly tableSize?: number;
   /** The only segment in which the note may stand, where that matters. */
   readonly load?: number;
 }
@@ -217,6 +219,17 @@ export class RoomFinder {
       if (load >= 0) return { kind: 'reuse-note', block: undefined, nullsUsed: 0, reused, load };
     }
     return undefined;
+  }
+
+  /**
+   * Rung 5: the whole table moves. `AT_PHDR` stays right on old kernels only where `p_vaddr - p_offset` is that of
+   * the first segment, which the place has to see to.
+   */
+  byMovingTable(needed: number): Room {
+    const { programHeaders, encoding } = this.#image;
+    const tableSize = (programHeaders.length + needed) * programHeaderSize(encoding);
+    const load = programHeaders.findIndex(p => p.p_type === PT_LOAD);
+    return { kind: 'move-table', block: undefined, nullsUsed: 0, reused: undefined, load, tableSize };
   }
 
   /** Empty `PT_NULL` entries at the end of the table; one with anything but an alignment may be somebody's. */

@@ -25,23 +25,26 @@ export function findSlack(image: ElfImage, occupied: readonly Occupied[], mayGro
     if (p.p_filesz !== p.p_memsz || p.p_filesz === 0) continue;
     const offset = p.p_offset + p.p_filesz;
     const address = p.p_vaddr + p.p_memsz;
-    const inFile =
-      mayGrow && offset === image.size ? Number.POSITIVE_INFINITY : fileGap(offset, occupied, image.size);
-    const size = Math.min(inFile, addressGap(p, image.programHeaders));
+    const inFile = mayGrow && offset === image.size ? Number.POSITIVE_INFINITY : fileGap(offset, occupied);
+    const toTop = image.encoding.is64 ? Number.POSITIVE_INFINITY : 2 ** 32 - address;
+    const size = Math.min(inFile, addressGap(p, image.programHeaders), toTop);
     if (size > 0) result.push({ load, offset, address, size });
   }
   const flags = (slack: Slack) => image.programHeaders[slack.load]?.p_flags ?? 0;
   return result.sort((a, b) => flags(a) - flags(b) || a.load - b.load);
 }
 
-/** Bytes from `offset` to whatever comes next in the file; 0 when something already covers `offset`. */
-export function fileGap(offset: number, occupied: readonly Occupied[], fileSize: number): number {
-  let end = fileSize;
+/**
+ * Bytes from `offset` to whatever comes next in the file; 0 when something already covers `offset`, and when nothing
+ * comes next: what stands behind the last described byte is somebody's appended data, even where it is zero.
+ */
+export function fileGap(offset: number, occupied: readonly Occupied[]): number {
+  let end = Number.POSITIVE_INFINITY;
   for (const range of occupied) {
     if (range.start < offset && range.end > offset) return 0;
     if (range.start >= offset) end = Math.min(end, range.start);
   }
-  return Math.max(0, end - offset);
+  return Number.isFinite(end) ? end - offset : 0;
 }
 
 /**

@@ -1,7 +1,17 @@
 import { decodeDescriptor, encodeDescriptor } from '../cache/note.js';
 import { type ByteSource, isZero, PatchedSource } from '../elf/bytes.js';
 import {
+  CACHE_NOTE_SECTION,
+  DT_GNU_HASH,
+  DT_HASH,
+  DT_STRTAB,
+  DT_SYMTAB,
+  DT_VERDEF,
+  DT_VERNEED,
+  DT_VERSYM,
+  PF_W,
   PT_DYNAMIC,
+  PT_GNU_PROPERTY,
   PT_INTERP,
   PT_LOAD,
   PT_NOTE,
@@ -16,7 +26,7 @@ import { addressOfOffset, type ElfImage, offsetOfAddress, type ProgramHeader } f
 import { readImage } from '../elf/read.js';
 import { ElfnoteError } from '../errors.js';
 import { type Occupied, occupiedRanges, tableEnd } from '../layout/occupied.js';
-import { MIN_PAGE_SIZE } from '../layout/pages.js';
+import { MIN_PAGE_SIZE, maxPageSize } from '../layout/pages.js';
 import type { Edit, Removal, WritePlan } from '../layout/plan.js';
 import { planFile } from '../layout/plan-file.js';
 
@@ -30,6 +40,8 @@ export function verifyPlan(image: ElfImage, source: ByteSource, plan: WritePlan)
   const check = (ok: boolean, what: string) => {
     if (!ok) throw new ElfnoteError('verify', `refusing to write: ${what}`, { path: image.path });
   };
+  const inOrder = plan.edits.every((edit, i) => edit.step >= (plan.edits[i - 1]?.step ?? 0));
+  check(inOrder, 'the edits are not in commit order');
   let before = image;
   let base = source;
   if (plan.removal !== undefined) {
@@ -39,14 +51,17 @@ export function verifyPlan(image: ElfImage, source: ByteSource, plan: WritePlan)
     if (plan.rung.note === 'removed') return;
   }
   const edits = plan.edits.slice(plan.removal?.edits.length ?? 0);
-  const view = new PatchedSource(base, edits, plan.size);
+  const view = new PatchedSource(source, plan.edits, plan.size);
   const after = readImage(view);
   checkSameProgram(before, after, check);
-  checkEditsStayInBounds(before, edits, check);
+  checkEdits(before, base, edits, tableEnd(after), check);
   checkSegments(before, after, check);
-  checkTable(before, after, check);
+  checkTable(before, after, plan.rung.table === 'move-table', check);
   checkContents(before, base, after, view, check);
+  checkDynamic(before, after, check);
   checkNote(after, view, plan, check);
+  checkOldLoads(before, after, plan.addedLoads, check);
+  checkNotes(before, base, after, view, check);
 }
 
 /** An exact removal was proved byte for byte when it was planned; any other must keep everything but the note. */
@@ -61,9 +76,13 @@ function checkRemoval(
   check(after.cacheNotes.length === 0, 'the old note is still there');
   checkSameProgram(image, after, check);
   if (removal.exact) return;
-  checkEditsStayInBounds(image, removal.edits, check);
-  checkSegments(image, after, check);
-  checkTable(image, after, check);
+  checkEdits(image, source, removal.edits, tableEnd(image), check);
+  // Seen from its end, a removal is an addition.
+  checkSegments(after, image, check);
+  checkOldLoads(after, image, 1, check);
+  checkNotes(after, view, image, source, check);
+  checkDynamic(image, after, check);
+  checkTable(image, after, false, check);
   checkContents(image, source, after, view, check);
 }
 
@@ -89,28 +108,65 @@ function checkSameProgram(before: ElfImage, after: ElfImage, check: Check): void
   check(tags(before) === tags(after), 'the dynamic section has other entries');
 }
 
-/** An edit may touch headers, the dynamic and symbol tables, old cache notes, and bytes nothing describes. */
-function checkEditsStayInBounds(before: ElfImage, edits: readonly Edit[], check: Check): void {
-  const growth = tableEnd(before) + 3 * before.header.e_phentsize;
-  for (const range of occupiedRanges(before)) {
-    if (range.kind === 'load' || range.kind === 'elf-header') continue;
-    if (range.kind === 'program-headers' || range.kind === 'section-headers') continue;
-    const type = before.sectionHeaders[range.index]?.sh_type;
-    if (range.kind === 'section' && (type === SHT_DYNAMIC || type === SHT_SYMTAB)) continue;
-    const segment = range.kind === 'segment' ? before.programHeaders[range.index] : undefined;
-    if (segment !== undefined && segment.p_type !== PT_NOTE && segment.p_type !== PT_INTERP) continue;
-    for (const { offset, bytes, why } of edits) {
-      const from = Math.max(offset, range.start);
-      const to = Math.min(offset + bytes.length, range.end);
-      if (from >= to) continue;
+/**
+ * An edit may touch headers, the dynamic and symbol tables, old cache notes, what stands where the program header
+ * table will end, and zero bytes that nothing describes; nothing else.
+ */
+function checkEdits(
+  before: ElfImage,
+  source: ByteSource,
+  edits: readonly Edit[],
+  newTableEnd: number,
+  check: Check,
+): void {
+  const described = occupiedRanges(before).filter(range => range.kind !== 'load');
+  const contentEnd = Math.max(...occupiedRanges(before).map(range => range.end));
+  for (const edit of edits) {
+    const end = edit.offset + edit.bytes.length;
+    for (const range of described) {
+      const from = Math.max(edit.offset, range.start);
+      const to = Math.min(end, range.end);
+      if (from >= to || isFreeToChange(before, range)) continue;
       const oldNote = before.cacheNotes.some(note => note.offset <= from && to <= note.end);
-      check(oldNote || to <= growth, `an edit (${why}) touches a ${range.kind} that must not change`);
+      check(
+        oldNote || to <= newTableEnd,
+        `an edit (${edit.why}) touches a ${range.kind} that must not change`,
+      );
+    }
+    check(
+      end <= contentEnd || edit.offset >= source.size || contentEnd === source.size,
+      `an edit (${edit.why}) touches data that is appended to the file`,
+    );
+    for (const [from, to] of gapsIn(described, edit.offset, Math.min(end, source.size))) {
+      const zero = isZero(source, from, to - from);
+      check(zero, `an edit (${edit.why}) touches bytes that are not zero and that nothing describes`);
     }
   }
 }
 
+function isFreeToChange(before: ElfImage, range: Occupied): boolean {
+  if (range.kind === 'segment') {
+    const type = before.programHeaders[range.index]?.p_type;
+    return type !== PT_NOTE && type !== PT_INTERP;
+  }
+  const type = before.sectionHeaders[range.index]?.sh_type;
+  return range.kind !== 'section' || type === SHT_DYNAMIC || type === SHT_SYMTAB;
+}
+
+/** The parts of [from, to) that no range covers; the ranges are sorted by start. */
+function gapsIn(ranges: readonly Occupied[], from: number, to: number): [number, number][] {
+  const gaps: [number, number][] = [];
+  let at = from;
+  for (const { start, end } of ranges) {
+    if (start > at && at < to) gaps.push([at, Math.min(start, to)]);
+    at = Math.max(at, end);
+  }
+  if (at < to) gaps.push([at, to]);
+  return gaps;
+}
+
 function checkSegments(before: ElfImage, after: ElfImage, check: Check): void {
-  const loads = after.programHeaders.filter(p => p.p_type === PT_LOAD);
+  const loads = loadsOf(after);
   for (const [i, load] of loads.entries()) {
     check(
       load.p_align <= 1 || (load.p_vaddr - load.p_offset) % load.p_align === 0,
@@ -123,24 +179,98 @@ function checkSegments(before: ElfImage, after: ElfImage, check: Check): void {
     );
   }
   for (const p of after.programHeaders) {
-    if (p.p_type === PT_NOTE && p.p_filesz > 0 && isMapped(before, p) !== false) {
-      check(
-        addressOfOffset(after.programHeaders, p.p_offset, p.p_filesz) === p.p_vaddr,
-        'a PT_NOTE is not loaded',
-      );
+    if (p.p_type === PT_NOTE && p.p_filesz > 0 && isMapped(before, p)) {
+      const address = addressOfOffset(after.programHeaders, p.p_offset, p.p_filesz);
+      check(address === p.p_vaddr, 'a PT_NOTE is not loaded');
     }
   }
   check(leadersFirst(after) || !leadersFirst(before), 'PT_PHDR or PT_INTERP stands behind a PT_LOAD');
   checkPagesStayApart(before, after, check);
-  const others = (image: ElfImage) =>
-    image.programHeaders.filter(
-      p => ![PT_LOAD, PT_NOTE, PT_NULL, PT_PHDR, PT_INTERP].includes(p.p_type) && p.p_type !== 0x6474e553,
-    );
-  check(
-    JSON.stringify(others(before)) === JSON.stringify(others(after)),
-    'a program header changed that must not',
-  );
+  const others = (image: ElfImage) => image.programHeaders.filter(p => !MAY_CHANGE.has(p.p_type));
+  const same = JSON.stringify(others(before)) === JSON.stringify(others(after));
+  check(same, 'a program header changed that must not');
 }
+
+/** They have checks of their own. */
+const MAY_CHANGE: ReadonlySet<number> = new Set([
+  PT_LOAD,
+  PT_NOTE,
+  PT_NULL,
+  PT_PHDR,
+  PT_INTERP,
+  PT_GNU_PROPERTY,
+]);
+
+function loadsOf(image: ElfImage): ProgramHeader[] {
+  return image.programHeaders.filter(p => p.p_type === PT_LOAD);
+}
+
+/** Old segments keep everything, but that read-only ones may grow; new ones stand above them. */
+function checkOldLoads(before: ElfImage, after: ElfImage, addedLoads: number, check: Check): void {
+  const loads = loadsOf(after);
+  const old = loadsOf(before);
+  for (const [i, was] of old.entries()) {
+    const now = loads[i];
+    const kept =
+      now !== undefined &&
+      now.p_flags === was.p_flags &&
+      now.p_offset === was.p_offset &&
+      now.p_vaddr === was.p_vaddr &&
+      now.p_align === was.p_align;
+    check(kept, 'a PT_LOAD changed');
+    if (now === undefined) return;
+    const sameSize = now.p_filesz === was.p_filesz && now.p_memsz === was.p_memsz;
+    const grew = was.p_filesz === was.p_memsz && now.p_filesz === now.p_memsz && now.p_memsz > was.p_memsz;
+    check(sameSize || (grew && (was.p_flags & PF_W) === 0), 'a segment grew that is not read-only data');
+  }
+  const added = loads.slice(old.length);
+  check(added.length <= addedLoads, 'a PT_LOAD appeared');
+  const aligned = added.every(load => load.p_align >= maxPageSize(after.header.e_machine));
+  check(aligned, 'a new PT_LOAD is aligned to less than the largest page');
+}
+
+/** Every note that was covered by a `PT_NOTE` still is, wherever it stands now. */
+function checkNotes(
+  before: ElfImage,
+  source: ByteSource,
+  after: ElfImage,
+  view: ByteSource,
+  check: Check,
+): void {
+  const now = after.programHeaders.filter(p => p.p_type === PT_NOTE);
+  for (const old of before.programHeaders) {
+    if (old.p_type !== PT_NOTE || old.p_offset + old.p_filesz > source.size) continue;
+    const bytes = source.read(old.p_offset, old.p_filesz);
+    const kept = now.some(
+      p =>
+        p.p_align === old.p_align &&
+        p.p_filesz >= old.p_filesz &&
+        view.read(p.p_offset, old.p_filesz).equals(bytes),
+    );
+    check(kept, 'a PT_NOTE is gone');
+  }
+}
+
+/** A dynamic entry follows the table that moved, and no other changes. */
+function checkDynamic(before: ElfImage, after: ElfImage, check: Check): void {
+  const moved = new Map(before.sectionHeaders.map((s, i) => [s.sh_addr, after.sectionHeaders[i]?.sh_addr]));
+  for (const [i, old] of (before.dynamic?.entries ?? []).entries()) {
+    const now = after.dynamic?.entries[i];
+    const isTable = TABLE_TAGS.has(old.d_tag);
+    const expected = isTable ? (moved.get(old.d_val) ?? old.d_val) : old.d_val;
+    check(now?.d_val === expected, `dynamic entry ${i} does not lead to its table`);
+  }
+}
+
+const TABLE_TAGS: ReadonlySet<number> = new Set([
+  DT_GNU_HASH,
+  DT_HASH,
+  DT_SYMTAB,
+  DT_STRTAB,
+  DT_VERSYM,
+  DT_VERNEED,
+  DT_VERDEF,
+]);
 
 /** The gABI wants `PT_PHDR` and `PT_INTERP` before every `PT_LOAD`; files that older tools patched may not have it so. */
 function leadersFirst(image: ElfImage): boolean {
@@ -159,29 +289,28 @@ function isMapped(before: ElfImage, note: ProgramHeader): boolean {
   );
 }
 
-/** A segment that grew must not reach a page of its neighbour that was its neighbour's alone. */
+/** A segment that grew must not reach a page of its neighbour's, of any size at which they had none in common. */
 function checkPagesStayApart(before: ElfImage, after: ElfImage, check: Check): void {
   const loads = after.programHeaders.filter(p => p.p_type === PT_LOAD);
   for (const [i, load] of loads.entries()) {
     const next = loads[i + 1];
     const old = before.programHeaders.find(p => p.p_type === PT_LOAD && p.p_vaddr === load.p_vaddr);
     if (next === undefined || old === undefined || old.p_memsz === load.p_memsz) continue;
-    check(
-      old.p_filesz === old.p_memsz && (load.p_flags & 2) === 0,
-      'a segment grew that is not read-only data',
-    );
-    const page = (address: number) => Math.floor(address / MIN_PAGE_SIZE);
-    check(
-      page(load.p_vaddr + load.p_memsz - 1) < page(next.p_vaddr),
-      "a segment grew into the next one's page",
-    );
+    for (let page = MIN_PAGE_SIZE; page <= Math.max(MIN_PAGE_SIZE, load.p_align); page *= 2) {
+      const last = (p: ProgramHeader) => Math.floor((p.p_vaddr + p.p_memsz - 1) / page);
+      const first = Math.floor(next.p_vaddr / page);
+      check(
+        last(load) < first || (last(old) >= first && page > MIN_PAGE_SIZE),
+        "a segment grew into the next one's page",
+      );
+    }
   }
 }
 
-function checkTable(before: ElfImage, after: ElfImage, check: Check): void {
+function checkTable(before: ElfImage, after: ElfImage, mayMove: boolean, check: Check): void {
   const { e_phoff, e_phentsize } = after.header;
   const size = after.programHeaders.length * e_phentsize;
-  check(e_phoff === before.header.e_phoff, 'the program header table moved');
+  check(mayMove || e_phoff === before.header.e_phoff, 'the program header table moved');
   const address = addressOfOffset(after.programHeaders, e_phoff, size);
   check(address !== undefined, 'the program header table is not loaded');
   const phdr = after.programHeaders.find(p => p.p_type === PT_PHDR);
@@ -223,7 +352,8 @@ function checkContents(
   for (const [i, old] of before.sectionHeaders.entries()) {
     const now = after.sectionHeaders[i];
     const isOldNote = before.cacheNotes.some(note => note.section === i);
-    if (isOldNote || i === before.header.e_shstrndx) continue;
+    const isKeptFor = old.sh_type === SHT_NULL && old.name === CACHE_NOTE_SECTION;
+    if (isOldNote || isKeptFor || i === before.header.e_shstrndx) continue;
     check(
       now !== undefined && now.sh_type === old.sh_type && now.sh_size === old.sh_size,
       `section ${i} changed`,

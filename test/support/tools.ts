@@ -1,4 +1,6 @@
-import { accessSync, constants, statSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { accessSync, constants, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 
 const PLACES = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'];
@@ -16,9 +18,26 @@ export function needs(...tools: readonly string[]): Skip {
   return missing.length === 0 ? false : unavailable(`not on this machine: ${missing.join(', ')}`);
 }
 
-/** For a test that has to change owners, capabilities or users. */
+/**
+ * For a test that has to change owners, capabilities or users. Not being root is no missing tool: it skips in CI too.
+ */
 export function needsRoot(...tools: readonly string[]): Skip {
-  return process.getuid?.() === 0 ? needs(...tools) : unavailable('not run as root');
+  return process.getuid?.() === 0 ? needs(...tools) : 'not run as root';
+}
+
+/** For a test of something that not every file system or container allows: the command has to succeed on a file. */
+export function needsSuccess(tool: string, ...args: readonly string[]): Skip {
+  const path = toolPath(tool);
+  if (path === undefined) return needs(tool);
+  const dir = mkdtempSync(join(tmpdir(), 'elfnote-trial-'));
+  try {
+    const file = join(dir, 'file');
+    writeFileSync(file, '');
+    const { status } = spawnSync(path, [...args, file]);
+    return status === 0 ? false : unavailable(`does not work here: ${[tool, ...args].join(' ')}`);
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
 }
 
 /** A reason to skip, which in CI is a failure. */

@@ -1,0 +1,339 @@
+import { copyFileSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  elfnote,
+  entriesIn,
+  isObject,
+  type JsonObject,
+  jsonLines,
+  type RunResult,
+  run,
+  runOk,
+} from './cli.js';
+import type { Sample, Workshop } from './matrix.js';
+import { complaints } from './readelf.js';
+import { needs, type Skip } from './tools.js';
+
+/** Something that is done to a file after elfnote has written its note. */
+export interface LaterTool {
+  readonly name: string;
+  readonly skip: Skip;
+  /** Why it has nothing to do for a sample. */
+  readonly omit?: (sample: Sample) => string | undefined;
+  readonly work:
+    | 'build-cache'
+    | 'remove-cache'
+    | ((file: string, sample: Sample, shop: Workshop) => RunResult);
+}
+
+function binutils(tool: string, ...args: readonly string[]): LaterTool {
+  return {
+    name: [tool, ...args].join(' '),
+    skip: needs(tool),
+    work: (file, { cell }) => run(`${cell.target.prefix}${tool}`, [...args, file]),
+  };
+}
+
+function plain(tool: string, name: string, args: (sample: Sample, shop: Workshop) => string[]): LaterTool {
+  return {
+    name: `${tool} ${name}`.trimEnd(),
+    skip: needs(tool),
+    work: (file, sample, shop) => run(tool, [...args(sample, shop), file]),
+  };
+}
+
+const kitOf = ({ cell }: Sample, shop: Workshop) => shop.kit(cell.target);
+
+/** Writes debug information to a file of its own, and a link to it into the program. */
+const DEBUGLINK: LaterTool = {
+  name: 'objcopy --only-keep-debug and --add-gnu-debuglink',
+  skip: needs('objcopy'),
+  work(file, { cell }) {
+    const objcopy = `${cell.target.prefix}objcopy`;
+    const kept = run(objcopy, ['--only-keep-debug', file, `${file}.debug`]);
+    if (kept.status !== 0) return kept;
+    return run(objcopy, [`--add-gnu-debuglink=${file}.debug`, file]);
+  },
+};
+
+const SET_INTERPRETER: LaterTool = {
+  name: 'patchelf --set-interpreter',
+  skip: needs('patchelf'),
+  omit: ({ cell }) => (cell.form === 'shared' ? 'a library has no interpreter' : undefined),
+  work(file) {
+    const shown = run('patchelf', ['--print-interpreter', file]);
+    if (shown.status !== 0) return shown;
+    return run('patchelf', ['--set-interpreter', shown.stdout.trim(), file]);
+  },
+};
+
+export const LATER_TOOLS: readonly LaterTool[] = [
+  { name: 'nothing', skip: false, work: () => runOk('true') },
+  binutils('strip'),
+  binutils('strip', '-g'),
+  binutils('objcopy'),
+  DEBUGLINK,
+  plain('eu-strip', '', () => []),
+  plain('llvm-strip', '', () => []),
+  plain('patchelf', '--set-rpath longer', (sample, shop) => {
+    const { dir, runPath } = kitOf(sample, shop);
+    return ['--set-rpath', [join(dir, 'absent', 'x'.repeat(200)), ...runPath].join(':')];
+  }),
+  plain('patchelf', '--set-rpath shorter', (sample, shop) => [
+    '--set-rpath',
+    join(kitOf(sample, shop).dir, 'both'),
+  ]),
+  plain('patchelf', '--shrink-rpath', () => ['--shrink-rpath']),
+  SET_INTERPRETER,
+  { name: 'elfnote build-cache', skip: false, work: 'build-cache' },
+  { name: 'elfnote remove-cache', skip: false, work: 'remove-cache' },
+];
+
+/** Whether a directory is there, as far as these tests make any. */
+const isThere = (path: string): boolean => statSync(path, { throwIfNoEntry: false }) !== undefined;
+
+/** What readelf says of a file's dynamic section. */
+function dynamicOf(file: string): { needed: string[]; runPath: string[] } {
+  const { stdout } = run('readelf', ['-dW', file]);
+  const valuesOf = (tag: string) =>
+    [...stdout.matchAll(new RegExp(`\\(${tag}\\)[^\\n]*\\[([^\\]]*)\\]`, 'g'))].map(match => match[1] ?? '');
+  return { needed: valuesOf('NEEDED'), runPath: valuesOf('RUNPATH').join(':').split(':') };
+}
+
+/** The entries that a note of this file should have now, by readelf's word and a look at the directories. */
+export function entriesDue(file: string): string[] {
+  const { needed, runPath } = dynamicOf(file);
+  return [...new Set(needed)].sort().flatMap(soname => {
+    const elements = runPath.flatMap(dir => {
+      if (!isThere(dir)) return [`?${dir}`];
+      return isThere(join(dir, soname)) ? [`=${join(dir, soname)}`] : [];
+    });
+    return elements.length > 0 ? [`${soname}: ${elements.join(' ')}`] : [];
+  });
+}
+
+/** What `elfnote dump` says of a file's note: its entries, that there is none, or why it is no good. */
+export type Dumped = readonly string[] | 'gone' | { readonly error: string };
+
+function dumpedOf(object: JsonObject): Dumped {
+  if (isObject(object.error)) return { error: JSON.stringify(object.error) };
+  return object.note === null ? 'gone' : entriesIn(object);
+}
+
+/** One call for all; the paths keep their order. */
+export function dumpAll(files: readonly string[]): Dumped[] {
+  return batch(files, part => {
+    const { status, stdout, stderr } = elfnote(['dump', '--json', ...part]);
+    const dumped = jsonLines(stdout).map(dumpedOf);
+    if (dumped.length !== part.length) throw new Error(`dump: ${stderr}`);
+    const worst = Math.max(
+      ...dumped.map(one => (one === 'gone' ? 1 : typeof one === 'object' && 'error' in one ? 2 : 0)),
+    );
+    if (status !== worst) throw new Error(`dump: exit ${status} where ${worst} is due\n${stderr}`);
+    return dumped;
+  });
+}
+
+export function elfnoteAll(
+  command: 'build-cache' | 'remove-cache',
+  files: readonly string[],
+  options: readonly string[] = [],
+): JsonObject[] {
+  return batch(files, part => {
+    const { stdout, stderr } = elfnote([command, '--json', ...options, ...part]);
+    const outcomes = jsonLines(stdout).slice(0, -1);
+    if (outcomes.length !== part.length) throw new Error(`${command}: ${stderr}`);
+    return outcomes;
+  });
+}
+
+function batch<T>(files: readonly string[], work: (part: readonly string[]) => T[]): T[] {
+  const results: T[] = [];
+  for (let i = 0; i < files.length; i += 500) results.push(...work(files.slice(i, i + 500)));
+  return results;
+}
+
+/** A file with a note, and the tools that are run over it, one after the other. */
+export interface Trial {
+  readonly sample: Sample;
+  readonly tools: readonly LaterTool[];
+  readonly file: string;
+  /** What a note should say: what was due when one was last written. */
+  due: readonly string[] | undefined;
+  /** Tools that would not have this file. */
+  readonly refused: string[];
+  readonly found: {
+    /** After the tools. */
+    after?: State;
+    /** After `build-cache` on top. */
+    rebuilt?: State & { readonly due: readonly string[] };
+    /** After `remove-cache` on top of that. */
+    removed?: State;
+  };
+}
+
+export interface State {
+  readonly run: RunResult;
+  readonly complaints: readonly string[];
+  readonly dump: Dumped;
+  /** What elfnote said when it was run last, before this. */
+  readonly outcome: JsonObject | undefined;
+  readonly bytes: Buffer;
+}
+
+/** Files with their notes as `build-cache` wrote them. */
+export interface Noted {
+  readonly sample: Sample;
+  readonly file: string;
+  readonly outcome: JsonObject;
+  readonly due: readonly string[];
+}
+
+export function writeNotes(samples: readonly Sample[], options: readonly string[] = []): Noted[] {
+  const files = samples.map(({ file }) => `${file}.noted`);
+  for (const [i, { file }] of samples.entries()) copyFileSync(file, files[i] ?? '');
+  const outcomes = elfnoteAll('build-cache', files, options);
+  return samples.map((sample, i) => {
+    const file = files[i] ?? '';
+    return { sample, file, outcome: outcomes[i] ?? {}, due: entriesDue(sample.file) };
+  });
+}
+
+export function makeTrial(noted: Noted, tools: readonly LaterTool[], number: number): Trial {
+  const file = `${noted.sample.file}.${number}`;
+  copyFileSync(noted.file, file);
+  return { sample: noted.sample, tools, file, due: noted.due, refused: [], found: {} };
+}
+
+/** Runs every trial's tools, step by step, so that elfnote is called once a step. */
+export function runTrials(shop: Workshop, trials: readonly Trial[], further: boolean): void {
+  const steps = Math.max(0, ...trials.map(({ tools }) => tools.length));
+  for (let step = 0; step < steps; step++) {
+    for (const trial of trials) applyTool(shop, trial, trial.tools[step]);
+    for (const command of ['build-cache', 'remove-cache'] as const) {
+      applyElfnote(
+        command,
+        trials.filter(({ tools }) => tools[step]?.work === command),
+      );
+    }
+  }
+  observe(shop, trials, undefined, (trial, state) => {
+    trial.found.after = state;
+  });
+  const rebuilt = elfnoteAll(
+    'build-cache',
+    trials.map(({ file }) => file),
+  );
+  observe(shop, trials, rebuilt, (trial, state) => {
+    trial.found.rebuilt = { ...state, due: entriesDue(trial.file) };
+  });
+  if (!further) return;
+  const removed = elfnoteAll(
+    'remove-cache',
+    trials.map(({ file }) => file),
+  );
+  observe(shop, trials, removed, (trial, state) => {
+    trial.found.removed = state;
+  });
+}
+
+function applyTool(shop: Workshop, trial: Trial, tool: LaterTool | undefined): void {
+  if (tool === undefined || typeof tool.work === 'string') return;
+  const { status, stderr } = tool.work(trial.file, trial.sample, shop);
+  if (status !== 0) trial.refused.push(`${tool.name}: exit ${status}: ${nameless(stderr, trial.file)}`);
+}
+
+function nameless(text: string, file: string): string {
+  return text.replaceAll(file, 'FILE').replaceAll(/FILE\S*/g, 'FILE').trim();
+}
+
+function applyElfnote(command: 'build-cache' | 'remove-cache', trials: readonly Trial[]): void {
+  const outcomes = elfnoteAll(
+    command,
+    trials.map(({ file }) => file),
+  );
+  for (const [i, trial] of trials.entries()) {
+    const { action, reason, error } = outcomes[i] ?? {};
+    if (command === 'remove-cache' && (action === 'written' || reason === 'no-note')) trial.due = undefined;
+    else if (action === 'written' || action === 'up-to-date') trial.due = entriesDue(trial.file);
+    else trial.refused.push(`elfnote ${command}: ${JSON.stringify(reason ?? error)}`);
+  }
+}
+
+function observe(
+  shop: Workshop,
+  trials: readonly Trial[],
+  outcomes: readonly JsonObject[] | undefined,
+  keep: (trial: Trial, state: State) => void,
+): void {
+  const dumps = dumpAll(trials.map(({ file }) => file));
+  for (const [i, trial] of trials.entries()) {
+    keep(trial, {
+      run: shop.start(trial.sample.cell, trial.file),
+      complaints: complaints(trial.file),
+      dump: dumps[i] ?? 'gone',
+      outcome: outcomes?.[i],
+      bytes: readFileSync(trial.file),
+    });
+  }
+}
+
+/** What becomes of the original, which never had a note, when the same tools are run over it. */
+export interface Twin {
+  readonly run: RunResult;
+  readonly complaints: readonly string[];
+  readonly refused: readonly string[];
+}
+
+export class Twins {
+  readonly #shop: Workshop;
+  readonly #known = new Map<string, Twin>();
+
+  constructor(shop: Workshop) {
+    this.#shop = shop;
+  }
+
+  of({ sample, tools }: Trial): Twin {
+    const foreign = tools.filter(({ work }) => typeof work !== 'string');
+    const key = [sample.cell.name, ...foreign.map(({ name }) => name)].join(' + ');
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    const file = `${sample.file}.twin-${this.#known.size}`;
+    copyFileSync(sample.file, file);
+    const trial: Trial = { sample, tools: foreign, file, due: undefined, refused: [], found: {} };
+    for (const tool of foreign) applyTool(this.#shop, trial, tool);
+    const twin = {
+      run: this.#shop.start(sample.cell, file),
+      complaints: complaints(file),
+      refused: trial.refused,
+    };
+    this.#known.set(key, twin);
+    return twin;
+  }
+}
+
+/** What is wrong with a state, and what the tools do to the original as well. */
+export interface Verdict {
+  readonly wrong: string[];
+  readonly toolsOwn: string[];
+}
+
+export function judgeRun(trial: Trial, state: State, twin: () => Twin, verdict: Verdict): void {
+  const { said } = trial.sample;
+  if (state.run.status === 0 && state.run.stdout === said) return;
+  const words = `exit ${state.run.status}: ${state.run.stdout}${nameless(state.run.stderr, trial.file)}`;
+  const other = twin().run;
+  if (other.status === state.run.status && other.stdout === state.run.stdout) verdict.toolsOwn.push(words);
+  else if (other.status !== 0) verdict.toolsOwn.push(`${words}, the original: exit ${other.status}`);
+  else verdict.wrong.push(`it does not run: ${words}`);
+}
+
+export function judgeComplaints(state: State, twin: () => Twin, verdict: Verdict): void {
+  if (state.complaints.length === 0) return;
+  const known = [...twin().complaints];
+  for (const line of state.complaints) {
+    const at = known.indexOf(line);
+    if (at >= 0) known.splice(at, 1);
+    else verdict.wrong.push(line);
+  }
+}
