@@ -116,7 +116,7 @@ function write(copy: string, image: ElfImage): Omit<Result, 'path'> {
     const plan = planFile(current, source, storeEntries(image));
     if (plan.kind === 'write') {
       verifyPlan(current, source, plan);
-      commitChange(copy, source, source.stats, { ...plan, inPlaceIsSafe: plan.atomicHeader });
+      commitChange(copy, source, source.stats, { ...plan, inPlaceIsSafe: plan.inPlaceIsSafe });
     }
     const bytesAdded = plan.kind === 'write' ? plan.size - source.size : 0;
     return { plan, size: source.size, linker: linkerOf(current, source), bytesAdded };

@@ -9,6 +9,7 @@ import { readImage } from './elf/read.js';
 import { ElfnoteError } from './errors.js';
 import type { Plan, PlanOptions, SkipPlan, WritePlan } from './layout/plan.js';
 import { planFile, planRemoval } from './layout/plan-file.js';
+import { agreesWithRunPath } from './resolve/agree.js';
 import { judgeCandidate, type Verdict } from './resolve/candidate.js';
 import { FileSystemProbe } from './resolve/fs-probe.js';
 import type { LibraryProbe } from './resolve/probe.js';
@@ -83,6 +84,8 @@ export interface NoteReport {
   /** The descriptor without padding. */
   readonly descriptor: Buffer;
   readonly entries: readonly CacheEntry[];
+  /** False when the run path or `DT_NEEDED` has changed since: the note is stale. */
+  readonly agreesWithRunPath: boolean;
 }
 
 /**
@@ -170,7 +173,14 @@ export function readNote(path: string): NoteReport | undefined {
     const descriptor = Buffer.from(source.read(location.descOffset, location.n_descsz));
     const entries = decodeDescriptor(descriptor, location.descOffset, path);
     checkPadding(source, location);
-    return { path, image, location, descriptor, entries };
+    return {
+      path,
+      image,
+      location,
+      descriptor,
+      entries,
+      agreesWithRunPath: agreesWithRunPath(image, entries),
+    };
   });
 }
 

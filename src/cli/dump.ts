@@ -109,7 +109,11 @@ function place(report: NoteReport) {
 }
 
 function noteJson(report: NoteReport, probe: LibraryProbe): object {
-  return { ...base(report.path), note: { ...place(report), entries: elements(report, probe) } };
+  const { agreesWithRunPath } = report;
+  return {
+    ...base(report.path),
+    note: { ...place(report), agreesWithRunPath, entries: elements(report, probe) },
+  };
 }
 
 const STATE_WORDS = {
@@ -125,6 +129,9 @@ function noteText(report: NoteReport, probe: LibraryProbe): string[] {
   return [
     `${escapeControls(report.path)}: cache note of ${at.size} bytes at offset ${at.offset}, address 0x${at.address.toString(16)}`,
     `  PT_NOTE is program header ${at.segment}, inside PT_LOAD ${at.loadSegment}; ${section}`,
+    ...(report.agreesWithRunPath
+      ? []
+      : ['  stale: the run path or DT_NEEDED has changed since; run build-cache again']),
     ...elements(report, probe).flatMap(({ soname, elements: list }) => [
       `  ${soname}`,
       ...list.map(({ element, state, why }) => {

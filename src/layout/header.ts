@@ -33,7 +33,7 @@ export function headerPlan(image: ElfImage, source: ByteSource, next: NewHeaders
 
   const end = e_phoff + table.length;
   const why = 'ELF header and program header table';
-  if (e_phoff !== header.e_phoff && end > FIRST_PAGE) {
+  if (e_phoff !== header.e_phoff) {
     const edits: Edit[] = [
       { offset: e_phoff, bytes: table, step: STEP.payload, why: 'program header table in its new place' },
       { offset: 0, bytes: ehdr, step: STEP.header, why: 'ELF header' },

@@ -137,7 +137,10 @@ function sizeGuesses(
   isTail: boolean,
 ): number[] {
   if (sections !== undefined) return [sections.size];
-  return isTail ? Array.from({ length: 16 }, (_, i) => load.p_offset - i) : [image.size];
+  if (!isTail) return [image.size];
+  const others = image.programHeaders.filter(p => p.p_type === PT_LOAD && p !== load);
+  const lastByte = Math.max(...others.map(p => p.p_offset + p.p_filesz));
+  return [...Array.from({ length: 16 }, (_, i) => load.p_offset - i), lastByte];
 }
 
 /**

@@ -41,13 +41,17 @@ export function classifyComponent(
   if (component === '') return runtime('empty');
   if (component.includes('$')) return runtime('token');
   if (!component.startsWith('/')) return runtime('relative');
-  // ld.so drops trailing slashes before it joins the name, and `l_name` shows it.
-  const dir = component.replace(/\/+$/, '') || '/';
+  const dir = stripTrailingSlashes(component);
   const state = probe.directory(dir);
   if (state !== 'searchable') return runtime(state);
   if (probe.directory(joinPath(dir, 'glibc-hwcaps')) === 'searchable') return runtime('hwcaps');
   const mutable = storeRoots !== undefined && !isInStore(dir, probe, storeRoots);
   return { kind: 'exact', component, dir, mutable };
+}
+
+/** ld.so drops them before it joins the name, and `l_name` shows it. */
+export function stripTrailingSlashes(component: ByteString): ByteString {
+  return component.replace(/\/+$/, '') || '/';
 }
 
 export function joinPath(dir: ByteString, name: ByteString): ByteString {
