@@ -1,8 +1,8 @@
 import { realpathSync } from 'node:fs';
 import { posix } from 'node:path';
 import { type CacheEntry, decodeDescriptor } from './cache/note.js';
-import { type ByteSource, type ByteString, byteStringOf } from './elf/bytes.js';
-import { ET_CORE, ET_DYN, ET_EXEC, ET_REL } from './elf/constants.js';
+import { type ByteSource, type ByteString, byteStringOf, zeroRun } from './elf/bytes.js';
+import { CACHE_NOTE_OWNER, ET_CORE, ET_DYN, ET_EXEC, ET_REL } from './elf/constants.js';
 import { FileSource } from './elf/file-source.js';
 import type { CacheNoteLocation, ElfImage } from './elf/image.js';
 import { readImage } from './elf/read.js';
@@ -334,13 +334,21 @@ function checkPlacement(
 }
 
 function checkPadding(source: ByteSource, location: CacheNoteLocation): void {
-  const start = location.descOffset + location.n_descsz;
-  const padding = source.read(start, location.end - start);
-  const other = padding.findIndex(byte => byte !== 0);
-  if (other >= 0) {
-    throw new ElfnoteError('malformed-note', 'the padding behind the descriptor is not zero', {
+  const ownerEnd = location.offset + OWNER_END;
+  const descEnd = location.descOffset + location.n_descsz;
+  const paddings = [
+    ['owner', ownerEnd, location.descOffset],
+    ['descriptor', descEnd, location.end],
+  ] as const;
+  for (const [what, start, end] of paddings) {
+    const other = zeroRun(source, start, end - start);
+    if (other === end - start) continue;
+    throw new ElfnoteError('malformed-note', `the padding behind the ${what} is not zero`, {
       path: source.path,
       offset: start + other,
     });
   }
 }
+
+/** `Elf_Nhdr` and the owner without its padding. */
+const OWNER_END = 12 + CACHE_NOTE_OWNER.length + 1;

@@ -63,14 +63,17 @@ function* cacheNotesIn(
     const head = source.read(offset, NHDR_SIZE);
     const n_namesz = image.encoding.u32(head, 0);
     const n_descsz = image.encoding.u32(head, 4);
-    const descOffset = offset + alignUp(NHDR_SIZE + n_namesz, padding);
-    const descEnd = descOffset + n_descsz;
     const isOurs =
       image.encoding.u32(head, 8) === CACHE_NOTE_TYPE &&
       n_namesz === OWNER.length &&
       offset + NHDR_SIZE + n_namesz <= end &&
       source.read(offset + NHDR_SIZE, n_namesz).equals(OWNER);
-    const next = descOffset + alignUp(n_descsz, padding);
+    const descAt = (to: number) => offset + alignUp(NHDR_SIZE + n_namesz, to);
+    // A cache note is written for a 4-aligned segment; one that stands in another is still told from a cut one.
+    const misplaced = isOurs && descAt(padding) + n_descsz > end;
+    const descOffset = descAt(misplaced ? 4 : padding);
+    const descEnd = descOffset + n_descsz;
+    const next = alignUp(descEnd - start, padding) + start;
     if (isOurs) {
       if (descEnd > end) {
         throw new ElfnoteError(

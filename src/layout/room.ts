@@ -211,7 +211,9 @@ export class RoomFinder {
   extendNote(): Room | undefined {
     const { programHeaders } = this.#image;
     for (const [reused, p] of programHeaders.entries()) {
-      if (p.p_type !== PT_NOTE || p.p_align !== 4 || p.p_filesz !== p.p_memsz) continue;
+      if (p.p_type !== PT_NOTE || p.p_align !== NOTE_ALIGN || p.p_filesz !== p.p_memsz) continue;
+      // strip leaves an empty PT_NOTE of one whose notes had no section.
+      if (p.p_filesz === 0 || addressOfOffset(programHeaders, p.p_offset, p.p_filesz) !== p.p_vaddr) continue;
       const end = alignUp(p.p_vaddr + p.p_filesz, NOTE_ALIGN);
       const load = programHeaders.findIndex(
         l => l.p_type === PT_LOAD && alignUp(l.p_vaddr + l.p_memsz, NOTE_ALIGN) === end,

@@ -10,8 +10,10 @@ import {
   ftruncateSync,
   futimesSync,
   openSync,
+  realpathSync,
   renameSync,
   rmSync,
+  statSync,
   writeSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -65,7 +67,7 @@ export function commitChange(
     return replace(path, source, stats, change, options);
   }
   try {
-    checkUnchanged(path, fd, stats);
+    checkUnchanged(path, fstatSync(fd, { bigint: true }), stats);
     writeInPlace(path, fd, source, change);
     keepModeAndDates(fd, stats, options);
   } finally {
@@ -88,14 +90,16 @@ export function writeCopy(
 ): void {
   const temporary = join(dirname(output), `.${basename(output).slice(0, 200)}.elfnote-${process.pid}`);
   try {
+    checkUnchanged(path, statSync(path, { bigint: true }), stats);
     copyFileSync(path, temporary, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+    checkUnchanged(path, statSync(path, { bigint: true }), stats);
     editCopy(temporary, source, stats, change, options);
     renameSync(temporary, output);
   } catch (error) {
     if (systemCode(error) !== 'EEXIST') rmSync(temporary, { force: true });
     throw fromSystemError(
       'unwritable',
-      `cannot write ${output === path ? 'a copy beside it' : output}`,
+      `cannot write ${output === realpathSync(path) ? 'a copy beside it' : output}`,
       path,
       error,
     );
@@ -114,16 +118,22 @@ function editCopy(
   const fd = openWritable(temporary, mode);
   try {
     if (change !== undefined) writeInPlace(temporary, fd, source, change);
-    try {
-      fchownSync(fd, Number(stats.uid), Number(stats.gid));
-    } catch (error) {
-      if (systemCode(error) !== 'EPERM') throw error;
-    }
-    fchmodSync(fd, mode);
+    // As with `cp -p`: who may not give the file away does not make a setuid file of his own.
+    fchmodSync(fd, keepOwner(fd, stats) ? mode : mode & 0o777);
     if (options.preserveDates) putDates(fd, stats);
     fsyncSync(fd);
   } finally {
     closeSync(fd);
+  }
+}
+
+function keepOwner(fd: number, stats: BigIntStats): boolean {
+  try {
+    fchownSync(fd, Number(stats.uid), Number(stats.gid));
+    return true;
+  } catch (error) {
+    if (systemCode(error) !== 'EPERM') throw error;
+    return false;
   }
 }
 
@@ -152,12 +162,12 @@ function replace(
       { path },
     );
   }
-  writeCopy(path, path, source, stats, change, options);
+  // A symbolic link stays one; what it leads to is replaced.
+  writeCopy(path, realpathSync(path), source, stats, change, options);
   return 'replaced';
 }
 
-function checkUnchanged(path: string, fd: number, stats: BigIntStats): void {
-  const now = fstatSync(fd, { bigint: true });
+function checkUnchanged(path: string, now: BigIntStats, stats: BigIntStats): void {
   const same = (['dev', 'ino', 'size', 'mtimeNs'] as const).every(field => now[field] === stats[field]);
   if (!same) throw new ElfnoteError('changed', 'the file changed while it was read', { path });
 }

@@ -1,0 +1,434 @@
+import assert from 'node:assert/strict';
+import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { before, describe, test } from 'node:test';
+import { elfnote, elfnoteOk, entriesIn, entriesOf, jsonLines, objectIn, runOk } from '../support/cli.js';
+import { loadedObjects } from '../support/programs.js';
+import { complaints, newComplaints, nixosNotes } from '../support/readelf.js';
+import { suiteScope, tempDir } from '../support/temp.js';
+import { needs, type Skip } from '../support/tools.js';
+
+const COUNT = 12;
+const NUMBERS = Array.from({ length: COUNT }, (_, i) => i + 1);
+
+/** A program that needs twelve libraries, each in a directory of its own, and each in need of the next one. */
+interface Built {
+  readonly dir: string;
+  readonly program: string;
+  readonly libraries: readonly string[];
+  readonly output: string;
+}
+
+interface Recipe {
+  /** Name of the directory of library n, below the temporary one. */
+  readonly nameOf?: (n: number) => string;
+  /** More options for the program's link. */
+  readonly link?: readonly string[];
+}
+
+function libraryName(n: number): string {
+  return `libpart${n}.so.1`;
+}
+
+/** What library n says; with `word` another version of it. */
+function librarySource(n: number, word = 'part'): string {
+  const next = n < COUNT ? `int part${n + 1}(void);` : '';
+  const call = n < COUNT ? `part${n + 1}()` : '0';
+  return `#include <stdio.h>
+${next}
+__attribute__((constructor)) static void up(void) { printf("up ${n}\\n"); }
+__attribute__((destructor)) static void down(void) { printf("down ${n}\\n"); }
+int part${n}(void) { printf("${word} ${n}\\n"); return ${n} + ${call}; }
+`;
+}
+
+function buildLibrary(directory: string, n: number, options: readonly string[], word?: string): string {
+  mkdirSync(directory, { recursive: true });
+  const source = join(directory, `part${n}.c`);
+  const library = join(directory, libraryName(n));
+  writeFileSync(source, librarySource(n, word));
+  runOk('gcc', [
+    '-shared',
+    '-fPIC',
+    `-Wl,-soname,${libraryName(n)}`,
+    source,
+    '-o',
+    library,
+    '-Wl,--no-as-needed',
+    ...options,
+  ]);
+  return library;
+}
+
+function build(dir: string, recipe: Recipe = {}): Built {
+  const dirOf = (n: number) => join(dir, recipe.nameOf?.(n) ?? `lib-${n}`);
+  const libraries: string[] = [];
+  for (const n of NUMBERS.toReversed()) {
+    const next = libraries.at(-1);
+    const options = next === undefined ? [] : [next, `-Wl,-rpath,${dirOf(n + 1)}`, '-Wl,--enable-new-dtags'];
+    libraries.push(buildLibrary(dirOf(n), n, options));
+  }
+  const source = join(dir, 'main.c');
+  const program = join(dir, 'main');
+  writeFileSync(
+    source,
+    `#include <stdio.h>
+${NUMBERS.map(n => `int part${n}(void);`).join('\n')}
+int main(void) { printf("sum %d\\n", ${NUMBERS.map(n => `part${n}()`).join(' + ')}); return 0; }
+`,
+  );
+  // The run path names the directories backwards, so that most libraries are found after misses.
+  const runPath = NUMBERS.toReversed().map(dirOf).join(':');
+  runOk('gcc', [
+    source,
+    '-o',
+    program,
+    ...NUMBERS.map(n => join(dirOf(n), libraryName(n))),
+    `-Wl,-rpath,${runPath}`,
+    '-Wl,--enable-new-dtags,--no-as-needed',
+    ...(recipe.link ?? []),
+  ]);
+  const sorted = NUMBERS.map(n => join(dirOf(n), libraryName(n)));
+  return { dir, program, libraries: sorted, output: output(program) };
+}
+
+function output(program: string, env: Readonly<Record<string, string>> = {}): string {
+  return runOk(program, [], { env }).stdout;
+}
+
+function trace(program: string): string[] {
+  return loadedObjects(runOk(program, [], { env: { LD_TRACE_LOADED_OBJECTS: '1' } }).stdout);
+}
+
+/** Initialisers and finalisers in the order in which ld.so calls them. */
+function callOrder(program: string): string[] {
+  const { stderr } = runOk(program, [], { env: { LD_DEBUG: 'libs' } });
+  return stderr.split('\n').flatMap(line => /calling (?:init|fini): .*$/.exec(line) ?? []);
+}
+
+/** The note that the program should have when every library is in its own directory. */
+function expectedEntries(libraries: readonly string[]): string[] {
+  return libraries.map(path => `${path.slice(path.lastIndexOf('/') + 1)}: =${path}`).sort();
+}
+
+const skip = needs('gcc', 'readelf', 'eu-readelf', 'strip');
+
+describe('a program with twelve libraries in twelve directories', { skip }, () => {
+  test('runs with the same output, loads the same list and initialises in the same order', t => {
+    const { dir, program, libraries, output: said } = build(tempDir(t));
+    const [list, order] = [trace(program), callOrder(program)];
+    assert.match(said, /^up 12\n(?:up \d+\n){11}part 1\n(?:part \d+\n)+sum 650\n/);
+    assert.ok(order.length >= 2 * COUNT);
+    assert.equal(list.filter(line => line.includes(dir)).length, COUNT);
+
+    const { stdout } = elfnoteOk(['build-cache', program, ...libraries]);
+    assert.match(stdout, /main: note written in [^\n]*: 12 exact, 1 unresolved, /);
+    assert.match(stdout, /\n13 files; 13 ELF; 12 written; 0 up to date; 1 skipped \(1 without run path\); /);
+    assert.deepEqual(entriesOf(program), expectedEntries(libraries));
+    assert.equal(output(program), said);
+    assert.deepEqual(trace(program), list);
+    assert.deepEqual(callOrder(program), order);
+  });
+
+  test('has nothing said against it by readelf, which shows the owner NixOS', t => {
+    const { program, libraries } = build(tempDir(t));
+    const files = [program, ...libraries.slice(0, -1)];
+    for (const file of files) assert.deepEqual(complaints(file), []);
+    elfnoteOk(['build-cache', ...files]);
+    for (const file of files) {
+      assert.deepEqual(complaints(file), []);
+      assert.equal(nixosNotes(file).length, 1);
+    }
+  });
+
+  for (const args of [['strip'], ['strip', '-g']]) {
+    test(`keeps notes and behaviour after ${args.join(' ')}`, t => {
+      const { program, libraries, output: said } = build(tempDir(t), { link: ['-g'] });
+      const files = [program, ...libraries.slice(0, -1)];
+      const list = trace(program);
+      elfnoteOk(['build-cache', ...files]);
+      const notes = files.map(file => elfnoteOk(['dump', '--raw', file]).output);
+      for (const file of files) runOk(args[0] ?? '', [...args.slice(1), file]);
+      assert.deepEqual(
+        files.map(file => elfnoteOk(['dump', '--raw', file]).output),
+        notes,
+      );
+      assert.equal(output(program), said);
+      assert.deepEqual(trace(program), list);
+      for (const file of files) assert.deepEqual(complaints(file), []);
+      assert.match(
+        elfnoteOk(['build-cache', '-v', ...files]).stdout,
+        /; 0 written; 12 up to date; 0 skipped; 0 failed; /,
+      );
+    });
+  }
+
+  test('is identical after a second run, and after a run in another order', t => {
+    const { program, libraries } = build(tempDir(t));
+    const files = [program, ...libraries];
+    const originals = files.map(file => readFileSync(file));
+    elfnoteOk(['build-cache', ...files]);
+    const once = files.map(file => readFileSync(file));
+    assert.ok(!once[0]?.equals(originals[0] ?? Buffer.alloc(0)));
+    elfnoteOk(['build-cache', ...files]);
+    assert.deepEqual(
+      files.map(file => readFileSync(file)),
+      once,
+    );
+    for (const [i, file] of files.entries()) writeFileSync(file, originals[i] ?? '');
+    elfnoteOk(['build-cache', ...files.toReversed()]);
+    assert.deepEqual(
+      files.map(file => readFileSync(file)),
+      once,
+    );
+  });
+
+  test('still prefers LD_LIBRARY_PATH to its note', t => {
+    const { dir, program, output: said } = build(tempDir(t));
+    elfnoteOk(['build-cache', program]);
+    const other = join(dir, 'other');
+    buildLibrary(other, COUNT, [], 'other');
+    const overridden = output(program, { LD_LIBRARY_PATH: other });
+    assert.notEqual(overridden, said);
+    assert.equal(overridden, said.replaceAll('part 12\n', 'other 12\n'));
+  });
+
+  test('names every soname of a library that was removed as unresolved, and --strict fails', t => {
+    const { program, libraries } = build(tempDir(t));
+    rmSync(libraries[4] ?? '');
+    const bytes = readFileSync(program);
+    const strict = elfnote(['build-cache', '--strict', program]);
+    assert.equal(strict.status, 1);
+    assert.equal(
+      strict.stderr,
+      `elfnote: ${program}: not found over the run path: libpart5.so.1, libc.so.6\n`,
+    );
+    assert.ok(readFileSync(program).equals(bytes));
+    assert.match(elfnoteOk(['build-cache', program]).stdout, /: 11 exact, 2 unresolved, /);
+  });
+});
+
+describe('a note that is there', { skip }, () => {
+  test('is replaced when a library moved to another directory of the run path', t => {
+    const { program, libraries, output: said } = build(tempDir(t));
+    elfnoteOk(['build-cache', program]);
+    assert.deepEqual(entriesOf(program), expectedEntries(libraries));
+    const [old, other] = [libraries[2] ?? '', join(libraries[7] ?? '', '..', libraryName(3))];
+    renameSync(old, other);
+    const result = elfnoteOk(['build-cache', program]);
+    assert.match(result.stdout, /: note written in /);
+    const moved = libraries.map(path => (path === old ? other : path));
+    assert.deepEqual(entriesOf(program), expectedEntries(moved));
+    assert.equal(output(program, { LD_LIBRARY_PATH: join(other, '..') }), said);
+    assert.deepEqual(complaints(program), []);
+  });
+
+  test('is replaced too when the file was stripped in between', t => {
+    const { program, libraries } = build(tempDir(t));
+    elfnoteOk(['build-cache', program]);
+    runOk('strip', [program]);
+    const plain = `${program}.plain`;
+    copyFileSync(program, plain);
+    const [old, other] = [libraries[2] ?? '', join(libraries[7] ?? '', '..', libraryName(3))];
+    renameSync(old, other);
+    elfnoteOk(['build-cache', program]);
+    assert.deepEqual(
+      entriesOf(program),
+      expectedEntries(libraries.map(path => (path === old ? other : path))),
+    );
+    assert.match(output(program, { LD_LIBRARY_PATH: join(other, '..') }), /\nsum 650\n/);
+    assert.deepEqual(newComplaints(plain, program), []);
+    renameSync(other, old);
+    elfnoteOk(['build-cache', program]);
+    assert.deepEqual(entriesOf(program), expectedEntries(libraries));
+    assert.match(output(program), /\nsum 650\n/);
+    assert.equal(nixosNotes(program).length, 1);
+  });
+
+  test('loses the entry of a library that vanished from its directory', t => {
+    const { program, libraries } = build(tempDir(t));
+    elfnoteOk(['build-cache', program]);
+    const gone = libraries[11] ?? '';
+    const kept = readFileSync(gone);
+    rmSync(gone);
+    assert.match(elfnoteOk(['build-cache', program]).stdout, /: 11 exact, 2 unresolved, /);
+    assert.deepEqual(entriesOf(program), expectedEntries(libraries.filter(path => path !== gone)));
+    // Back again, the program is what it would have been all the time.
+    writeFileSync(gone, kept);
+    elfnoteOk(['build-cache', program]);
+    assert.deepEqual(entriesOf(program), expectedEntries(libraries));
+    assert.deepEqual(complaints(program), []);
+    assert.match(output(program), /\nsum 650\n/);
+  });
+
+  test('goes altogether when nothing is found any more, and the program still runs', t => {
+    const { program, libraries, output: said } = build(tempDir(t));
+    const plain = readFileSync(program);
+    elfnoteOk(['build-cache', program]);
+    const copies = libraries.map(path => [path, readFileSync(path)] as const);
+    for (const [path] of copies) rmSync(path);
+    assert.match(
+      elfnoteOk(['build-cache', program]).stdout,
+      /: old note removed, nothing to record, -\d+ bytes\n/,
+    );
+    assert.equal(elfnote(['dump', program]).status, 1);
+    assert.deepEqual(nixosNotes(program), []);
+    assert.ok(readFileSync(program).equals(plain));
+    for (const [path, bytes] of copies) writeFileSync(path, bytes);
+    assert.equal(output(program), said);
+    assert.deepEqual(complaints(program), []);
+  });
+
+  test('is noticed to be wrong after patchelf --set-rpath, and replaced', { skip: needs('patchelf') }, t => {
+    const { dir, program, libraries, output: said } = build(tempDir(t));
+    elfnoteOk(['build-cache', program]);
+    const all = join(dir, 'all');
+    mkdirSync(all);
+    const moved = NUMBERS.map(n => join(all, libraryName(n)));
+    for (const [i, path] of libraries.entries()) renameSync(path, moved[i] ?? '');
+    for (const file of [program, ...moved]) runOk('patchelf', ['--set-rpath', all, file]);
+    assert.equal(output(program), said, 'patchelf itself leaves a program that runs');
+    const result = elfnoteOk(['build-cache', program, ...moved]);
+    assert.match(result.stdout, /main: note written in /);
+    assert.deepEqual(entriesOf(program), expectedEntries(moved));
+    assert.equal(output(program), said);
+    assert.deepEqual(complaints(program), []);
+    assert.match(elfnoteOk(['build-cache', program]).stdout, /: up to date\n$/);
+  });
+
+  test('can be written to a program that patchelf made, and survives patchelf', {
+    skip: needs('patchelf'),
+  }, t => {
+    const { dir, program, libraries, output: said } = build(tempDir(t));
+    const runPath = libraries.map(path => join(path, '..')).join(':');
+    const long = join(dir, 'x'.repeat(200));
+    runOk('patchelf', ['--set-rpath', `${long}:${runPath}`, program]);
+    const plain = join(dir, 'plain');
+    copyFileSync(program, plain);
+    elfnoteOk(['build-cache', program]);
+    assert.equal(output(program), said);
+    assert.deepEqual(newComplaints(plain, program), []);
+    runOk('patchelf', ['--set-rpath', runPath, program]);
+    assert.equal(output(program), said);
+    elfnoteOk(['build-cache', program]);
+    assert.deepEqual(entriesOf(program), expectedEntries(libraries));
+    assert.equal(output(program), said);
+  });
+});
+
+interface Linker {
+  readonly name: string;
+  readonly options: readonly string[];
+  readonly skip: Skip;
+}
+
+const LINKERS: readonly Linker[] = [
+  { name: 'ld.bfd', options: [], skip: false },
+  { name: 'ld.bfd -z noseparate-code', options: ['-Wl,-z,noseparate-code'], skip: false },
+  { name: 'ld.bfd, no PIE', options: ['-no-pie'], skip: false },
+  { name: 'ld.bfd, no build id', options: ['-Wl,--build-id=none'], skip: false },
+  { name: 'ld.bfd, stripped, 2 MiB pages', options: ['-s', '-Wl,-z,max-page-size=0x200000'], skip: false },
+  { name: 'gold', options: ['-fuse-ld=gold'], skip: needs('ld.gold') },
+  { name: 'lld', options: ['-fuse-ld=lld'], skip: needs('ld.lld') },
+  { name: 'mold', options: ['-fuse-ld=mold'], skip: needs('mold') },
+];
+
+/** Names that make a note of a library some 250 bytes long, and the note of all of them 3 KB. */
+function longName(n: number): string {
+  return `${'long-directory-name-'.repeat(10)}${n}`;
+}
+
+/** Amounts of read-only data, to leave more or less slack in its segment. */
+const BALLASTS = [0, 1700, 3500];
+
+describe('a note that outgrows its place', { skip }, () => {
+  const scope = suiteScope();
+  let built: Built;
+  before(() => {
+    built = build(tempDir(scope), { nameOf: longName });
+  });
+
+  for (const linker of LINKERS) {
+    test(`${linker.name}: from one entry to twelve and back, the program runs and the file stays sound`, {
+      skip: linker.skip,
+    }, t => {
+      const programs = BALLASTS.map(ballast => relink(built, tempDir(t), linker.options, ballast));
+      const rungs = growAndShrink(built, programs);
+      t.diagnostic(rungs.join(', '));
+    });
+  }
+});
+
+/** One library is found, then all twelve, then one again, and all over again. */
+function growAndShrink({ libraries, output: expected }: Built, programs: readonly string[]): string[] {
+  const rungs: string[] = [];
+  const update = () => {
+    const outcomes = jsonLines(elfnoteOk(['build-cache', '--json', ...programs]).stdout).slice(0, -1);
+    assert.equal(outcomes.length, programs.length);
+    for (const outcome of outcomes) {
+      assert.equal(outcome.action, 'written', JSON.stringify(outcome));
+      const { note, table } = objectIn(outcome, 'rung');
+      rungs.push(`${String(note)}/${String(table)}`);
+    }
+  };
+  const check = (found: readonly string[]) => {
+    const dumped = jsonLines(elfnoteOk(['dump', '--json', ...programs]).stdout);
+    assert.equal(dumped.length, programs.length);
+    for (const one of dumped) assert.deepEqual(entriesIn(one), expectedEntries(found));
+  };
+  for (const program of programs) copyFileSync(program, `${program}.plain`);
+  for (let round = 0; round < 2; round++) {
+    for (const path of libraries.slice(1)) renameSync(path, `${path}.hidden`);
+    update();
+    check(libraries.slice(0, 1));
+    for (const path of libraries.slice(1)) renameSync(`${path}.hidden`, path);
+    update();
+    check(libraries);
+    for (const program of programs) {
+      assert.equal(output(program), expected);
+      assert.deepEqual(newComplaints(`${program}.plain`, program), []);
+    }
+  }
+  // Whatever stood in a file before, it becomes what a first run would have made of it.
+  const fresh = programs.map(program => `${program}.fresh`);
+  for (const [i, program] of programs.entries()) copyFileSync(`${program}.plain`, fresh[i] ?? '');
+  elfnoteOk(['build-cache', ...fresh]);
+  for (const [i, program] of programs.entries()) {
+    assert.ok(readFileSync(program).equals(readFileSync(fresh[i] ?? '')), program);
+  }
+  for (const program of programs) runOk('strip', [program]);
+  check(libraries);
+  for (const program of programs) assert.equal(output(program), expected);
+  return [...new Set(rungs)].map(rung => `${rung} ${rungs.filter(other => other === rung).length}`);
+}
+
+/** Links the program once more, with ballast; its libraries are there already. */
+function relink(built: Built, dir: string, link: readonly string[], ballast: number): string {
+  const program = join(dir, `main-${ballast}`);
+  const source = `${program}.c`;
+  const text = readFileSync(join(built.dir, 'main.c'), 'utf8');
+  const extra = `__attribute__((used)) static const char ballast[${ballast + 1}] = "b";\n`;
+  writeFileSync(source, text.replace('int main', `${extra}int main`));
+  const runPath = built.libraries.map(path => join(path, '..')).join(':');
+  runOk('gcc', [
+    source,
+    '-o',
+    program,
+    ...built.libraries,
+    `-Wl,-rpath,${runPath}`,
+    '-Wl,--enable-new-dtags,--no-as-needed',
+    ...link,
+  ]);
+  return program;
+}
+
+test('a program without run path is left alone by name, whatever else is there', { skip }, t => {
+  const dir = tempDir(t);
+  const source = join(dir, 'main.c');
+  writeFileSync(source, 'int main(void) { return 0; }\n');
+  const program = join(dir, 'main');
+  runOk('gcc', [source, '-o', program]);
+  const bytes = readFileSync(program);
+  assert.equal(elfnoteOk(['build-cache', program]).stdout, `${program}: skipped: has no run path\n`);
+  assert.ok(readFileSync(program).equals(bytes));
+});

@@ -1,0 +1,534 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  appendFileSync,
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { describe, type TestContext, test } from 'node:test';
+import { FileSource } from '../../src/elf/file-source.js';
+import { ElfnoteError } from '../../src/errors.js';
+import { type Change, type CommitOptions, commitChange, writeCopy } from '../../src/write/commit.js';
+import { BIN, elfnote, elfnoteOk, FIXTURES, ROOT, type RunResult, run, runOk } from '../support/cli.js';
+import { tempDir } from '../support/temp.js';
+import { needs, needsRoot, needsSuccess } from '../support/tools.js';
+
+const ORIGINAL = readFileSync(join(FIXTURES, 'kinds/pie-bfd'));
+
+const ATTRIBUTES = needs('getfattr') || needsSuccess('setfattr', '-n', 'user.origin', '-v', 'trial');
+const CAPABILITIES = needsRoot('getcap') || needsSuccess('setcap', 'cap_net_raw+ep');
+
+function program(t: TestContext): string {
+  const file = join(tempDir(t), 'program');
+  copyFileSync(join(FIXTURES, 'kinds/pie-bfd'), file);
+  return file;
+}
+
+function noted(file: string, ...args: readonly string[]): RunResult {
+  return elfnote(['build-cache', '--root', ROOT, ...args, file]);
+}
+
+/** What build-cache makes of the fixture; the file is checked to hold just that. */
+function assertWritten(file: string, expected: Buffer = reference()): void {
+  assert.ok(readFileSync(file).equals(expected), `${file} is not what build-cache makes of it`);
+}
+
+let known: Buffer | undefined;
+
+function reference(): Buffer {
+  if (known === undefined) {
+    const hooks: (() => void)[] = [];
+    const file = join(tempDir({ after: hook => hooks.push(hook) }), 'program');
+    copyFileSync(join(FIXTURES, 'kinds/pie-bfd'), file);
+    elfnoteOk(['build-cache', '--root', ROOT, file]);
+    known = readFileSync(file);
+    for (const hook of hooks) hook();
+  }
+  assert.ok(!known.equals(ORIGINAL));
+  return known;
+}
+
+/** The directory holds these names and nothing else: no temporary file stayed behind. */
+function assertAlone(file: string, ...names: readonly string[]): void {
+  assert.deepEqual(readdirSync(join(file, '..')).sort(), ['program', ...names].sort());
+}
+
+describe('an edit in place', () => {
+  test('keeps mode, inode and hard links', t => {
+    const file = program(t);
+    const other = join(file, '../other');
+    linkSync(file, other);
+    chmodSync(file, 0o2710);
+    const before = statSync(file);
+    assert.equal(noted(file).status, 0);
+    const after = statSync(file);
+    assert.deepEqual([after.ino, after.mode, after.nlink], [before.ino, before.mode, 2]);
+    assertWritten(file);
+    assertWritten(other);
+    assertAlone(file, 'other');
+  });
+
+  test('keeps owner and group', { skip: needsRoot() }, t => {
+    const file = program(t);
+    chownSync(file, 1234, 5678);
+    const before = statSync(file);
+    assert.equal(noted(file).status, 0);
+    assertWritten(file);
+    const { uid, gid, mode } = statSync(file);
+    assert.deepEqual([uid, gid, mode], [1234, 5678, before.mode]);
+  });
+
+  test('keeps the setuid and the setgid bit', t => {
+    const file = program(t);
+    chmodSync(file, 0o6755);
+    assert.equal(noted(file).status, 0);
+    assertWritten(file);
+    assert.equal(statSync(file).mode & 0o7777, 0o6755);
+  });
+
+  test('of a setuid file keeps the bit though the kernel clears it at a write of another user', {
+    skip: needsRoot('setpriv'),
+  }, t => {
+    const file = program(t);
+    chownSync(file, 65534, 65534);
+    chownSync(join(file, '..'), 65534, 65534);
+    chmodSync(file, 0o4755);
+    assert.equal(asNobody(['build-cache', '--root', ROOT, file]).status, 0);
+    assertWritten(file);
+    assert.equal(statSync(file).mode & 0o7777, 0o4755);
+  });
+
+  test('keeps user attributes', { skip: ATTRIBUTES }, t => {
+    const file = program(t);
+    runOk('setfattr', ['-n', 'user.origin', '-v', 'upstream', file]);
+    const result = noted(file);
+    assert.deepEqual([result.status, result.stderr], [0, '']);
+    assertWritten(file);
+    assert.match(runOk('getfattr', ['-d', file]).stdout, /^user\.origin="upstream"$/m);
+  });
+
+  test('changes the modification time, and with --preserve-dates keeps it to the microsecond', t => {
+    const [plain, kept] = [program(t), program(t)];
+    const [atime, mtime] = [1_111_111_111.123456, 1_222_222_222.654321];
+    for (const file of [plain, kept]) utimesSync(file, atime, mtime);
+    const before = statSync(kept, { bigint: true });
+    assert.equal(noted(plain).status, 0);
+    assert.equal(noted(kept, '--preserve-dates').status, 0);
+    assert.ok(statSync(plain).mtimeMs > Date.UTC(2020));
+    const after = statSync(kept, { bigint: true });
+    assert.deepEqual(
+      [after.atimeNs / 1000n, after.mtimeNs / 1000n],
+      [before.atimeNs / 1000n, before.mtimeNs / 1000n],
+    );
+    assertWritten(kept);
+  });
+
+  test('that has nothing to change does not touch the file', t => {
+    const file = program(t);
+    assert.equal(noted(file).status, 0);
+    utimesSync(file, 1_000_000_000, 1_000_000_000);
+    const before = statSync(file, { bigint: true });
+    assert.equal(noted(file).status, 0);
+    const after = statSync(file, { bigint: true });
+    assert.deepEqual([after.mtimeNs, after.ctimeNs], [before.mtimeNs, before.ctimeNs]);
+  });
+});
+
+describe('file capabilities', { skip: CAPABILITIES }, () => {
+  test('are not lost without --force, and named', t => {
+    const file = program(t);
+    runOk('setcap', ['cap_net_raw+ep', file]);
+    const result = noted(file);
+    assert.equal(result.status, 1);
+    assert.equal(
+      result.stderr,
+      `elfnote: ${file}: writing would lose security.capability; --force writes all the same\n`,
+    );
+    assert.ok(readFileSync(file).equals(ORIGINAL));
+    assert.match(runOk('getcap', [file]).stdout, /cap_net_raw[=+]ep/);
+  });
+
+  test('are given up with --force, and named', t => {
+    const file = program(t);
+    runOk('setcap', ['cap_net_raw+ep', file]);
+    const result = noted(file, '--force');
+    assert.equal(result.status, 0);
+    assert.equal(result.stderr, `elfnote: warning: ${file}: gave up security.capability\n`);
+    assertWritten(file);
+    assert.equal(runOk('getcap', [file]).stdout, '');
+  });
+
+  test('of a file that has nothing to change are kept', t => {
+    const file = program(t);
+    assert.equal(noted(file).status, 0);
+    runOk('setcap', ['cap_net_raw+ep', file]);
+    const result = noted(file);
+    assert.deepEqual([result.status, result.stderr], [0, '']);
+    assert.match(runOk('getcap', [file]).stdout, /cap_net_raw[=+]ep/);
+  });
+});
+
+describe('--output', () => {
+  test('refuses to lose user attributes, and gives them up with --force', {
+    skip: ATTRIBUTES,
+  }, t => {
+    const file = program(t);
+    const output = join(file, '../output');
+    runOk('setfattr', ['-n', 'user.origin', '-v', 'upstream', file]);
+    const refused = noted(file, '-o', output);
+    assert.equal(refused.status, 1);
+    assert.match(refused.stderr, /: writing would lose user\.origin; --force writes all the same\n$/);
+    assertAlone(file);
+    const forced = noted(file, '-o', output, '--force');
+    assert.equal(forced.status, 0);
+    assert.match(forced.stderr, /: gave up user\.origin\n$/);
+    assertWritten(output);
+    assertAlone(file, 'output');
+  });
+
+  test('keeps owner, setuid bit and dates', { skip: needsRoot() }, t => {
+    const file = program(t);
+    const output = join(file, '../output');
+    chownSync(file, 1234, 5678);
+    chmodSync(file, 0o4755);
+    utimesSync(file, 1_000_000_000, 1_000_000_001);
+    assert.equal(noted(file, '-o', output, '--preserve-dates').status, 0);
+    const { uid, gid, mode, mtimeMs } = statSync(output);
+    assert.deepEqual([uid, gid, mode & 0o7777, mtimeMs], [1234, 5678, 0o4755, 1_000_000_001_000]);
+    assertWritten(output);
+  });
+});
+
+/** A program of this machine that says `ready`, waits for a line, and says it back. */
+async function runningProgram(t: TestContext): Promise<{ file: string; child: ChildProcess }> {
+  const dir = tempDir(t);
+  const lib = join(dir, 'lib');
+  mkdirSync(lib);
+  const [source, library, file] = [join(dir, 'source.c'), join(lib, 'libecho.so.1'), join(dir, 'program')];
+  writeFileSync(source, 'const char *word(void) { return "ready"; }\n');
+  runOk('gcc', ['-shared', '-fPIC', '-Wl,-soname,libecho.so.1', source, '-o', library]);
+  writeFileSync(
+    source,
+    `#include <stdio.h>
+const char *word(void);
+int main(void) {
+  char line[80];
+  puts(word());
+  fflush(stdout);
+  if (fgets(line, sizeof line, stdin)) fputs(line, stdout);
+  return 0;
+}
+`,
+  );
+  runOk('gcc', [source, library, '-o', file, `-Wl,-rpath,${lib},--enable-new-dtags`]);
+  const child = spawn(file, { stdio: ['pipe', 'pipe', 'inherit'] });
+  t.after(() => child.kill());
+  assert.ok(child.stdout !== null);
+  const [data] = await once(child.stdout, 'data');
+  assert.equal(String(data), 'ready\n');
+  return { file, child };
+}
+
+/** The program that was started before still does what it did. */
+async function assertAlive(child: ChildProcess): Promise<void> {
+  assert.ok(child.stdout !== null && child.stdin !== null);
+  assert.equal(child.exitCode, null);
+  const [answer, exit] = [once(child.stdout, 'data'), once(child, 'exit')];
+  child.stdin.end('still here\n');
+  assert.equal(String((await answer)[0]), 'still here\n');
+  assert.deepEqual(await exit, [0, null]);
+}
+
+describe('a running program', { skip: needs('gcc') }, () => {
+  test('is replaced by rename, keeps its mode, and lives on', async t => {
+    const { file, child } = await runningProgram(t);
+    chmodSync(file, 0o750);
+    const before = statSync(file);
+    const names = readdirSync(join(file, '..'));
+    const result = elfnote(['build-cache', file]);
+    assert.deepEqual([result.status, result.stderr], [0, '']);
+    const after = statSync(file);
+    assert.notEqual(after.ino, before.ino);
+    assert.equal(after.mode, before.mode);
+    assert.equal(elfnote(['dump', file]).status, 0);
+    assert.match(runOk('sh', ['-c', `echo new | ${file}`]).stdout, /^ready\nnew\n$/);
+    assert.deepEqual(readdirSync(join(file, '..')), names);
+    await assertAlive(child);
+  });
+
+  test('with hard links is refused, and with --force replaced alone', async t => {
+    const { file, child } = await runningProgram(t);
+    const other = join(file, '../other');
+    linkSync(file, other);
+    const before = readFileSync(file);
+    const refused = elfnote(['build-cache', file]);
+    assert.equal(refused.status, 1);
+    assert.match(
+      refused.stderr,
+      /: has 2 hard links and cannot be edited in place; --force replaces this one alone\n$/,
+    );
+    assert.ok(readFileSync(file).equals(before));
+    assert.equal(elfnote(['build-cache', '--force', file]).status, 0);
+    assert.equal(elfnote(['dump', file]).status, 0);
+    assert.ok(readFileSync(other).equals(before));
+    assert.deepEqual([statSync(file).nlink, statSync(other).nlink], [1, 1]);
+    await assertAlive(child);
+  });
+
+  test('with user attributes is refused by their names', { skip: ATTRIBUTES }, async t => {
+    const { file, child } = await runningProgram(t);
+    // The kernel lets attributes of a running program change, only its bytes not.
+    runOk('setfattr', ['-n', 'user.origin', '-v', 'upstream', file]);
+    const before = readFileSync(file);
+    const names = readdirSync(join(file, '..'));
+    const result = elfnote(['build-cache', file]);
+    assert.equal(result.status, 1);
+    assert.match(result.stderr, /: writing would lose user\.origin; --force writes all the same\n$/);
+    assert.ok(readFileSync(file).equals(before));
+    assert.deepEqual(readdirSync(join(file, '..')), names);
+    await assertAlive(child);
+  });
+
+  test('is left alone, without a temporary file, when the copy cannot be written', {
+    skip: needs('prlimit'),
+  }, async t => {
+    const { file, child } = await runningProgram(t);
+    const before = readFileSync(file);
+    const names = readdirSync(join(file, '..'));
+    const result = limited(before.length, ['build-cache', file]);
+    assert.equal(result.status, 1);
+    assert.match(result.stderr, /^elfnote: [^\n]+: cannot write[^\n]*: EFBIG\n$/);
+    assert.ok(readFileSync(file).equals(before));
+    assert.deepEqual(readdirSync(join(file, '..')), names);
+    await assertAlive(child);
+  });
+});
+
+/** Runs the CLI as the user nobody, who may read the repository. */
+function asNobody(args: readonly string[]): RunResult {
+  const ids = ['--reuid', '65534', '--regid', '65534', '--clear-groups'];
+  return run('setpriv', [...ids, process.execPath, BIN, ...args]);
+}
+
+describe('a file that its owner may not write to', { skip: needsRoot('setpriv') }, () => {
+  test('is replaced in a directory that he may write to, and keeps its mode', t => {
+    const file = program(t);
+    chmodSync(file, 0o555);
+    for (const path of [file, join(file, '..')]) chownSync(path, 65534, 65534);
+    const before = statSync(file);
+    const result = asNobody(['build-cache', '--root', ROOT, file]);
+    assert.deepEqual([result.status, result.stderr], [0, '']);
+    const after = statSync(file);
+    assert.notEqual(after.ino, before.ino);
+    assert.deepEqual([after.mode, after.uid, after.gid], [before.mode, 65534, 65534]);
+    assertWritten(file);
+    assertAlone(file);
+  });
+
+  test('is refused with one line in a directory that he may not write to', t => {
+    const file = program(t);
+    chmodSync(file, 0o555);
+    chmodSync(join(file, '..'), 0o755);
+    const result = asNobody(['build-cache', '--root', ROOT, file]);
+    assert.equal(result.status, 1);
+    assert.match(result.stderr, /^elfnote: [^\n]+: cannot write a copy beside it: permission denied\n$/);
+    assert.ok(readFileSync(file).equals(ORIGINAL));
+    assertAlone(file);
+  });
+});
+
+/** Runs the CLI with a limit to the size of a file: writes beyond it fail with EFBIG. */
+function limited(bytes: number, args: readonly string[]): RunResult {
+  return run('prlimit', [`--fsize=${bytes}`, process.execPath, BIN, ...args]);
+}
+
+describe('a write that fails', { skip: needs('prlimit') }, () => {
+  for (const beyond of [0, 1, 100, 300]) {
+    test(`${beyond} bytes behind the old end is undone: the file is what it was`, t => {
+      const file = program(t);
+      const result = limited(ORIGINAL.length + beyond, ['build-cache', '--root', ROOT, file]);
+      assert.equal(result.status, 1);
+      assert.equal(result.stderr, `elfnote: ${file}: cannot write: EFBIG\n`);
+      assert.ok(readFileSync(file).equals(ORIGINAL));
+      assertAlone(file);
+      assert.equal(noted(file).status, 0, 'and the next run succeeds');
+      assertWritten(file);
+    });
+  }
+
+  test('leaves neither output nor temporary file', t => {
+    const file = program(t);
+    const output = join(file, '../output');
+    const result = limited(ORIGINAL.length, ['build-cache', '--root', ROOT, '-o', output, file]);
+    assert.equal(result.status, 1);
+    assert.match(result.stderr, /^elfnote: [^\n]+: cannot write[^\n]*: EFBIG\n$/);
+    assert.ok(readFileSync(file).equals(ORIGINAL));
+    assertAlone(file);
+  });
+});
+
+/** A change with one edit of what is there and one behind its end. */
+const CHANGE: Change = {
+  edits: [
+    { offset: ORIGINAL.length, bytes: Buffer.from('behind the end'), step: 1, why: 'test' },
+    { offset: 100, bytes: Buffer.from('inside'), step: 2, why: 'test' },
+  ],
+  size: ORIGINAL.length + 14,
+  inPlaceIsSafe: true,
+};
+
+function changed(): Buffer {
+  const bytes = Buffer.concat([ORIGINAL, Buffer.from('behind the end')]);
+  bytes.write('inside', 100);
+  return bytes;
+}
+
+/** Opens the file, lets `meanwhile` happen, and then commits. */
+function commit(
+  file: string,
+  change: Change,
+  meanwhile: () => void = () => {},
+  options: CommitOptions = {},
+): string {
+  const source = FileSource.open(file);
+  try {
+    source.read(0, source.size);
+    meanwhile();
+    return commitChange(file, source, source.stats, change, options);
+  } finally {
+    source.close();
+  }
+}
+
+function isElfnoteError(code: string, path: string): (error: unknown) => boolean {
+  return error => error instanceof ElfnoteError && error.code === code && error.path === path;
+}
+
+describe('commitChange', () => {
+  test('edits in place, or replaces where no order of writes is safe; the bytes are the same', t => {
+    const [inPlace, replaced] = [program(t), program(t)];
+    const inode = (file: string) => statSync(file).ino;
+    const before = [inode(inPlace), inode(replaced)];
+    assert.equal(commit(inPlace, CHANGE), 'in-place');
+    assert.equal(commit(replaced, { ...CHANGE, inPlaceIsSafe: false }), 'replaced');
+    assert.equal(inode(inPlace), before[0]);
+    assert.notEqual(inode(replaced), before[1]);
+    for (const file of [inPlace, replaced]) {
+      assertWritten(file, changed());
+      assertAlone(file);
+    }
+  });
+
+  test('cuts a file that becomes shorter', t => {
+    const file = program(t);
+    commit(file, { edits: [], size: 5000, inPlaceIsSafe: true });
+    assertWritten(file, ORIGINAL.subarray(0, 5000));
+  });
+
+  for (const inPlaceIsSafe of [true, false]) {
+    const way = inPlaceIsSafe ? 'in place' : 'by a copy';
+    const MEANWHILE: Readonly<Record<string, (file: string) => void>> = {
+      grew: file => appendFileSync(file, 'more'),
+      'was written to': file => {
+        const bytes = Buffer.from(ORIGINAL);
+        bytes.write('other', 2000);
+        writeFileSync(file, bytes);
+        utimesSync(file, 1_000_000_000, 1_000_000_000);
+      },
+      'was replaced': file => {
+        copyFileSync(file, `${file}.new`);
+        runOk('mv', [`${file}.new`, file]);
+      },
+    };
+    for (const [what, meanwhile] of Object.entries(MEANWHILE)) {
+      test(`refuses, ${way}, a file that ${what} since it was read, and leaves it as it is now`, t => {
+        const file = program(t);
+        let now = Buffer.alloc(0);
+        const happen = () => {
+          meanwhile(file);
+          now = readFileSync(file);
+        };
+        assert.throws(
+          () => commit(file, { ...CHANGE, inPlaceIsSafe }, happen),
+          isElfnoteError('changed', file),
+        );
+        assert.ok(now.length > 0 && readFileSync(file).equals(now));
+        assertAlone(file);
+      });
+    }
+  }
+
+  test('calls beforeReplacing before a replacement, which it can prevent, and not before an edit in place', t => {
+    const file = program(t);
+    let calls = 0;
+    const beforeReplacing = () => {
+      calls++;
+      throw new ElfnoteError('refused', 'no', { path: file });
+    };
+    assert.throws(
+      () => commit(file, { ...CHANGE, inPlaceIsSafe: false }, undefined, { beforeReplacing }),
+      isElfnoteError('refused', file),
+    );
+    assert.ok(readFileSync(file).equals(ORIGINAL));
+    assertAlone(file);
+    assert.equal(commit(file, CHANGE, undefined, { beforeReplacing }), 'in-place');
+    assert.equal(calls, 1);
+  });
+
+  test('writes through a symbolic link, which stays one', t => {
+    const file = program(t);
+    const link = join(file, '../link');
+    runOk('ln', ['-s', 'program', link]);
+    assert.equal(noted(link).status, 0);
+    assertWritten(file);
+    assert.equal(realpathSync(link), realpathSync(file));
+    assertAlone(file, 'link');
+  });
+
+  test('replaces the target of a symbolic link, not the link', t => {
+    const file = program(t);
+    const link = join(file, '../link');
+    runOk('ln', ['-s', 'program', link]);
+    assert.equal(commit(link, { ...CHANGE, inPlaceIsSafe: false }), 'replaced');
+    assertWritten(file, changed());
+    assert.equal(realpathSync(link), realpathSync(file));
+    assertAlone(file, 'link');
+  });
+});
+
+describe('writeCopy', () => {
+  test('writes the whole output or, when the directory is not there, nothing', t => {
+    const file = program(t);
+    const source = FileSource.open(file);
+    t.after(() => source.close());
+    const output = join(file, '../output');
+    writeCopy(file, output, source, source.stats, CHANGE);
+    assertWritten(output, changed());
+    assert.ok(readFileSync(file).equals(ORIGINAL));
+    assert.throws(
+      () => writeCopy(file, join(file, '../none/output'), source, source.stats, CHANGE),
+      isElfnoteError('unwritable', file),
+    );
+    assertAlone(file, 'output');
+  });
+
+  test('without a change copies the file as it is', t => {
+    const file = program(t);
+    const source = FileSource.open(file);
+    t.after(() => source.close());
+    const output = join(file, '../output');
+    writeCopy(file, output, source, source.stats, undefined);
+    assertWritten(output, ORIGINAL);
+  });
+});
