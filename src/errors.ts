@@ -2,7 +2,8 @@
  * What went wrong, as a closed set. `not-elf`, `malformed`, `malformed-note` and `unreadable` concern the
  * input; `unsupported` is valid input that elfnote refuses to touch; `refused` needs `--force`, `unresolved` is a
  * finding of `--strict`;
- * `unwritable` and `changed` happen while writing; `verify` is a bug of elfnote's own caught before a write.
+ * `unwritable` and `changed` happen while writing; `verify` is a bug of elfnote's own caught before a write, and `internal`
+ * any other.
  */
 export type ErrorCode =
   | 'not-elf'
@@ -15,6 +16,7 @@ export type ErrorCode =
   | 'unwritable'
   | 'changed'
   | 'verify'
+  | 'internal'
   | 'usage';
 
 export interface ErrorDetails {

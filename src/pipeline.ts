@@ -1,8 +1,8 @@
 import { realpathSync } from 'node:fs';
 import { posix } from 'node:path';
 import { type CacheEntry, decodeDescriptor } from './cache/note.js';
-import { type ByteSource, type ByteString, byteStringOf, zeroRun } from './elf/bytes.js';
-import { CACHE_NOTE_OWNER, ET_CORE, ET_DYN, ET_EXEC, ET_REL } from './elf/constants.js';
+import { type ByteSource, type ByteString, byteStringOf, displayBytes, zeroRun } from './elf/bytes.js';
+import { CACHE_NOTE_OWNER, ET_CORE, ET_DYN, ET_EXEC, ET_REL, PT_LOAD } from './elf/constants.js';
 import { FileSource } from './elf/file-source.js';
 import type { CacheNoteLocation, ElfImage } from './elf/image.js';
 import { readImage } from './elf/read.js';
@@ -239,7 +239,7 @@ function skipped(
 function refuseUnresolved(path: string, resolution: Resolution): void {
   const missing = resolution.unresolved.filter(soname => soname.why !== 'path');
   if (missing.length === 0) return;
-  const names = missing.map(({ soname }) => soname).join(', ');
+  const names = missing.map(({ soname }) => displayBytes(soname)).join(', ');
   throw new ElfnoteError('unresolved', `not found over the run path: ${names}`, { path });
 }
 
@@ -252,7 +252,9 @@ function warningsFor(resolution: Resolution, image: ElfImage): string[] {
   }
   for (const { soname, attempts } of [...resolution.entries, ...resolution.unresolved]) {
     for (const attempt of attempts.filter(({ outcome }) => outcome === 'fatal')) {
-      warnings.push(`the loader would fail on ${attempt.component}/${soname}: ${attempt.why}`);
+      warnings.push(
+        `the loader would fail on ${displayBytes(`${attempt.component}/${soname}`)}: ${attempt.why}`,
+      );
     }
   }
   if (image.cacheNotes.length > 1)
@@ -271,11 +273,13 @@ function commit(source: FileSource, plan: WritePlan, options: RemoveOptions): st
     writeCopy(path, output, source, stats, change, options);
     return lost;
   }
+  const notKept: string[] = [];
   const how = commitChange(path, source, stats, change, {
     ...options,
+    onLoss: what => notKept.push(what),
     beforeReplacing: () => refuseLoss(path, attributes, options),
   });
-  return how === 'replaced' ? attributes : lost;
+  return [...(how === 'replaced' ? attributes : lost), ...notKept];
 }
 
 function refuseLoss(path: string, lost: readonly string[], options: RemoveOptions): void {
@@ -305,6 +309,7 @@ function otherOutput(path: string, { output }: RemoveOptions): string | undefine
 function copyUnchanged(source: FileSource, options: RemoveOptions): void {
   const output = otherOutput(source.path, options);
   if (output !== undefined && !options.dryRun) {
+    refuseLoss(source.path, attributesOf(source.path, options), options);
     writeCopy(source.path, output, source, source.stats, undefined, options);
   }
 }
@@ -325,7 +330,7 @@ function checkPlacement(
     throw fail(`the PT_NOTE of the cache note has p_align ${segment.p_align}, not 4`);
   const loaded = image.programHeaders.some(
     p =>
-      p.p_type === 1 &&
+      p.p_type === PT_LOAD &&
       p.p_offset <= segment.p_offset &&
       segment.p_offset + segment.p_filesz <= p.p_offset + p.p_filesz &&
       p.p_vaddr - p.p_offset === segment.p_vaddr - segment.p_offset,

@@ -31,6 +31,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     'pino-pretty',
     // Beyond the design: how to show bytes and elements, one probe for many files, one question about attributes.
     'elf/bytes',
+    'elf/constants',
     'cache/note',
     'type layout/plan',
     'type resolve/probe',

@@ -25,6 +25,7 @@ const STATUS: Readonly<Record<ErrorCode, 1 | 2>> = {
   unwritable: 1,
   changed: 1,
   verify: 1,
+  internal: 1,
 };
 
 const system = (code: string) => Object.assign(new Error(`${code}: made up, open 'x'`), { code });

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { displayBytes, escapeControls } from '../elf/bytes.js';
+import { PT_LOAD } from '../elf/constants.js';
 import { ElfnoteError, EXIT, exitStatusOf } from '../errors.js';
 import { judgePath, type NoteReport, probeFor, readNote } from '../pipeline.js';
 import type { LibraryProbe } from '../resolve/probe.js';
@@ -94,7 +95,7 @@ function place(report: NoteReport) {
   const { location, image } = report;
   const section = location.section === undefined ? undefined : image.sectionHeaders[location.section];
   const load = image.programHeaders.findIndex(
-    p => p.p_type === 1 && p.p_offset <= location.offset && location.end <= p.p_offset + p.p_filesz,
+    p => p.p_type === PT_LOAD && p.p_offset <= location.offset && location.end <= p.p_offset + p.p_filesz,
   );
   return {
     offset: location.offset,

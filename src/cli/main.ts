@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { escapeControls } from '../elf/bytes.js';
 import { ElfnoteError, EXIT, exitStatusOf } from '../errors.js';
 import { buildCacheCommand } from './build-cache.js';
 import { dumpCommand } from './dump.js';
-import { printError } from './output.js';
+import { outputLost, printError } from './output.js';
 import { removeCacheCommand } from './remove-cache.js';
 
 function version(): string {
@@ -41,6 +42,7 @@ function createProgram(): Command {
 async function main(): Promise<void> {
   try {
     await createProgram().parseAsync();
+    if (outputLost()) process.exitCode = Math.max(Number(process.exitCode ?? 0), EXIT.findings);
   } catch (error) {
     process.exitCode = statusOf(error);
   }
@@ -49,7 +51,7 @@ async function main(): Promise<void> {
 function statusOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.failure;
   if (error instanceof ElfnoteError) {
-    printError(error.line);
+    printError(escapeControls(error.line));
     return exitStatusOf(error.code);
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);

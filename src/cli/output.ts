@@ -1,15 +1,21 @@
 import { writeSync } from 'node:fs';
 import { systemCode } from '../errors.js';
 
-/** Writes all of it before returning; a reader that went away (`| head`) ends the program quietly. */
+let lost = false;
+
+/** Whether some of the output could not be written: the reader went away (`| head`), or the disk is full. */
+export function outputLost(): boolean {
+  return lost;
+}
+
+/** Writes all of it before returning. What cannot be written is dropped, and the work goes on. */
 export function printOut(text: string | Buffer): void {
   let bytes = typeof text === 'string' ? Buffer.from(text) : text;
-  while (bytes.length > 0) {
+  while (bytes.length > 0 && !lost) {
     try {
       bytes = bytes.subarray(writeSync(1, bytes));
     } catch (error) {
-      if (systemCode(error) === 'EPIPE') process.exit(process.exitCode ?? 0);
-      if (systemCode(error) !== 'EAGAIN') throw error;
+      lost = systemCode(error) !== 'EAGAIN';
     }
   }
 }

@@ -105,9 +105,9 @@ export class Run {
       if (file.error !== undefined) throw file.error;
       return this.#work(file.path);
     } catch (error) {
-      if (!(error instanceof ElfnoteError)) throw error;
-      if (error.code === 'not-elf' && !file.explicit) {
-        const detail = error.message;
+      const known = asElfnoteError(error, file.path);
+      if (known.code === 'not-elf' && !file.explicit) {
+        const detail = known.message;
         return {
           path: file.path,
           action: 'skipped',
@@ -117,9 +117,9 @@ export class Run {
           warnings: [],
         };
       }
-      const status = file.explicit ? exitStatusOf(error.code) : EXIT.findings;
+      const status = file.explicit ? exitStatusOf(known.code) : EXIT.findings;
       this.#status = Math.max(this.#status, status);
-      return { path: file.path, action: 'failed', error };
+      return { path: file.path, action: 'failed', error: known };
     }
   }
 
@@ -128,7 +128,7 @@ export class Run {
     if (outcome.action === 'failed') {
       const { code, offset } = outcome.error;
       const where = offset === undefined ? '' : ` (at offset ${offset})`;
-      this.#log.error({ path, code, offset }, `${outcome.error.message}${where}`);
+      this.#log.error({ path, code, offset }, `${escapeControls(outcome.error.message)}${where}`);
     } else {
       for (const warning of outcome.warnings) this.#log.warn({ path }, warning);
       if (outcome.action === 'skipped' && outcome.reason === 'no-room')
@@ -144,4 +144,11 @@ export class Run {
       for (const line of textOf(outcome, { verbose, explicit })) printOut(`${line}\n`);
     }
   }
+}
+
+/** A mistake of elfnote's own is reported like any failure, so that it does not stop the other files. */
+function asElfnoteError(error: unknown, path: string): ElfnoteError {
+  if (error instanceof ElfnoteError) return error;
+  const what = error instanceof Error ? error.message : String(error);
+  return new ElfnoteError('internal', `internal error, please report it: ${what}`, { path, cause: error });
 }

@@ -196,6 +196,13 @@ export function alignUp(value: number, alignment: number): number {
   return alignment <= 1 ? value : Math.ceil(value / alignment) * alignment;
 }
 
+/** The largest of the values, and `least`; unlike `Math.max(...)` it takes any number of them. */
+export function largest(values: Iterable<number>, least = 0): number {
+  let result = least;
+  for (const value of values) if (value > result) result = value;
+  return result;
+}
+
 /** The first value at or after `from` that is congruent to `like` modulo `alignment`. */
 export function congruentUp(from: number, like: number, alignment: number): number {
   if (alignment <= 1) return from;

@@ -19,7 +19,6 @@ export const EM_386 = 3;
 export const EM_68K = 4;
 export const EM_MIPS = 8;
 export const EM_MIPS_RS3_LE = 10;
-export const EM_PARISC = 15;
 export const EM_SPARC32PLUS = 18;
 export const EM_PPC64 = 21;
 export const EM_S390 = 22;
@@ -35,11 +34,8 @@ export const PT_DYNAMIC = 2;
 export const PT_INTERP = 3;
 export const PT_NOTE = 4;
 export const PT_PHDR = 6;
-export const PT_GNU_STACK = 0x6474e551;
-export const PT_GNU_RELRO = 0x6474e552;
 export const PT_GNU_PROPERTY = 0x6474e553;
 
-export const PF_X = 1;
 export const PF_W = 2;
 export const PF_R = 4;
 

@@ -44,7 +44,11 @@ function readEntries(source: ByteSource, encoding: Encoding, segment: ProgramHea
   return entries;
 }
 
+/** Bytes of all names together; a hostile file can name one long string many times. */
+const MOST_STRINGS = 8 << 20;
+
 class DynamicStrings {
+  #left = MOST_STRINGS;
   readonly #source: ByteSource;
   readonly #programHeaders: readonly ProgramHeader[];
   readonly #address: number | undefined;
@@ -71,14 +75,18 @@ class DynamicStrings {
     const address = this.#address + entry.d_val;
     const start = offsetOfAddress(this.#programHeaders, address, 1);
     if (start === undefined) throw fail('the dynamic string table lies outside every PT_LOAD');
-    const end = Math.min(this.#size - entry.d_val, this.#source.size - start);
+    const end = Math.min(this.#size - entry.d_val, this.#source.size - start, this.#left);
     const pieces: Buffer[] = [];
     for (let done = 0; done < end; done += 512) {
       const piece = this.#source.read(start + done, Math.min(512, end - done));
       const nul = piece.indexOf(0);
-      if (nul >= 0) return byteStringOf(Buffer.concat([...pieces, piece.subarray(0, nul)]));
+      if (nul >= 0) {
+        this.#left -= done + nul;
+        return byteStringOf(Buffer.concat([...pieces, piece.subarray(0, nul)]));
+      }
       pieces.push(piece);
     }
+    if (end === this.#left) throw fail('the strings that the dynamic section names are too long');
     throw fail(`string ${entry.d_val} has no end within the dynamic string table`);
   }
 }

@@ -4,6 +4,9 @@ import { type ByteSource, checkRange } from './bytes.js';
 
 const BLOCK = 4096;
 
+/** In bytes, at once. */
+const LARGEST_READ = 1 << 30;
+
 /** Ranged reads of an open file in blocks of 4 KiB, each block read once. */
 export class FileSource implements ByteSource {
   readonly path: string;
@@ -53,6 +56,12 @@ export class FileSource implements ByteSource {
 
   read(offset: number, length: number): Buffer {
     checkRange(this, offset, length);
+    if (length > LARGEST_READ) {
+      throw new ElfnoteError('unsupported', `a table of ${length} bytes is too large to read`, {
+        path: this.path,
+        offset,
+      });
+    }
     if (length === 0) return Buffer.alloc(0);
     const first = Math.floor(offset / BLOCK);
     const last = Math.floor((offset + length - 1) / BLOCK);

@@ -1,5 +1,6 @@
 import type { ElfnoteError } from '../errors.js';
 import type { ByteString, Encoding } from './bytes.js';
+import { PT_LOAD } from './constants.js';
 
 /** Field names are those of the ELF specification; offsets are file offsets, addresses are link-time ones. */
 export interface ElfHeader {
@@ -118,7 +119,7 @@ export function offsetOfAddress(
 ): number | undefined {
   const load = programHeaders.find(
     p =>
-      p.p_type === 1 &&
+      p.p_type === PT_LOAD &&
       address >= p.p_vaddr &&
       address + length <= p.p_vaddr + p.p_filesz &&
       (length > 0 || address < p.p_vaddr + p.p_filesz),
@@ -133,7 +134,7 @@ export function addressOfOffset(
   length: number,
 ): number | undefined {
   const load = programHeaders.find(
-    p => p.p_type === 1 && offset >= p.p_offset && offset + length <= p.p_offset + p.p_filesz,
+    p => p.p_type === PT_LOAD && offset >= p.p_offset && offset + length <= p.p_offset + p.p_filesz,
   );
   return load === undefined ? undefined : offset - load.p_offset + load.p_vaddr;
 }

@@ -1,5 +1,5 @@
 import { ElfnoteError } from '../errors.js';
-import { alignUp, type ByteSource, bytesOf } from './bytes.js';
+import { alignUp, type ByteSource, bytesOf, type Encoding, isZero } from './bytes.js';
 import { CACHE_NOTE_OWNER, CACHE_NOTE_SECTION, CACHE_NOTE_TYPE, PT_NOTE, SHT_NOBITS } from './constants.js';
 import { addressOfOffset, type CacheNoteLocation, type ElfImage } from './image.js';
 
@@ -45,6 +45,35 @@ export function findCacheNotes(source: ByteSource, image: NoteImage): CacheNoteL
   return found;
 }
 
+/**
+ * The owners of the notes in a file range, without their NUL; undefined where the range is not made of notes. Notes
+ * padded to 4 and to 8 bytes stand side by side in what some linkers write, so both are understood.
+ */
+export function noteOwners(
+  source: ByteSource,
+  encoding: Encoding,
+  start: number,
+  size: number,
+): string[] | undefined {
+  const owners: string[] = [];
+  const end = start + size;
+  for (let offset = start; offset < end; ) {
+    if (offset + NHDR_SIZE > end) return undefined;
+    const head = source.read(offset, NHDR_SIZE);
+    const n_namesz = encoding.u32(head, 0);
+    const next = offset + alignUp(NHDR_SIZE + n_namesz, 4) + alignUp(encoding.u32(head, 4), 4);
+    if (n_namesz === 0 || next > end || owners.length === MOST_NOTES) return undefined;
+    owners.push(source.read(offset + NHDR_SIZE, n_namesz - 1).toString('latin1'));
+    offset = next;
+    while (offset < end && offset + 4 <= end && (offset - start) % 8 === 4 && isZero(source, offset, 4))
+      offset += 4;
+  }
+  return owners;
+}
+
+/** Real files have a few; a segment of zeros has millions. */
+const MOST_NOTES = 4096;
+
 function inFile(source: ByteSource, offset: number, size: number): boolean {
   return Number.isSafeInteger(offset + size) && offset + size <= source.size;
 }
@@ -59,7 +88,8 @@ function* cacheNotesIn(
 ): Generator<Note> {
   const padding = p_align === 8 ? 8 : 4;
   const end = start + size;
-  for (let offset = start; offset + NHDR_SIZE <= end; ) {
+  let walked = 0;
+  for (let offset = start; offset + NHDR_SIZE <= end && walked < MOST_NOTES; walked++) {
     const head = source.read(offset, NHDR_SIZE);
     const n_namesz = image.encoding.u32(head, 0);
     const n_descsz = image.encoding.u32(head, 4);

@@ -239,6 +239,9 @@ function checkSection(source: ByteSource, section: SectionHeader, index: number)
   checkRange(source, section.sh_offset, section.sh_size, `section ${index}`);
 }
 
+/** In bytes; a hostile file can let every section name the same long string. */
+const LONGEST_NAME = 4096;
+
 function nameSections(
   source: ByteSource,
   encoding: Encoding,
@@ -255,7 +258,7 @@ function nameSections(
   }
   const bytes = source.read(strings.sh_offset, strings.sh_size);
   return table.map((section, i) => {
-    const end = bytes.indexOf(0, section.sh_name);
+    const end = bytes.subarray(0, section.sh_name + LONGEST_NAME).indexOf(0, section.sh_name);
     if (section.sh_name >= bytes.length || end < 0) {
       if (section.sh_name === 0) return section;
       throw new ElfnoteError('malformed', `the name of section ${i} lies outside the string table`, {

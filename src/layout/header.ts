@@ -29,7 +29,9 @@ export function headerPlan(image: ElfImage, source: ByteSource, next: NewHeaders
   if (next.table !== undefined) encoding.putWord(ehdr, encoding.is64 ? 32 : 28, e_phoff);
   encoding.putWord(ehdr, encoding.is64 ? 40 : 32, next.e_shoff);
   encoding.putU16(ehdr, encoding.is64 ? 56 : 44, next.programHeaders.length);
-  if (image.sectionHeaders.length > 0) encoding.putU16(ehdr, encoding.is64 ? 60 : 48, next.e_shnum);
+  // With extended numbering the field is 0 and the number stands in section 0.
+  if (image.sectionHeaders.length > 0 && next.e_shnum !== header.e_shnum)
+    encoding.putU16(ehdr, encoding.is64 ? 60 : 48, next.e_shnum);
 
   const end = e_phoff + table.length;
   const why = 'ELF header and program header table';

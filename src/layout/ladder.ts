@@ -4,7 +4,7 @@ import { PT_INTERP, PT_LOAD, PT_PHDR } from '../elf/constants.js';
 import { addressOfOffset, type ElfImage } from '../elf/image.js';
 import { buildPlan, type Candidate, movedNames } from './build.js';
 import { fitsPhnum } from './header.js';
-import { appendedData, type Occupied, occupiedRanges, tableEnd } from './occupied.js';
+import { appendedData, hasSections, type Occupied, occupiedRanges, tableEnd } from './occupied.js';
 import { type Place, placeInSlack, placeInTail } from './place.js';
 import type { PlanOptions, SkipPlan, WritePlan } from './plan.js';
 import { type Room, RoomFinder } from './room.js';
@@ -12,9 +12,9 @@ import { type SectionTableRoom, sectionTableRoom } from './section-table.js';
 import { findSlack } from './slack.js';
 
 /**
- * Plans a note for a file that has none: the ladder of docs/layout.md. The cheapest rung that fits wins: fewest
- * added segments, then fewest bytes added, then fewest sections moved. Reads only, and depends on nothing but
- * the file and the entries.
+ * Plans a note for a file that has none: the ladder of docs/layout.md. The cheapest rung that fits wins: fewest added
+ * segments, then fewest sections moved, then fewest bytes added. Reads only, and depends on nothing but the file and
+ * the entries.
  */
 export function planNote(
   image: ElfImage,
@@ -37,7 +37,8 @@ export function planNote(
   return buildPlan(image, source, entries, note, candidate);
 }
 
-function refuse(image: ElfImage): SkipPlan | undefined {
+/** Layouts that elfnote does not understand well enough to touch. */
+export function refuse(image: ElfImage): SkipPlan | undefined {
   const skip = (detail: string): SkipPlan => ({ kind: 'skip', reason: 'unsupported-layout', detail });
   const loads = image.programHeaders.filter(p => p.p_type === PT_LOAD);
   for (const [i, load] of loads.entries()) {
@@ -101,6 +102,8 @@ function findCandidate(
   const fit = (kind: Place['kind'], room: Room | undefined): Candidate[] => {
     if (room === undefined) return [];
     const sections = mayAppend ? sectionTableRoom(image, source, copiedSections(room)) : undefined;
+    // A note that nobody can give a section header would take the others it shares a segment with down in strip.
+    if (room.reused !== undefined && sections === undefined && hasSections(image)) return [];
     const slacks = findSlack(image, occupied, mayGrow(image, sections, mayAppend));
     const place =
       kind === 'slack'

@@ -1,3 +1,4 @@
+import { largest } from '../elf/bytes.js';
 import { PT_LOAD, PT_NULL, PT_PHDR, SHT_NOBITS, SHT_NULL } from '../elf/constants.js';
 import { type ElfImage, programHeaderSize, sectionHeaderSize } from '../elf/image.js';
 
@@ -43,6 +44,6 @@ export function occupiedRanges(image: ElfImage): Occupied[] {
 
 /** Whether bytes follow the last thing that the headers describe, as in a self-extracting archive. */
 export function appendedData(image: ElfImage, occupied: readonly Occupied[]): boolean {
-  const end = Math.max(...occupied.map(range => range.end));
+  const end = largest(occupied.map(range => range.end));
   return image.size > end;
 }

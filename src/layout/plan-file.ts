@@ -3,7 +3,7 @@ import { type ByteSource, PatchedSource } from '../elf/bytes.js';
 import { PF_R, PT_LOAD } from '../elf/constants.js';
 import type { CacheNoteLocation, ElfImage } from '../elf/image.js';
 import { readImage } from '../elf/read.js';
-import { planNote } from './ladder.js';
+import { planNote, refuse } from './ladder.js';
 import {
   type Edit,
   type Plan,
@@ -29,13 +29,15 @@ export function planFile(
     return { kind: 'skip', reason: 'nothing-to-record', detail: 'no soname was found over the run path' };
   }
   if (more.length === 0 && isRight(image, source, note, entries)) return { kind: 'keep' };
+  const refusal = refuse(image);
+  if (refusal !== undefined) return refusal;
   return replaceNotes(image, source, entries, options);
 }
 
 /** Takes every note out; `skip` when there is none. */
 export function planRemoval(image: ElfImage, source: ByteSource): WritePlan | SkipPlan {
   if (image.cacheNotes.length === 0) return { kind: 'skip', reason: 'no-note', detail: 'has no cache note' };
-  return replaceNotes(image, source, [], {});
+  return refuse(image) ?? replaceNotes(image, source, [], {});
 }
 
 /** The descriptor says the entries, and stands where every reader finds it. */

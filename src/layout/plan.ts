@@ -15,8 +15,8 @@ export type SkipReason =
   | 'no-room'
   | 'unsupported-layout';
 
-/** Where the note stands: the ladder's slack or tail, or its old place. */
-export type NotePlace = 'slack' | 'tail' | 'in-place' | 'removed';
+/** Where the note stands, if it does. */
+export type NotePlace = 'slack' | 'tail' | 'removed';
 
 /** Where the program header table found room for its new entries. */
 export type TableRoom = 'none' | 'free' | 'reuse-note' | 'move-notes' | 'move-tables' | 'move-table';

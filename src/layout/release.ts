@@ -1,4 +1,4 @@
-import type { ByteSource } from '../elf/bytes.js';
+import { type ByteSource, largest } from '../elf/bytes.js';
 import { PT_LOAD, SHT_NULL } from '../elf/constants.js';
 import {
   type CacheNoteLocation,
@@ -87,5 +87,11 @@ function releasedSize(
   const left = occupiedRanges({ ...image, programHeaders, sectionHeaders });
   const table = image.sectionHeaders.length * sectionHeaderSize(image.encoding);
   const tableEnd = image.sectionHeaders.length > 0 ? image.header.e_shoff + table : 0;
-  return Math.min(image.size, Math.max(tableEnd, ...left.map(range => range.end)));
+  return Math.min(
+    image.size,
+    largest(
+      left.map(range => range.end),
+      tableEnd,
+    ),
+  );
 }

@@ -201,23 +201,23 @@ function* sectionGuesses(
   const namesSize = strings.sh_size - CACHE_NOTE_SECTION.length - 1;
   const inPlace = { count, e_shoff: header.e_shoff, size: header.e_shoff + count * entrySize };
   for (const namesAt of findInGaps(image, source, source.read(strings.sh_offset, namesSize))) {
-    yield { ...inPlace, namesAt, namesSize };
-    // The table was copied to the end of the file; any entry but those of moved sections finds the old one.
-    const first = source.read(header.e_shoff + (count - 1) * entrySize, entrySize);
-    const last = header.e_shstrndx === count - 1 ? undefined : first;
-    if (last === undefined) continue;
-    for (const at of findInGaps(image, source, last)) {
+    // A table that was copied to the end of the file left the old one; any entry but that of the names finds it.
+    const known = header.e_shstrndx === count - 1 ? count - 2 : count - 1;
+    const entry = source.read(header.e_shoff + known * entrySize, entrySize);
+    for (const at of findInGaps(image, source, entry)) {
       for (let pad = 0; pad < encoding.wordSize; pad++) {
-        const e_shoff = at - (count - 1) * entrySize;
+        const e_shoff = at - known * entrySize;
         yield { count, e_shoff, size: header.e_shoff - pad, namesAt, namesSize };
       }
     }
+    yield { ...inPlace, namesAt, namesSize };
   }
 }
 
 /** Offsets at which `bytes` stand where nothing in the file is described. */
 function findInGaps(image: ElfImage, source: ByteSource, bytes: Buffer): number[] {
   const found: number[] = [];
+  if (bytes.length === 0) return found;
   let end = 0;
   for (const range of occupiedRanges(image).filter(({ kind }) => kind !== 'load')) {
     const size = range.start - end;

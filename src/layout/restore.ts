@@ -151,7 +151,8 @@ function blockEdits(image: ElfImage, source: ByteSource, { block, sections }: Gu
   const to = { offset: block.start, address: addressIn(image, block.start) };
   const { edits, places } = moveEdits(image, source, block.now, to);
   const { e_shoff } = image.header;
-  return sections?.e_shoff === e_shoff ? [...edits, ...movedSectionEdits(image, e_shoff, places)] : edits;
+  const isCopy = sections !== undefined && sections.e_shoff !== e_shoff;
+  return isCopy ? edits : [...edits, ...movedSectionEdits(image, e_shoff, places)];
 }
 
 function namesEdits(image: ElfImage, { sections }: Guess): Edit[] {

@@ -9,6 +9,7 @@ import {
   DT_VERDEF,
   DT_VERNEED,
   DT_VERSYM,
+  PF_W,
   PT_GNU_PROPERTY,
   PT_INTERP,
   PT_LOAD,
@@ -31,6 +32,7 @@ import {
   programHeaderSize,
   type SectionHeader,
 } from '../elf/image.js';
+import { noteOwners } from '../elf/notes.js';
 import { hasSections, type Occupied, tableEnd } from './occupied.js';
 import type { TableRoom } from './plan.js';
 import { type Reference, referencesInto } from './references.js';
@@ -284,12 +286,13 @@ export class RoomFinder {
   #isNoteOrInterp(member: Occupied, group: Group): boolean {
     if (member.kind === 'segment') {
       const type = this.#image.programHeaders[member.index]?.p_type;
+      if (type === PT_NOTE && !hasSections(this.#image)) return this.#isToolchainNote(member);
       return type === PT_INTERP || type === PT_NOTE || type === PT_GNU_PROPERTY;
     }
     if (member.kind !== 'section') return false;
     const section = this.#image.sectionHeaders[member.index];
     if (section === undefined || (section.sh_flags & SHF_ALLOC) === 0) return false;
-    if (section.sh_type === SHT_NOTE) return section.name !== CACHE_NOTE_SECTION;
+    if (section.sh_type === SHT_NOTE) return this.#isToolchainNote(member);
     return group.members.some(
       m =>
         m.kind === 'segment' &&
@@ -297,6 +300,15 @@ export class RoomFinder {
         m.start <= member.start &&
         member.end <= m.end,
     );
+  }
+
+  /**
+   * Build-id, ABI tag and properties: the toolchain's own notes, found through their segment. Code may reach any other
+   * note by its address, which no table of the file shows, so those stay where they are.
+   */
+  #isToolchainNote({ start, end }: Occupied): boolean {
+    const owners = noteOwners(this.#source, this.#image.encoding, start, end - start);
+    return owners?.every(owner => owner === 'GNU') ?? false;
   }
 
   #tableTag(member: Occupied): number | undefined {
@@ -312,7 +324,7 @@ export class RoomFinder {
 
   #pins(): Reference[] | undefined {
     if (this.#references === 'not-asked') {
-      const spans = this.#image.programHeaders.filter(p => p.p_type === PT_LOAD && (p.p_flags & 2) === 0);
+      const spans = this.#image.programHeaders.filter(p => p.p_type === PT_LOAD && (p.p_flags & PF_W) === 0);
       const low = Math.min(...spans.map(p => p.p_vaddr));
       const high = Math.max(...spans.map(p => p.p_vaddr + p.p_filesz));
       const bounds = this.#movableBounds() ?? { low, high };

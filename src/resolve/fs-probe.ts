@@ -12,7 +12,7 @@ import {
 import { BufferSource, type ByteString, byteStringOf, bytesOf } from '../elf/bytes.js';
 import { EI_NIDENT } from '../elf/constants.js';
 import { IDENT_SIZE, isElf, readElfHeader } from '../elf/read.js';
-import { ElfnoteError, systemCode } from '../errors.js';
+import { ElfnoteError, fromSystemError, systemCode } from '../errors.js';
 import type { Candidate, DirectoryState, LibraryProbe } from './probe.js';
 
 interface Directory {
@@ -33,10 +33,12 @@ export class FileSystemProbe implements LibraryProbe {
   readonly #realPaths = new Map<ByteString, ByteString | undefined>();
   readonly #links = new Map<ByteString, ByteString | undefined>();
 
-  /** @param root a directory in which absolute paths and links are looked up; the default is `/`. */
+  /**
+   * @param root a directory in which absolute paths and links are looked up; the default is `/`.
+   * @throws ElfnoteError `usage` when it is no directory.
+   */
   constructor(root?: string) {
-    this.#root =
-      root === undefined ? '' : byteStringOf(Buffer.from(realpathOrSelf(root))).replace(/\/+$/, '');
+    this.#root = root === undefined ? '' : byteStringOf(Buffer.from(realRoot(root))).replace(/\/+$/, '');
   }
 
   directory(dir: ByteString): DirectoryState {
@@ -123,12 +125,13 @@ export class FileSystemProbe implements LibraryProbe {
   }
 }
 
-function realpathOrSelf(path: string): string {
+function realRoot(path: string): string {
   try {
-    return realpathSync.native(path);
-  } catch {
-    return path;
+    if (statSync(path).isDirectory()) return realpathSync.native(path);
+  } catch (error) {
+    throw fromSystemError('usage', 'cannot be looked up in', path, error);
   }
+  throw new ElfnoteError('usage', 'is not a directory', { path });
 }
 
 function realPathOnMachine(path: ByteString): ByteString | undefined {

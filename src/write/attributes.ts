@@ -32,7 +32,7 @@ function run(command: string, args: readonly string[]): string | undefined {
 
 /** `# file: PATH`, then a name a line, then an empty line; a file without attributes is not named. */
 function askGetfattr(paths: readonly string[]): Map<string, string[]> | undefined {
-  const output = run('getfattr', ['--absolute-names', '--match=-', '--no-dereference', '--', ...paths]);
+  const output = run('getfattr', ['--absolute-names', '--match=-', '--', ...paths]);
   if (output === undefined) return undefined;
   const result = new Map<string, string[]>();
   for (const block of output.split('\n\n')) {

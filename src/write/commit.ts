@@ -2,7 +2,6 @@ import {
   type BigIntStats,
   closeSync,
   constants,
-  copyFileSync,
   fchmodSync,
   fchownSync,
   fstatSync,
@@ -10,6 +9,7 @@ import {
   ftruncateSync,
   futimesSync,
   openSync,
+  readSync,
   realpathSync,
   renameSync,
   rmSync,
@@ -37,6 +37,8 @@ export interface CommitOptions {
   readonly preserveDates?: boolean | undefined;
   /** Called before a file is replaced rather than edited; throws to prevent it. */
   readonly beforeReplacing?: (() => void) | undefined;
+  /** Told what could not be kept of a file that is written: `mode` or `dates`. */
+  readonly onLoss?: ((what: string) => void) | undefined;
 }
 
 export type Committed = 'in-place' | 'replaced';
@@ -79,6 +81,8 @@ export function commitChange(
 /**
  * Copies the file that `source` was read from to `output` and applies the change to the copy; `output` appears
  * whole or not at all.
+ *
+ * @throws ElfnoteError `unwritable`, `changed`, or `refused` for an output that is there and no regular file.
  */
 export function writeCopy(
   path: string,
@@ -88,43 +92,73 @@ export function writeCopy(
   change: Change | undefined,
   options: CommitOptions = {},
 ): void {
-  const temporary = join(dirname(output), `.${basename(output).slice(0, 200)}.elfnote-${process.pid}`);
+  const target = targetOf(output);
+  const temporary = join(dirname(target), `.${basename(target).slice(0, 200)}.elfnote-${process.pid}`);
+  let made = false;
   try {
-    checkUnchanged(path, statSync(path, { bigint: true }), stats);
-    copyFileSync(path, temporary, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
-    checkUnchanged(path, statSync(path, { bigint: true }), stats);
-    editCopy(temporary, source, stats, change, options);
-    renameSync(temporary, output);
+    // Nobody else may read, write or run it before it is whole: the original may be setuid.
+    const fd = openSync(temporary, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600);
+    made = true;
+    try {
+      copyInto(fd, path, stats);
+      if (change !== undefined) writeInPlace(temporary, fd, source, change);
+      finishCopy(fd, stats, options);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(temporary, target);
   } catch (error) {
-    if (systemCode(error) !== 'EEXIST') rmSync(temporary, { force: true });
-    throw fromSystemError(
-      'unwritable',
-      `cannot write ${output === realpathSync(path) ? 'a copy beside it' : output}`,
-      path,
-      error,
-    );
+    if (made) rmSync(temporary, { force: true });
+    const what = stats.ino === inodeOf(target) ? 'a copy beside it' : output;
+    throw fromSystemError('unwritable', `cannot write ${what}`, path, error);
   }
 }
 
-function editCopy(
-  temporary: string,
-  source: ByteSource,
-  stats: BigIntStats,
-  change: Change | undefined,
-  options: CommitOptions,
-): void {
-  // The copy has the original's mode, which may not allow writing.
-  const mode = Number(stats.mode) & 0o7777;
-  const fd = openWritable(temporary, mode);
+/** Where a symbolic link leads, so that it stays one. */
+function targetOf(output: string): string {
+  const found = statSync(output, { throwIfNoEntry: false });
+  if (found === undefined) return output;
+  if (!found.isFile())
+    throw new ElfnoteError('refused', 'is there and is not a regular file', { path: output });
+  return realpathSync(output);
+}
+
+function inodeOf(path: string): bigint | undefined {
   try {
-    if (change !== undefined) writeInPlace(temporary, fd, source, change);
-    // As with `cp -p`: who may not give the file away does not make a setuid file of his own.
-    fchmodSync(fd, keepOwner(fd, stats) ? mode : mode & 0o777);
-    if (options.preserveDates) putDates(fd, stats);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
+    return statSync(path, { bigint: true }).ino;
+  } catch {
+    return undefined;
   }
+}
+
+const PIECE = 1 << 20;
+
+/** Holes stay holes. */
+function copyInto(fd: number, path: string, stats: BigIntStats): void {
+  const from = openSync(path, constants.O_RDONLY);
+  try {
+    checkUnchanged(path, fstatSync(from, { bigint: true }), stats);
+    const piece = Buffer.alloc(PIECE);
+    for (let offset = 0; ; ) {
+      const got = readSync(from, piece, 0, PIECE, offset);
+      if (got === 0) break;
+      const bytes = piece.subarray(0, got);
+      if (bytes.some(byte => byte !== 0)) writeAll(fd, bytes, offset);
+      offset += got;
+    }
+    ftruncateSync(fd, Number(stats.size));
+    checkUnchanged(path, fstatSync(from, { bigint: true }), stats);
+  } finally {
+    closeSync(from);
+  }
+}
+
+function finishCopy(fd: number, stats: BigIntStats, options: CommitOptions): void {
+  const mode = Number(stats.mode) & 0o7777;
+  // As with `cp -p`: who may not give the file away does not make a setuid file of his own.
+  fchmodSync(fd, keepOwner(fd, stats) ? mode : mode & 0o777);
+  if (options.preserveDates) putDates(fd, stats);
+  fsyncSync(fd);
 }
 
 function keepOwner(fd: number, stats: BigIntStats): boolean {
@@ -137,16 +171,6 @@ function keepOwner(fd: number, stats: BigIntStats): boolean {
   }
 }
 
-function openWritable(path: string, mode: number): number {
-  const reader = openSync(path, constants.O_RDONLY);
-  try {
-    fchmodSync(reader, (mode & 0o777) | 0o200);
-    return openSync(path, constants.O_RDWR);
-  } finally {
-    closeSync(reader);
-  }
-}
-
 function replace(
   path: string,
   source: ByteSource,
@@ -155,6 +179,12 @@ function replace(
   options: CommitOptions,
 ): Committed {
   options.beforeReplacing?.();
+  const user = process.geteuid?.();
+  if (user !== undefined && user !== 0 && BigInt(user) !== stats.uid && !options.force) {
+    throw new ElfnoteError('refused', 'cannot be edited in place, and replacing it would change its owner', {
+      path,
+    });
+  }
   if (stats.nlink > 1n && !options.force) {
     throw new ElfnoteError(
       'refused',
@@ -201,11 +231,18 @@ function writeAll(fd: number, bytes: Buffer, offset: number): void {
   }
 }
 
-/** The kernel clears setuid and setgid bits on a write. */
+/** The kernel clears setuid and setgid bits on a write. The content is written by now, so a failure is only told. */
 function keepModeAndDates(fd: number, stats: BigIntStats, options: CommitOptions): void {
+  const attempt = (what: string, work: () => void) => {
+    try {
+      work();
+    } catch {
+      options.onLoss?.(what);
+    }
+  };
   const now = fstatSync(fd, { bigint: true });
-  if (now.mode !== stats.mode) fchmodSync(fd, Number(stats.mode) & 0o7777);
-  if (options.preserveDates) putDates(fd, stats);
+  if (now.mode !== stats.mode) attempt('mode', () => fchmodSync(fd, Number(stats.mode) & 0o7777));
+  if (options.preserveDates) attempt('dates', () => putDates(fd, stats));
 }
 
 function putDates(fd: number, stats: BigIntStats): void {

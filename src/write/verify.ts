@@ -1,5 +1,5 @@
 import { decodeDescriptor, encodeDescriptor } from '../cache/note.js';
-import { type ByteSource, isZero, PatchedSource } from '../elf/bytes.js';
+import { type ByteSource, isZero, largest, PatchedSource } from '../elf/bytes.js';
 import {
   CACHE_NOTE_SECTION,
   DT_GNU_HASH,
@@ -120,7 +120,7 @@ function checkEdits(
   check: Check,
 ): void {
   const described = occupiedRanges(before).filter(range => range.kind !== 'load');
-  const contentEnd = Math.max(...occupiedRanges(before).map(range => range.end));
+  const contentEnd = largest(occupiedRanges(before).map(range => range.end));
   for (const edit of edits) {
     const end = edit.offset + edit.bytes.length;
     for (const range of described) {

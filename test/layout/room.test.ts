@@ -39,6 +39,14 @@ interface Layout {
   readonly loaded?: number;
 }
 
+/** One note of the toolchain's own that fills `size` bytes. */
+function putGnuNote(bytes: Buffer, at: number, size: number): void {
+  bytes.writeUInt32LE(4, at);
+  bytes.writeUInt32LE(size - 16, at + 4);
+  bytes.writeUInt32LE(3, at + 8);
+  bytes.write('GNU\0', at + 12, 'latin1');
+}
+
 function finder(layout: Layout): { room: RoomFinder; tableEnd: number } {
   const { things = [], extra = [], loaded = LOADED } = layout;
   const segments = things.filter(thing => thing.segment !== undefined).length;
@@ -65,6 +73,11 @@ function finder(layout: Layout): { room: RoomFinder; tableEnd: number } {
         ]
       : [];
   const bytes = Buffer.alloc(0x4000);
+  for (const thing of things) {
+    const isNote =
+      thing.section === undefined ? thing.segment?.p_type === PT_NOTE : (thing.section.sh_type ?? 7) === 7;
+    if (isNote && thing.size >= 16) putGnuNote(bytes, tableEnd + thing.at, thing.size);
+  }
   layout.bytes?.(bytes, tableEnd);
   const dynamic = layout.dynamic;
   const elf = image({

@@ -314,10 +314,10 @@ describe('links below a root', () => {
     }
   });
 
-  test('a root that does not exist has nothing in it', () => {
-    const probe = new FileSystemProbe(join(root, 'none'));
-    assert.equal(probe.directory('/lib'), 'missing');
-    assert.equal(kindOf(probe.candidate('/lib/liba.so')), 'absent');
+  test('a root that is no directory is a mistake of the caller', () => {
+    for (const path of [join(root, 'none'), join(root, 'lib', 'liba.so')]) {
+      assert.throws(() => new FileSystemProbe(path), { name: 'ElfnoteError', code: 'usage', path });
+    }
   });
 });
 

@@ -339,12 +339,28 @@ describe('a file that its owner may not write to', { skip: needsRoot('setpriv') 
   test('is refused with one line in a directory that he may not write to', t => {
     const file = program(t);
     chmodSync(file, 0o555);
+    chownSync(file, 65534, 65534);
     chmodSync(join(file, '..'), 0o755);
     const result = asNobody(['build-cache', '--root', ROOT, file]);
     assert.equal(result.status, 1);
     assert.match(result.stderr, /^elfnote: [^\n]+: cannot write a copy beside it: permission denied\n$/);
     assert.ok(readFileSync(file).equals(ORIGINAL));
     assertAlone(file);
+  });
+
+  test('is refused where replacing it would change its owner, and given up with --force', t => {
+    const file = program(t);
+    chmodSync(file, 0o555);
+    chmodSync(join(file, '..'), 0o777);
+    const result = asNobody(['build-cache', '--root', ROOT, file]);
+    assert.equal(result.status, 1);
+    assert.match(
+      result.stderr,
+      /^elfnote: [^\n]+: cannot be edited in place, and replacing it would change its owner\n$/,
+    );
+    assert.ok(readFileSync(file).equals(ORIGINAL));
+    assert.equal(asNobody(['build-cache', '--force', '--root', ROOT, file]).status, 0);
+    assert.equal(statSync(file).uid, 65534);
   });
 });
 
