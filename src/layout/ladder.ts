@@ -26,7 +26,7 @@ export function planNote(
   const refusal = refuse(image);
   if (refusal !== undefined) return refusal;
   const note = encodeNote(entries, image.encoding);
-  const mayAppend = !appendedData(image, occupied);
+  const mayAppend = !appendedData(image, occupied, source);
   const candidate = findCandidate(image, source, occupied, note.length, mayAppend, options);
   if (candidate === undefined) {
     const why = mayAppend

@@ -1,4 +1,4 @@
-import { largest } from '../elf/bytes.js';
+import { type ByteSource, isZero, largest } from '../elf/bytes.js';
 import { PT_LOAD, PT_NULL, PT_PHDR, SHT_NOBITS, SHT_NULL } from '../elf/constants.js';
 import { type ElfImage, programHeaderSize, sectionHeaderSize } from '../elf/image.js';
 
@@ -42,8 +42,15 @@ export function occupiedRanges(image: ElfImage): Occupied[] {
   return ranges.sort((a, b) => a.start - b.start || a.end - b.end);
 }
 
-/** Whether bytes follow the last thing that the headers describe, as in a self-extracting archive. */
-export function appendedData(image: ElfImage, occupied: readonly Occupied[]): boolean {
-  const end = largest(occupied.map(range => range.end));
-  return image.size > end;
+/**
+ * Whether the file carries data of its own, as self-extracting archives do: bytes behind the last thing that the
+ * headers describe, or bytes other than zero right behind the section header table, where patchelf has put a segment
+ * behind such data. Its reader may find it from the end of the file or of that table, so neither may move.
+ */
+export function appendedData(image: ElfImage, occupied: readonly Occupied[], source: ByteSource): boolean {
+  if (image.size > largest(occupied.map(range => range.end))) return true;
+  const table = occupied.find(range => range.kind === 'section-headers');
+  if (table === undefined) return false;
+  const next = occupied.find(range => range.start >= table.end);
+  return next !== undefined && !isZero(source, table.end, next.start - table.end);
 }

@@ -241,7 +241,8 @@ function rows(subject: Fixture): Row[] {
       /^e_shstrndx is 999, which is no string table$/,
       ehdr('e_shstrndx'),
     ],
-    ['e_shstrndx 0', 2, ehdr('e_shstrndx'), 0, 'written', /./, undefined],
+    // Without names there is no section header for the note, so no other note shares its segment, which MIPS needs.
+    ['e_shstrndx 0', 2, ehdr('e_shstrndx'), 0, encoding.is64 ? 'written' : 'skipped no-room', /./, undefined],
     [
       'PT_LOAD p_offset beyond the end',
       'word',

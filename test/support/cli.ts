@@ -1,4 +1,5 @@
-import { spawnSync } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { toolPath } from './tools.js';
 
@@ -20,6 +21,8 @@ export interface RunOptions {
   readonly cwd?: string;
   /** Added to the environment; undefined takes a variable out. */
   readonly env?: Readonly<Record<string, string | undefined>>;
+  /** After so many milliseconds it is killed. */
+  readonly deadline?: number;
 }
 
 /** What the machine's own settings must not change. */
@@ -39,6 +42,8 @@ export function run(command: string, args: readonly string[] = [], options: RunO
     cwd: options.cwd,
     env: { ...process.env, ...FIXED, ...options.env },
     maxBuffer: 1 << 28,
+    timeout: options.deadline,
+    killSignal: 'SIGKILL',
   });
   if (result.error !== undefined) throw result.error;
   return {
@@ -47,6 +52,38 @@ export function run(command: string, args: readonly string[] = [], options: RunO
     stderr: result.stderr.toString(),
     output: result.stdout,
   };
+}
+
+/**
+ * Runs many programs, as many at once as there are processors; the results keep the order. One that cannot be
+ * started, or is killed, has no status.
+ */
+export async function runMany(
+  commands: readonly (readonly [string, ...string[]])[],
+  deadline: number,
+): Promise<RunResult[]> {
+  const results = new Map<number, RunResult>();
+  let next = 0;
+  const work = async () => {
+    for (let i = next++; i < commands.length; i = next++) {
+      const command = commands[i];
+      if (command !== undefined) results.set(i, await runAside(command, deadline));
+    }
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, work));
+  return commands.flatMap((_, i) => results.get(i) ?? []);
+}
+
+function runAside([command, ...args]: readonly [string, ...string[]], timeout: number): Promise<RunResult> {
+  const env = { ...process.env, ...FIXED };
+  const killSignal = 'SIGKILL';
+  const options = { env, maxBuffer: 1 << 28, encoding: 'buffer', timeout, killSignal } as const;
+  return new Promise(resolve => {
+    execFile(toolPath(command) ?? command, args, options, (error, stdout, stderr) => {
+      const status = error === null ? 0 : typeof error.code === 'number' ? error.code : null;
+      resolve({ status, stdout: stdout.toString(), stderr: stderr.toString(), output: stdout });
+    });
+  });
 }
 
 /** Runs a program that has to succeed. */

@@ -1,4 +1,4 @@
-import { copyFileSync, readFileSync, statSync } from 'node:fs';
+import { copyFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   elfnote,
@@ -8,10 +8,11 @@ import {
   jsonLines,
   type RunResult,
   run,
+  runMany,
   runOk,
 } from './cli.js';
-import type { Sample, Workshop } from './matrix.js';
-import { complaints } from './readelf.js';
+import { DEADLINE, type Sample, type Workshop } from './matrix.js';
+import { complaints, withoutComplaints } from './readelf.js';
 import { needs, type Skip } from './tools.js';
 
 /** Something that is done to a file after elfnote has written its note. */
@@ -147,6 +148,12 @@ export function elfnoteAll(
   });
 }
 
+/** `build-cache` found no room: it left a file without a note alone, or took an old one out. */
+export function foundNoRoom({ action, reason, rung }: JsonObject): boolean {
+  if (action === 'skipped') return reason === 'no-room';
+  return action === 'written' && isObject(rung) && rung.note === 'removed';
+}
+
 function batch<T>(files: readonly string[], work: (part: readonly string[]) => T[]): T[] {
   const results: T[] = [];
   for (let i = 0; i < files.length; i += 500) results.push(...work(files.slice(i, i + 500)));
@@ -178,7 +185,18 @@ export interface State {
   readonly dump: Dumped;
   /** What elfnote said when it was run last, before this. */
   readonly outcome: JsonObject | undefined;
-  readonly bytes: Buffer;
+  /** Of the file's bytes. */
+  readonly hash: string;
+}
+
+/** Reading them here would fill this process, and a large process takes long to start another one. */
+export function hashesOf(files: readonly string[]): string[] {
+  return batch(files, part =>
+    runOk('sha256sum', ['--', ...part])
+      .stdout.trimEnd()
+      .split('\n')
+      .map(line => line.slice(0, 64)),
+  );
 }
 
 /** Files with their notes as `build-cache` wrote them. */
@@ -206,7 +224,8 @@ export function makeTrial(noted: Noted, tools: readonly LaterTool[], number: num
 }
 
 /** Runs every trial's tools, step by step, so that elfnote is called once a step. */
-export function runTrials(shop: Workshop, trials: readonly Trial[], further: boolean): void {
+export async function runTrials(shop: Workshop, trials: readonly Trial[], further: boolean): Promise<void> {
+  const known: Known = new Map();
   const steps = Math.max(0, ...trials.map(({ tools }) => tools.length));
   for (let step = 0; step < steps; step++) {
     for (const trial of trials) applyTool(shop, trial, trial.tools[step]);
@@ -217,14 +236,14 @@ export function runTrials(shop: Workshop, trials: readonly Trial[], further: boo
       );
     }
   }
-  observe(shop, trials, undefined, (trial, state) => {
+  await observe(shop, known, trials, undefined, (trial, state) => {
     trial.found.after = state;
   });
   const rebuilt = elfnoteAll(
     'build-cache',
     trials.map(({ file }) => file),
   );
-  observe(shop, trials, rebuilt, (trial, state) => {
+  await observe(shop, known, trials, rebuilt, (trial, state) => {
     trial.found.rebuilt = { ...state, due: entriesDue(trial.file) };
   });
   if (!further) return;
@@ -232,7 +251,7 @@ export function runTrials(shop: Workshop, trials: readonly Trial[], further: boo
     'remove-cache',
     trials.map(({ file }) => file),
   );
-  observe(shop, trials, removed, (trial, state) => {
+  await observe(shop, known, trials, removed, (trial, state) => {
     trial.found.removed = state;
   });
 }
@@ -244,7 +263,10 @@ function applyTool(shop: Workshop, trial: Trial, tool: LaterTool | undefined): v
 }
 
 function nameless(text: string, file: string): string {
-  return text.replaceAll(file, 'FILE').replaceAll(/FILE\S*/g, 'FILE').trim();
+  return text
+    .replaceAll(file, 'FILE')
+    .replaceAll(/FILE\S*/g, 'FILE')
+    .trim();
 }
 
 function applyElfnote(command: 'build-cache' | 'remove-cache', trials: readonly Trial[]): void {
@@ -253,28 +275,57 @@ function applyElfnote(command: 'build-cache' | 'remove-cache', trials: readonly 
     trials.map(({ file }) => file),
   );
   for (const [i, trial] of trials.entries()) {
-    const { action, reason, error } = outcomes[i] ?? {};
+    const outcome = outcomes[i] ?? {};
+    const { action, reason, error } = outcome;
     if (command === 'remove-cache' && (action === 'written' || reason === 'no-note')) trial.due = undefined;
+    else if (foundNoRoom(outcome)) trial.due = undefined;
     else if (action === 'written' || action === 'up-to-date') trial.due = entriesDue(trial.file);
     else trial.refused.push(`elfnote ${command}: ${JSON.stringify(reason ?? error)}`);
   }
 }
 
-function observe(
+interface Behaviour {
+  readonly run: RunResult;
+  readonly complaints: readonly string[];
+}
+
+/** How files behave that were seen already: the same program in the same bytes does the same again. */
+type Known = Map<string, Behaviour>;
+
+const behaviourKey = (trial: Trial, hash: string): string => `${trial.sample.cell.name} ${hash}`;
+
+async function observe(
   shop: Workshop,
+  known: Known,
   trials: readonly Trial[],
   outcomes: readonly JsonObject[] | undefined,
   keep: (trial: Trial, state: State) => void,
-): void {
-  const dumps = dumpAll(trials.map(({ file }) => file));
+): Promise<void> {
+  const files = trials.map(({ file }) => file);
+  const dumps = dumpAll(files);
+  const hashes = hashesOf(files);
+  const unknown = new Map<string, Trial>();
   for (const [i, trial] of trials.entries()) {
-    keep(trial, {
-      run: shop.start(trial.sample.cell, trial.file),
-      complaints: complaints(trial.file),
-      dump: dumps[i] ?? 'gone',
-      outcome: outcomes?.[i],
-      bytes: readFileSync(trial.file),
-    });
+    const key = behaviourKey(trial, hashes[i] ?? '');
+    if (!known.has(key)) unknown.set(key, trial);
+  }
+  const keys = [...unknown.keys()];
+  const fresh = [...unknown.values()];
+  const runs = await runMany(
+    fresh.map(({ sample, file }) => shop.command(sample.cell, file)),
+    DEADLINE,
+  );
+  const clean = new Set(withoutComplaints(fresh.map(({ file }) => file)));
+  for (const [i, { file }] of fresh.entries()) {
+    const said = clean.has(file) ? [] : complaints(file);
+    const result = runs[i];
+    if (result !== undefined) known.set(keys[i] ?? '', { run: result, complaints: said });
+  }
+  for (const [i, trial] of trials.entries()) {
+    const hash = hashes[i] ?? '';
+    const behaviour = known.get(behaviourKey(trial, hash));
+    if (behaviour === undefined) throw new Error(`${trial.file} was not run`);
+    keep(trial, { ...behaviour, dump: dumps[i] ?? 'gone', outcome: outcomes?.[i], hash });
   }
 }
 
@@ -310,6 +361,29 @@ export class Twins {
     this.#known.set(key, twin);
     return twin;
   }
+}
+
+/**
+ * llvm-strip 14 breaks a program in which patchelf has moved `.interp` and nothing else: `PT_INTERP` and the new
+ * `PT_LOAD` start at the same byte, and it lays the one out by the other. The original comes to that when patchelf
+ * has been there before and made room.
+ */
+export function breaksAnyInterpreter(shop: Workshop, { sample, tools }: Trial): boolean {
+  const names = tools.map(({ name }) => name);
+  if (names.join() !== `${SET_INTERPRETER.name},llvm-strip`) return false;
+  const file = `${sample.file}.interpreter`;
+  copyFileSync(sample.file, file);
+  let path = runOk('patchelf', ['--print-interpreter', file]).stdout.trim();
+  const works = (program: string) => shop.start(sample.cell, program).status === 0;
+  for (let round = 0; round < 4; round++) {
+    runOk('patchelf', ['--set-interpreter', path, file]);
+    if (!works(file)) return false;
+    copyFileSync(file, `${file}.stripped`);
+    runOk('llvm-strip', [`${file}.stripped`]);
+    if (!works(`${file}.stripped`)) return true;
+    path = `/.${path}`;
+  }
+  return false;
 }
 
 /** What is wrong with a state, and what the tools do to the original as well. */

@@ -1,10 +1,14 @@
 /**
  * The program of the matrix, as C source. It touches what a careless edit breaks without a word: relocated
- * pointers, thread-local storage, zeroed data, constructors and unwinding over `.eh_frame_hdr` or `.ARM.exidx`.
+ * pointers, thread-local storage, zeroed data, constructors, notes, and unwinding over
+ * `.eh_frame_hdr` or `.ARM.exidx`.
  * With `LIBRARY` it is a library with an entry `use`; with `PAYLOAD` it also opens what is appended to its file.
  * `NO_UNWIND` is for C libraries that gcc's own unwinder was not built for.
  */
-export const MAIN_C = `#include <stdio.h>
+export const MAIN_C = `#define _GNU_SOURCE
+#include <elf.h>
+#include <link.h>
+#include <stdio.h>
 int a(void);
 int b(void);
 static const char *const words[] = {"zero", "one", "two"};
@@ -24,6 +28,21 @@ __attribute__((noinline)) static int frames(int depth) {
   return n;
 }
 #endif
+/* The 4-aligned notes of all objects whose owner is GNU: the build-id and the like. */
+static int notes(struct dl_phdr_info *info, size_t size, void *found) {
+  (void)size;
+  for (int i = 0; i < info->dlpi_phnum; i++) {
+    const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+    const char *at = (const char *)(info->dlpi_addr + p->p_vaddr), *end = at + p->p_memsz;
+    while (p->p_type == PT_NOTE && p->p_align == 4 && at + sizeof(ElfW(Nhdr)) < end) {
+      const ElfW(Nhdr) *note = (const ElfW(Nhdr) *)at;
+      const char *name = at + sizeof *note;
+      if (note->n_namesz == 4 && name[0] == 'G' && name[1] == 'N' && name[2] == 'U') ++*(int *)found;
+      at = name + ((note->n_namesz + 3) & ~3u) + ((note->n_descsz + 3) & ~3u);
+    }
+  }
+  return 0;
+}
 #ifdef PAYLOAD
 int payload(void);
 #endif
@@ -32,7 +51,10 @@ int use(void) {
 #else
 int main(void) {
 #endif
-  printf("a=%d b=%d %s local=%d zero=%d up=%d unwound=%d\\n", a(), b(), words[up], local, zeroes[4999], up, frames(5) > 5);
+  int found = 0;
+  dl_iterate_phdr(notes, &found);
+  printf("a=%d b=%d %s local=%d zero=%d up=%d unwound=%d notes=%d\\n",
+         a(), b(), words[up], local, zeroes[4999], up, frames(5) > 5, found);
 #ifdef PAYLOAD
   return payload();
 #else
@@ -80,7 +102,7 @@ static unsigned char *bytes;
 static long size;
 static unsigned long le(long at, int n) { unsigned long v = 0; for (int i = n; i-- > 0;) v = v << 8 | bytes[at + i]; return v; }
 static int say(long at, long length) {
-  if (at < 0 || at + length > size) { puts("no payload"); return 0; }
+  if (at < 0 || at + length > size || strncmp((char *)bytes + at, "th", 2) && strncmp((char *)bytes + at, "Th", 2)) { puts("no payload"); return 0; }
   printf("%.*s\\n", (int)length, (char *)bytes + at);
   return 0;
 }
@@ -120,7 +142,7 @@ int payload(void) {
   fclose(f);
 #if PAYLOAD == 1
   for (long end = size - 22; end >= 0; end--) {
-    if (memcmp(bytes + end, "PK\\5\\6", 4)) continue;
+    if (memcmp(bytes + end, "PK\\5\\6", 4) || end + 22 + (long)le(end + 20, 2) != size) continue;
     long directory = end - (long)le(end + 12, 4), start = directory - (long)le(end + 16, 4);
     long local = start + (long)le(directory + 42, 4);
     return say(local + 30 + (long)le(local + 26, 2) + (long)le(local + 28, 2), (long)le(local + 22, 4));

@@ -1,0 +1,281 @@
+import assert from 'node:assert/strict';
+import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { before, describe, test } from 'node:test';
+import { FIXTURES, type JsonObject, ROOT, runMany } from '../support/cli.js';
+import {
+  dumpAll,
+  elfnoteAll,
+  entriesDue,
+  hashesOf,
+  LATER_TOOLS,
+  makeTrial,
+  runTrials,
+  type Trial,
+  writeNotes,
+} from '../support/later-tools.js';
+import {
+  buildCells,
+  type Cell,
+  DEADLINE,
+  matrix,
+  pairCells,
+  type Sample,
+  Workshop,
+} from '../support/matrix.js';
+import { copyFixtures } from '../support/programs.js';
+import { suiteScope, tempDir } from '../support/temp.js';
+import { needs } from '../support/tools.js';
+
+const PLACEMENTS = ['auto', 'slack', 'tail'] as const;
+
+/** Every regular file below `dir`, sorted. */
+function filesBelow(dir: string): string[] {
+  return readdirSync(dir, { withFileTypes: true, recursive: true })
+    .filter(entry => entry.isFile())
+    .map(entry => join(entry.parentPath, entry.name))
+    .sort();
+}
+
+const sizeOf = (file: string): number => statSync(file).size;
+
+/** What was not written was not touched either; there has to be a reason for it. */
+function assertLeftAlone(outcome: JsonObject, file: string, original: string): void {
+  assert.equal(outcome.action, 'skipped', JSON.stringify(outcome));
+  assert.ok(readFileSync(file).equals(readFileSync(original)));
+}
+
+describe('remove-cache after build-cache gives every fixture its old bytes', () => {
+  for (const placement of PLACEMENTS) {
+    test(`with --placement ${placement}`, t => {
+      const dir = tempDir(t);
+      copyFixtures(dir);
+      const files = filesBelow(dir);
+      const originals = files.map(file => join(FIXTURES, relative(dir, file)));
+      const built = elfnoteAll('build-cache', files, ['--root', ROOT, '--placement', placement]);
+      const written = built.filter(({ action }) => action === 'written').length;
+      // 39 files can have a note; lld, mold and one segment alone leave no slack.
+      const least = placement === 'slack' ? 28 : 36;
+      assert.ok(written >= least, `only ${written} written`);
+      const changed = files.filter((file, i) => !readFileSync(file).equals(readFileSync(originals[i] ?? '')));
+      assert.equal(changed.length, written);
+
+      const removed = elfnoteAll('remove-cache', files);
+      for (const [i, file] of files.entries()) {
+        const original = originals[i] ?? '';
+        if (built[i]?.action === 'written') assert.equal(removed[i]?.action, 'written', file);
+        else assertLeftAlone(removed[i] ?? {}, file, original);
+        assert.ok(readFileSync(file).equals(readFileSync(original)), `${original}: not the old bytes`);
+      }
+      assert.deepEqual(
+        [...new Set(dumpAll(files.filter((_, i) => built[i]?.action === 'written')))],
+        ['gone'],
+      );
+      t.diagnostic(`${written} of ${files.length} files`);
+    });
+  }
+});
+
+interface Placed {
+  readonly outcome: JsonObject;
+  readonly runs: boolean;
+  readonly restored: boolean;
+}
+
+const skip = needs('gcc', 'readelf', 'sha256sum');
+
+for (const { name, cells } of matrix()) {
+  describe(`${name}: remove-cache after build-cache gives the old bytes`, { skip }, () => {
+    const scope = suiteScope();
+    let built = new Map<Cell, Sample>();
+    let failures = new Map<Cell, string>();
+    const placed = new Map<string, Placed>();
+    before(async () => {
+      const shop = new Workshop(tempDir(scope));
+      ({ samples: built, failures } = buildCells(shop, cells));
+      const samples = [...built.values()];
+      for (const placement of PLACEMENTS) {
+        const noted = writeNotes(samples, ['--placement', placement]);
+        const ran = await runMany(
+          noted.map(({ sample, file }) => shop.command(sample.cell, file)),
+          DEADLINE,
+        );
+        const files = noted.map(({ file }) => file);
+        elfnoteAll('remove-cache', files);
+        const now = hashesOf(files);
+        const old = hashesOf(samples.map(({ file }) => file));
+        for (const [i, { sample, outcome }] of noted.entries()) {
+          placed.set(`${sample.cell.name} ${placement}`, {
+            outcome,
+            runs: ran[i]?.status === 0 && ran[i]?.stdout === sample.said,
+            restored: now[i] === old[i],
+          });
+        }
+      }
+    });
+
+    for (const cell of cells) {
+      for (const placement of PLACEMENTS) {
+        test(`${cell.name}, --placement ${placement}: runs with its note, and is the old file without it`, {
+          skip: cell.skip,
+        }, t => {
+          assert.equal(failures.get(cell), undefined);
+          const found = placed.get(`${cell.name} ${placement}`);
+          assert.ok(found !== undefined, 'the cell was not built');
+          const { action, reason } = found.outcome;
+          assert.ok(found.runs, 'does not run');
+          assert.ok(found.restored, 'is another file');
+          if (action === 'written') return;
+          assert.equal(reason, 'no-room', JSON.stringify(found.outcome));
+          t.skip(`no note, so nothing to take back: ${String(found.outcome.detail)}`);
+        });
+      }
+    }
+  });
+}
+
+/** The fixtures' store, where each directory holds the libraries of all others too. */
+function crowdedRoot(dir: string): string {
+  const root = join(dir, 'crowded');
+  cpSync(ROOT, root, { recursive: true, verbatimSymlinks: true });
+  const libraries = filesBelow(root).filter(file => /\.so\.\d$/.test(file));
+  for (const library of libraries) {
+    const arch = library.slice(0, library.lastIndexOf('/lib/')).split('-').at(-1) ?? '';
+    const others = libraries.map(dirname).filter(place => place.endsWith(`-${arch}/lib`));
+    for (const place of others) {
+      const to = join(place, library.slice(library.lastIndexOf('/') + 1));
+      if (to !== library) copyFileSync(library, to);
+    }
+  }
+  return root;
+}
+
+describe('alternating updates', { skip: needs('sha256sum') }, () => {
+  /** Two sets of options that make two different notes of one file. */
+  const WAYS: readonly {
+    readonly name: string;
+    readonly updates: number;
+    readonly options: (dir: string) => readonly (readonly string[])[];
+  }[] = [
+    {
+      name: 'between a store and one with more libraries',
+      updates: 100,
+      options: dir => [
+        ['--root', ROOT],
+        ['--root', crowdedRoot(dir)],
+      ],
+    },
+    {
+      name: 'between a store that may change and one that may not',
+      updates: 20,
+      options: () => [
+        ['--root', ROOT, '--store-dir', '/nix/store'],
+        ['--root', ROOT, '--store-dir', '/elsewhere'],
+      ],
+    },
+  ];
+
+  for (const way of WAYS) {
+    test(`${way.updates} ${way.name}: each gives the bytes of a first run, and none makes a file grow`, t => {
+      const dir = tempDir(t);
+      copyFixtures(dir);
+      const all = filesBelow(dir);
+      const originals = new Map(all.map(file => [file, join(FIXTURES, relative(dir, file))]));
+      const options = way.options(dir);
+      const first = options.map(args => {
+        const outcomes = elfnoteAll('build-cache', all, args);
+        const hashes = hashesOf(all);
+        const sizes = all.map(sizeOf);
+        for (const [file, original] of originals) copyFileSync(original, file);
+        return { outcomes, hashes, sizes };
+      });
+      // Only files whose notes differ between the two.
+      const chosen = all.flatMap((file, i) => {
+        const isWritten = first.every(({ outcomes }) => outcomes[i]?.action === 'written');
+        return isWritten && first[0]?.hashes[i] !== first[1]?.hashes[i] ? [{ file, i }] : [];
+      });
+      assert.ok(chosen.length >= 25, `only ${chosen.length} files have two notes`);
+      const files = chosen.map(({ file }) => file);
+      for (let round = 0; round < way.updates / 2; round++) {
+        for (const [turn, args] of options.entries()) {
+          const outcomes = elfnoteAll('build-cache', files, args);
+          for (const outcome of outcomes) assert.equal(outcome.action, 'written', JSON.stringify(outcome));
+          const due = chosen.map(({ file, i }) => `${first[turn]?.hashes[i]} ${file}`);
+          const hashes = hashesOf(files).map((hash, i) => `${hash} ${files[i]}`);
+          assert.deepEqual(hashes, due, `update ${2 * round + turn + 1}`);
+        }
+      }
+      for (const file of files) {
+        const largest = Math.max(...first.map(({ sizes }) => sizes[all.indexOf(file)] ?? 0));
+        assert.ok(sizeOf(file) <= largest, `${file} grew`);
+      }
+      elfnoteAll('remove-cache', files);
+      for (const file of files) {
+        const original = originals.get(file) ?? '';
+        assert.ok(readFileSync(file).equals(readFileSync(original)), `${original}: not the old bytes`);
+      }
+      t.diagnostic(`${files.length} files`);
+    });
+  }
+
+  test('40 between a long and a short note give the same bytes every time', { skip }, t => {
+    const shop = new Workshop(tempDir(t));
+    const { samples, failures } = buildCells(shop, pairCells());
+    assert.deepEqual([...failures.values()], []);
+    const files = [...samples.values()].map(({ file }) => file);
+    const originals = hashesOf(files);
+    // Below this root nothing is there, so that every soname gets every directory.
+    const empty = join(shop.dir, 'empty');
+    mkdirSync(empty);
+    const seen = [new Set<string>(), new Set<string>()];
+    for (let update = 0; update < 40; update++) {
+      const outcomes = elfnoteAll('build-cache', files, update % 2 === 0 ? [] : ['--root', empty]);
+      for (const outcome of outcomes) assert.equal(outcome.action, 'written', JSON.stringify(outcome));
+      seen[update % 2]?.add(hashesOf(files).join(' '));
+    }
+    assert.deepEqual(
+      seen.map(({ size }) => size),
+      [1, 1],
+    );
+    assert.notDeepEqual(seen[0], seen[1]);
+    elfnoteAll('remove-cache', files);
+    assert.deepEqual(hashesOf(files), originals);
+  });
+});
+
+/** Tools that keep a note which has a section. */
+const KEEPING = LATER_TOOLS.filter(({ name }) => /^(?:strip|objcopy|eu-strip|llvm-strip)/.test(name));
+
+describe('remove-cache after another tool has rewritten the file', { skip }, () => {
+  const scope = suiteScope();
+  const trials = new Map<string, Trial>();
+  before(async () => {
+    const shop = new Workshop(tempDir(scope));
+    const { samples } = buildCells(shop, pairCells());
+    let number = 0;
+    for (const noted of writeNotes([...samples.values()])) {
+      for (const tool of KEEPING.filter(tool => tool.skip === false)) {
+        trials.set(`${noted.sample.cell.name} ${tool.name}`, makeTrial(noted, [tool], number++));
+      }
+    }
+    await runTrials(shop, [...trials.values()], true);
+  });
+
+  for (const cell of pairCells()) {
+    for (const tool of KEEPING) {
+      test(`${cell.name}, after ${tool.name}: finds the note, takes it out, and the file works`, {
+        skip: cell.skip || tool.skip,
+      }, () => {
+        const trial = trials.get(`${cell.name} ${tool.name}`);
+        assert.ok(trial !== undefined, 'the cell was not built');
+        const { after, removed } = trial.found;
+        assert.deepEqual(after?.dump, entriesDue(trial.sample.file), 'the note did not survive the tool');
+        assert.equal(removed?.outcome?.action, 'written');
+        assert.equal(removed?.dump, 'gone');
+        assert.equal(removed?.run.stdout, trial.sample.said);
+        assert.equal(removed?.run.status, 0);
+        assert.deepEqual(removed?.complaints, []);
+      });
+    }
+  }
+});

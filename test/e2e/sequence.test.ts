@@ -1,0 +1,269 @@
+import assert from 'node:assert/strict';
+import { copyFileSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { before, describe, test } from 'node:test';
+import { PROJECT, type RunResult, run } from '../support/cli.js';
+import {
+  type Dumped,
+  dumpAll,
+  elfnoteAll,
+  entriesDue,
+  foundNoRoom,
+  judgeComplaints,
+  type Verdict,
+} from '../support/later-tools.js';
+import { buildCells, type Cell, pairCells, type Sample, Workshop } from '../support/matrix.js';
+import { complaints } from '../support/readelf.js';
+import { suiteScope, tempDir } from '../support/temp.js';
+import { needs } from '../support/tools.js';
+
+/**
+ * Another run of the same kind: `SEQUENCE_SEED=<seed> SEQUENCE_RUNS=<n> node --import tsx --test
+ * test/e2e/sequence.test.ts`. A failing file is kept in `test-artifacts/`, next to the one it was made from.
+ */
+const SEED = Number(process.env.SEQUENCE_SEED ?? 20240911);
+const RUNS = Number(process.env.SEQUENCE_RUNS ?? 2);
+const STEPS = 12;
+const ARTIFACTS = join(PROJECT, 'test-artifacts');
+
+/** mulberry32: the same numbers from the same seed, on every machine. */
+function random(seed: number): (below: number) => number {
+  let state = seed >>> 0;
+  return below => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), state | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * below);
+  };
+}
+
+interface Step {
+  readonly name: string;
+  readonly command?: 'build-cache' | 'remove-cache';
+  /** What is called with the file; nothing for elfnote itself. */
+  readonly call: readonly string[];
+}
+
+/** Run paths over which the program finds its libraries. */
+function runPaths(dir: string): string[] {
+  const at = (...subs: readonly string[]) => subs.map(sub => join(dir, sub)).join(':');
+  return [
+    at('both'),
+    at('a', 'b'),
+    at('a', 'b', 'spare'),
+    at('spare', 'both', 'a', 'b'),
+    at(`absent-${'x'.repeat(120)}`, 'a', 'b'),
+    at(...Array.from({ length: 30 }, (_, i) => `absent-${i}`), 'both'),
+  ];
+}
+
+const BUILD: Step = { name: 'build-cache', command: 'build-cache', call: [] };
+const STEPS_BUT_PATCHELF: readonly Step[] = [
+  BUILD,
+  BUILD,
+  BUILD,
+  { name: 'remove-cache', command: 'remove-cache', call: [] },
+  { name: 'strip', call: ['strip'] },
+  { name: 'objcopy', call: ['objcopy'] },
+];
+
+function setRunPath(dir: string, number: number): Step {
+  const path = runPaths(dir)[number] ?? '';
+  return { name: `set-rpath ${number}`, call: ['patchelf', '--set-rpath', path] };
+}
+
+function drawStep(next: (below: number) => number, dir: string): Step {
+  const chosen = STEPS_BUT_PATCHELF[next(STEPS_BUT_PATCHELF.length + 3)];
+  return chosen ?? setRunPath(dir, next(runPaths(dir).length));
+}
+
+/** Sequences that broke a program once. */
+const REMEMBERED: readonly { readonly cell: string; readonly steps: readonly string[] }[] = [
+  {
+    // The second note took the room in the table that the first had left for patchelf.
+    cell: 'x86_64 mold pie',
+    steps: ['objcopy', 'build-cache', 'set-rpath 0', 'objcopy', 'build-cache', 'set-rpath 1'],
+  },
+  {
+    // The segment of the note alone stands before one that patchelf added.
+    cell: 'x86_64 lld shared',
+    steps: ['build-cache', 'strip', 'set-rpath 0', 'build-cache', 'set-rpath 3', 'remove-cache'],
+  },
+];
+
+function namedStep(name: string, dir: string): Step {
+  const number = /^set-rpath (\d)$/.exec(name)?.[1];
+  if (number !== undefined) return setRunPath(dir, Number(number));
+  const step = STEPS_BUT_PATCHELF.find(other => other.name === name);
+  if (step === undefined) throw new Error(`no step ${name}`);
+  return step;
+}
+
+/** One file on its way, and the same file without elfnote. */
+interface Walk {
+  readonly sample: Sample;
+  readonly seed: number;
+  readonly steps: readonly Step[];
+  readonly file: string;
+  readonly twin: string;
+  /** What a note should say. */
+  due: string | undefined;
+  /** A tool has broken the twin: nothing can be said of the file any more. */
+  over: string | undefined;
+  failure: string | undefined;
+  /** strip and objcopy would break this file whoever had made it. */
+  fragile: boolean;
+  notes: number;
+}
+
+/**
+ * Each time patchelf needs more room it adds a writable segment, and once `.dynstr` has moved on, the one before may
+ * hold no section any more. strip and objcopy leave of that an empty segment that ld.so refuses, and may lose
+ * `.bss`. The original comes to it too, with one more run of patchelf.
+ */
+function hasAbandonedSegment(file: string): boolean {
+  const { stdout } = run('readelf', ['-lW', file]);
+  const [headers = '', mapping = ''] = stdout.split('Section to Segment mapping');
+  const rows = headers.split('\n').filter(line => /^ {2}[A-Z_]+ +0x/.test(line));
+  const held = new Map(
+    [...mapping.matchAll(/^ {3}(\d+) +(.*)$/gm)].map(match => [Number(match[1]), match[2]?.trim() ?? '']),
+  );
+  return rows.some((row, i) => /^ {2}LOAD .* RW +0x/.test(row) && held.get(i) === '');
+}
+
+function makeWalk(shop: Workshop, sample: Sample, number: number): Walk {
+  const seed = SEED + number;
+  const next = random(seed);
+  const { dir } = shop.kit(sample.cell.target);
+  const steps = Array.from({ length: STEPS }, () => drawStep(next, dir));
+  return startWalk(sample, seed, steps, `walk-${number}`);
+}
+
+function startWalk(sample: Sample, seed: number, steps: readonly Step[], name: string): Walk {
+  const file = `${sample.file}.${name}`;
+  const twin = `${file}-twin`;
+  copyFileSync(sample.file, file);
+  copyFileSync(sample.file, twin);
+  const none = { due: undefined, over: undefined, failure: undefined, fragile: false, notes: 0 };
+  return { sample, seed, steps, file, twin, ...none };
+}
+
+const asText = (dump: Dumped): string => (Array.isArray(dump) ? dump.join('\n') : JSON.stringify(dump));
+
+/** Every walk takes one step; elfnote and its dump are called once for all of them. */
+function takeStep(shop: Workshop, walks: readonly Walk[], index: number): void {
+  const active = walks.filter(
+    ({ over, failure, steps }) => over === undefined && failure === undefined && index < steps.length,
+  );
+  for (const walk of active) callTool(walk, walk.steps[index]);
+  for (const command of ['build-cache', 'remove-cache'] as const) {
+    const chosen = active.filter(({ steps }) => steps[index]?.command === command);
+    const outcomes = elfnoteAll(
+      command,
+      chosen.map(({ file }) => file),
+    );
+    for (const [i, walk] of chosen.entries()) {
+      const outcome = outcomes[i] ?? {};
+      if (outcome.action === 'failed') walk.failure = JSON.stringify(outcome);
+      else if (outcome.reason === 'unsupported-layout') walk.over = String(outcome.detail);
+      else if (command === 'remove-cache' || foundNoRoom(outcome)) walk.due = undefined;
+      else if (outcome.action === 'skipped')
+        walk.failure = `build-cache skipped it: ${String(outcome.reason)}`;
+      else walk.due = entriesDue(walk.file).join('\n');
+    }
+  }
+  const dumps = dumpAll(active.map(({ file }) => file));
+  for (const [i, walk] of active.entries()) {
+    if (walk.over === undefined && walk.failure === undefined) check(shop, walk, index, dumps[i] ?? 'gone');
+  }
+}
+
+function callTool(walk: Walk, step: Step | undefined): void {
+  const [tool, ...args] = step?.call ?? [];
+  if (tool === undefined) return;
+  if (tool !== 'patchelf') walk.fragile ||= hasAbandonedSegment(walk.file);
+  const [mine, other] = [walk.file, walk.twin].map(file => run(tool, [...args, file]));
+  if (mine?.status !== 0 && other?.status !== 0) walk.over = `${tool} refuses it without a note too`;
+  else if (mine?.status !== 0) walk.failure = `${tool} refuses it: ${mine?.stderr}`;
+  else if (other?.status !== 0) walk.over = `${tool} refuses the original: ${other?.stderr}`;
+}
+
+function check(shop: Workshop, walk: Walk, index: number, dump: Dumped): void {
+  const { sample, file, twin, steps } = walk;
+  const works = ({ status, stdout }: RunResult) => status === 0 && stdout === sample.said;
+  const mine = shop.start(sample.cell, file);
+  if (!works(mine)) {
+    if (walk.fragile)
+      walk.over = 'patchelf had abandoned a segment, of which strip and objcopy make a wrong one';
+    else if (works(shop.start(sample.cell, twin))) {
+      walk.failure = `does not run: exit ${mine.status}: ${mine.stdout}${mine.stderr}`;
+    } else walk.over = 'the tools break it without a note too';
+    return;
+  }
+  const command = steps[index]?.command;
+  const verdict: Verdict = { wrong: [], toolsOwn: [] };
+  const said = { run: mine, complaints: complaints(file), dump, outcome: undefined, hash: '' };
+  judgeComplaints(said, () => ({ run: mine, complaints: complaints(twin), refused: [] }), verdict);
+  if (verdict.wrong.length > 0) walk.failure = verdict.wrong.join('; ');
+  else if (command === 'build-cache' && dump !== 'gone' && asText(dump) !== walk.due)
+    walk.failure = `the note: ${asText(dump)}`;
+  else if (dump === 'gone' && command === 'build-cache' && walk.due !== undefined) walk.failure = 'no note';
+  else if (command === 'remove-cache' && dump !== 'gone') walk.failure = 'remove-cache left the note';
+  else if (dump !== 'gone' && asText(dump) !== walk.due) walk.failure = `a wrong note: ${asText(dump)}`;
+  if (dump !== 'gone') walk.notes++;
+  if (walk.failure !== undefined) walk.failure = `step ${index + 1}, ${steps[index]?.name}: ${walk.failure}`;
+}
+
+function keepArtifact({ sample, file, seed }: Walk): string {
+  mkdirSync(ARTIFACTS, { recursive: true });
+  const place = join(ARTIFACTS, `sequence-${seed}`);
+  copyFileSync(file, place);
+  copyFileSync(sample.file, `${place}.original`);
+  return place;
+}
+
+const skip = needs('gcc', 'readelf', 'eu-readelf', 'strip', 'objcopy', 'patchelf');
+
+describe(`random sequences of elfnote, strip, objcopy and patchelf, SEQUENCE_SEED=${SEED}`, { skip }, () => {
+  const scope = suiteScope();
+  const cells = pairCells();
+  const walks = new Map<Cell, Walk[]>();
+  before(() => {
+    const shop = new Workshop(tempDir(scope));
+    const { samples } = buildCells(shop, cells);
+    for (const [cell, sample] of samples) {
+      const numbers = Array.from({ length: RUNS }, (_, i) => cells.indexOf(cell) * RUNS + i);
+      walks.set(
+        cell,
+        numbers.map(number => makeWalk(shop, sample, number)),
+      );
+    }
+    for (const { cell, steps } of REMEMBERED) {
+      const sample = [...samples.values()].find(one => one.cell.name === cell);
+      if (sample === undefined) continue;
+      const { dir } = shop.kit(sample.cell.target);
+      const named = steps.map(name => namedStep(name, dir));
+      walks.get(sample.cell)?.push(startWalk(sample, 0, named, `remembered-${steps.length}`));
+    }
+    for (let index = 0; index < STEPS; index++) takeStep(shop, [...walks.values()].flat(), index);
+    for (const walk of [...walks.values()].flat()) {
+      if (walk.failure !== undefined) walk.failure += `\nkept: ${keepArtifact(walk)}`;
+    }
+  });
+
+  for (const cell of cells) {
+    test(`${cell.name}: runs after every step, and its note is right or gone`, { skip: cell.skip }, t => {
+      const own = walks.get(cell);
+      assert.ok(own !== undefined && own.length >= RUNS, 'the cell was not built');
+      for (const { seed, steps, failure, over, notes } of own) {
+        const path = steps.map(({ name }) => name).join(', ');
+        assert.equal(failure, undefined, `SEQUENCE_SEED=${SEED} (${seed}): ${path}`);
+        t.diagnostic(
+          `${notes} of ${steps.length} steps with a note${over === undefined ? '' : `, ended: ${over}`}`,
+        );
+      }
+      // A seed with which hardly anything happens would prove nothing.
+      assert.ok(own.some(({ notes }) => notes > 0));
+    });
+  }
+});
