@@ -119,7 +119,7 @@ function targetOf(output: string): string {
   const found = statSync(output, { throwIfNoEntry: false });
   if (found === undefined) return output;
   if (!found.isFile())
-    throw new ElfnoteError('refused', 'is there and is not a regular file', { path: output });
+    throw new ElfnoteError('refused', `the output ${output} is not a regular file`, { path: output });
   return realpathSync(output);
 }
 
