@@ -102,8 +102,9 @@ export class RoomFinder {
   /** Rung 1: nothing moves; zero bytes behind the table that no section claims, or `PT_NULL` entries. */
   free(needed: number): Room | undefined {
     const nullsUsed = Math.min(needed, this.#nulls());
-    const end = this.#tableEndWith(needed - nullsUsed);
+    const added = needed - nullsUsed;
     const next = this.#after(tableEnd(this.#image))[0];
+    const end = this.#tableEndWith(added > 0 ? added + this.#spareFor(next) : added);
     if (next !== undefined && next.start < end) return undefined;
     if (end > tableEnd(this.#image) && !hasSections(this.#image)) return undefined;
     if (!this.#loadHolds(end) || !this.#unclaimedIsZero(tableEnd(this.#image), end)) return undefined;
@@ -234,6 +235,13 @@ export class RoomFinder {
     const tableSize = (programHeaders.length + needed) * programHeaderSize(encoding);
     const load = programHeaders.findIndex(p => p.p_type === PT_LOAD);
     return { kind: 'move-table', block: undefined, nullsUsed: 0, reused: undefined, load, tableSize };
+  }
+
+  /** What patchelf needs where it would not see what stands behind the table, because the first section is away. */
+  #spareFor(next: Group | undefined): number {
+    const { sectionHeaders } = this.#image;
+    const first = sectionHeaders.find(s => (s.sh_flags & SHF_ALLOC) !== 0 && s.sh_size > 0);
+    return first !== undefined && next !== undefined && first.sh_offset > next.start ? SPARE_ENTRIES : 0;
   }
 
   /** Empty `PT_NULL` entries at the end of the table; one with anything but an alignment may be somebody's. */

@@ -209,8 +209,8 @@ function loadsOf(image: ElfImage): ProgramHeader[] {
 function checkOldLoads(before: ElfImage, after: ElfImage, addedLoads: number, check: Check): void {
   const loads = loadsOf(after);
   const old = loadsOf(before);
-  for (const [i, was] of old.entries()) {
-    const now = loads[i];
+  for (const was of old) {
+    const now = loads.find(load => load.p_vaddr === was.p_vaddr);
     const kept =
       now !== undefined &&
       now.p_flags === was.p_flags &&
@@ -223,7 +223,7 @@ function checkOldLoads(before: ElfImage, after: ElfImage, addedLoads: number, ch
     const grew = was.p_filesz === was.p_memsz && now.p_filesz === now.p_memsz && now.p_memsz > was.p_memsz;
     check(sameSize || (grew && (was.p_flags & PF_W) === 0), 'a segment grew that is not read-only data');
   }
-  const added = loads.slice(old.length);
+  const added = loads.filter(load => !old.some(was => was.p_vaddr === load.p_vaddr));
   check(added.length <= addedLoads, 'a PT_LOAD appeared');
   const aligned = added.every(load => load.p_align >= maxPageSize(after.header.e_machine));
   check(aligned, 'a new PT_LOAD is aligned to less than the largest page');

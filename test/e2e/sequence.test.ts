@@ -238,12 +238,12 @@ describe(`random sequences of elfnote, strip, objcopy and patchelf, SEQUENCE_SEE
         numbers.map(number => makeWalk(shop, sample, number)),
       );
     }
-    for (const { cell, steps } of REMEMBERED) {
+    for (const [i, { cell, steps }] of REMEMBERED.entries()) {
       const sample = [...samples.values()].find(one => one.cell.name === cell);
       if (sample === undefined) continue;
       const { dir } = shop.kit(sample.cell.target);
       const named = steps.map(name => namedStep(name, dir));
-      walks.get(sample.cell)?.push(startWalk(sample, 0, named, `remembered-${steps.length}`));
+      walks.get(sample.cell)?.push(startWalk(sample, i, named, `remembered-${i}`));
     }
     for (let index = 0; index < STEPS; index++) takeStep(shop, [...walks.values()].flat(), index);
     for (const walk of [...walks.values()].flat()) {
