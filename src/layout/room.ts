@@ -107,7 +107,8 @@ export class RoomFinder {
     const end = this.#tableEndWith(added > 0 ? added + this.#spareFor(next) : added);
     if (next !== undefined && next.start < end) return undefined;
     if (end > tableEnd(this.#image) && !hasSections(this.#image)) return undefined;
-    if (!this.#loadHolds(end) || !this.#unclaimedIsZero(tableEnd(this.#image), end)) return undefined;
+    if (!this.#loadHolds(end) || !this.#unclaimedIsZero(tableEnd(this.#image), this.#tableEndWith(added)))
+      return undefined;
     return { kind: 'free', block: undefined, nullsUsed, reused: undefined };
   }
 
