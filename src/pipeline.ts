@@ -2,9 +2,9 @@ import { realpathSync } from 'node:fs';
 import { posix } from 'node:path';
 import { type CacheEntry, decodeDescriptor } from './cache/note.js';
 import { type ByteSource, type ByteString, byteStringOf, displayBytes, zeroRun } from './elf/bytes.js';
-import { CACHE_NOTE_OWNER, ET_CORE, ET_DYN, ET_EXEC, ET_REL, PT_LOAD } from './elf/constants.js';
+import { CACHE_NOTE_OWNER, ET_CORE, ET_DYN, ET_EXEC, ET_REL } from './elf/constants.js';
 import { FileSource } from './elf/file-source.js';
-import type { CacheNoteLocation, ElfImage } from './elf/image.js';
+import { addressOfOffset, type CacheNoteLocation, type ElfImage } from './elf/image.js';
 import { readImage } from './elf/read.js';
 import { ElfnoteError } from './errors.js';
 import type { Plan, PlanOptions, SkipPlan, WritePlan } from './layout/plan.js';
@@ -328,14 +328,8 @@ function checkPlacement(
     throw fail('the cache note has a section and no PT_NOTE, so the loader cannot find it');
   if (segment.p_align !== 4)
     throw fail(`the PT_NOTE of the cache note has p_align ${segment.p_align}, not 4`);
-  const loaded = image.programHeaders.some(
-    p =>
-      p.p_type === PT_LOAD &&
-      p.p_offset <= segment.p_offset &&
-      segment.p_offset + segment.p_filesz <= p.p_offset + p.p_filesz &&
-      p.p_vaddr - p.p_offset === segment.p_vaddr - segment.p_offset,
-  );
-  if (!loaded) throw fail('the cache note does not lie inside one PT_LOAD');
+  const address = addressOfOffset(image.programHeaders, segment.p_offset, segment.p_filesz);
+  if (address !== segment.p_vaddr) throw fail('the cache note does not lie inside one PT_LOAD');
 }
 
 function checkPadding(source: ByteSource, location: CacheNoteLocation): void {
