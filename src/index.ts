@@ -1,5 +1,5 @@
 /**
- * elfnote as a library. Every function is synchronous, works on one file, and throws only `ElfnoteError`.
+ * elfnote as a library. Every function throws only `ElfnoteError`; those for one file are synchronous.
  *
  * @packageDocumentation
  */
@@ -22,19 +22,27 @@ export type {
 } from './elf/image.js';
 export { ElfnoteError, type ErrorCode } from './errors.js';
 export type { Edit, NotePlace, Rung, SkipReason, TableRoom, WritePlan } from './layout/plan.js';
+export type {
+  FailedOutcome,
+  FileOutcome,
+  PlannedOutcome,
+  PlanSummary,
+  SkippedOutcome,
+  WorkedOutcome,
+  WrittenOutcome,
+} from './outcome.js';
 export {
   type BuildOptions,
   buildCache,
-  type FileOutcome,
   type LookupOptions,
   type NoteReport,
   type RemoveOptions,
   readNote,
   removeCache,
   resolveFile,
-  type WrittenOutcome,
 } from './pipeline.js';
 export type { RuntimeReason, SearchComponent } from './resolve/components.js';
 export { FileSystemProbe } from './resolve/fs-probe.js';
 export type { Candidate, DirectoryState, LibraryProbe } from './resolve/probe.js';
 export type { Attempt, Resolution, ResolvedEntry, Unresolved } from './resolve/resolve.js';
+export { type AnnotateOptions, annotateTree, type CleanOptions, cleanTree } from './tree/annotate.js';

@@ -9,6 +9,7 @@ import { readImage } from './elf/read.js';
 import { ElfnoteError } from './errors.js';
 import type { Plan, PlanOptions, SkipPlan, WritePlan } from './layout/plan.js';
 import { planFile, planRemoval } from './layout/plan-file.js';
+import { type Explained, skippedOutcome, summaryOf, type WorkedOutcome } from './outcome.js';
 import { agreesWithRunPath } from './resolve/agree.js';
 import { judgeCandidate, type Verdict } from './resolve/candidate.js';
 import { FileSystemProbe } from './resolve/fs-probe.js';
@@ -49,33 +50,6 @@ export interface BuildOptions extends LookupOptions, RemoveOptions {
   readonly moveTable?: PlanOptions['moveTable'];
 }
 
-/** What became of one file. Reports read nothing else. */
-export type FileOutcome =
-  | WrittenOutcome
-  | (Explained & { readonly action: 'up-to-date' })
-  | (Explained & {
-      readonly action: 'skipped';
-      readonly reason: SkipPlan['reason'];
-      readonly detail: string;
-    })
-  | { readonly path: string; readonly action: 'failed'; readonly error: ElfnoteError };
-
-/** What is known of a file that could be read; without a resolution where there was nothing to resolve. */
-export interface Explained {
-  readonly path: string;
-  readonly resolution: Resolution | undefined;
-  readonly warnings: readonly string[];
-}
-
-export interface WrittenOutcome extends Explained {
-  readonly action: 'written' | 'planned';
-  readonly plan: WritePlan;
-  /** Growth of the file in bytes; negative when an old note's space was given back. */
-  readonly bytesAdded: number;
-  /** Extended attributes that were given up with `force`. */
-  readonly lost: readonly string[];
-}
-
 /** A note as it stands in a file, with what the machine has for each element now. */
 export interface NoteReport {
   readonly path: string;
@@ -93,10 +67,7 @@ export interface NoteReport {
  *
  * @throws ElfnoteError with the path, and for a malformed file the offset. The file is then unchanged.
  */
-export function buildCache(
-  path: string,
-  options: BuildOptions = {},
-): Exclude<FileOutcome, { action: 'failed' }> {
+export function buildCache(path: string, options: BuildOptions = {}): WorkedOutcome {
   return withFile(path, source => {
     const image = readForWork(source);
     if ('reason' in image) return skipped(path, image, source, options);
@@ -114,10 +85,7 @@ export function buildCache(
  *
  * @throws ElfnoteError with the path. The file is then unchanged.
  */
-export function removeCache(
-  path: string,
-  options: RemoveOptions = {},
-): Exclude<FileOutcome, { action: 'failed' }> {
+export function removeCache(path: string, options: RemoveOptions = {}): WorkedOutcome {
   return withFile(path, source => {
     const image = readImage(source);
     if (image.sectionError !== undefined && image.cacheNotes.length > 0) throw image.sectionError;
@@ -134,7 +102,7 @@ function carryOut(
   plan: Plan,
   explained: Explained,
   options: RemoveOptions,
-): Exclude<FileOutcome, { action: 'failed' }> {
+): WorkedOutcome {
   if (plan.kind === 'keep') {
     copyUnchanged(source, options);
     return { ...explained, action: 'up-to-date' };
@@ -148,9 +116,9 @@ function carryOut(
   if (plan.rung.table === 'move-table') {
     explained = { ...explained, warnings: [...explained.warnings, MOVED_TABLE] };
   }
-  if (options.dryRun) return { ...explained, action: 'planned', plan, bytesAdded, lost: [] };
-  const lost = commit(source, plan, options);
-  return { ...explained, action: 'written', plan, bytesAdded, lost };
+  const result = { ...explained, plan: summaryOf(plan), bytesAdded };
+  if (options.dryRun) return { ...result, action: 'planned', edits: plan.edits };
+  return { ...result, action: 'written', lost: commit(source, plan, options) };
 }
 
 /** Resolves without planning or writing. @throws ElfnoteError */
@@ -231,9 +199,9 @@ function skipped(
   { reason, detail }: SkipPlan,
   source: FileSource,
   options: BuildOptions,
-): Exclude<FileOutcome, { action: 'failed' }> {
+): WorkedOutcome {
   copyUnchanged(source, options);
-  return { path, action: 'skipped', reason, detail, resolution: undefined, warnings: [] };
+  return skippedOutcome(path, reason, detail);
 }
 
 function refuseUnresolved(path: string, resolution: Resolution): void {

@@ -1,7 +1,5 @@
 import { type Command, Option } from 'commander';
-import { buildCache } from '../pipeline.js';
-import { FileSystemProbe } from '../resolve/fs-probe.js';
-import { fileCommand, type RunFlags, runOverFiles } from './run.js';
+import { fileCommand, type RunFlags, repeated } from './file-command.js';
 
 interface Flags extends RunFlags {
   readonly root?: string;
@@ -25,7 +23,7 @@ export function buildCacheCommand(): Command {
     new Option(
       '--store-dir <dir>',
       'directory whose contents never change (repeatable; default: $NIX_STORE)',
-    ).argParser((value, previous: string[] | undefined) => [...(previous ?? []), value]),
+    ).argParser(repeated),
     new Option('--strict', 'fail on a file with a soname that its run path does not resolve'),
     new Option('--placement <place>', 'where the note may stand')
       .choices(['auto', 'slack', 'tail'])
@@ -43,16 +41,9 @@ export function buildCacheCommand(): Command {
     .addHelpText('after', EXAMPLE)
     .action(async (paths: string[], flags: Flags) => {
       const { root, storeDir, strict, placement, moveTable } = flags;
-      const lookup = {
-        root,
-        storeDirs: storeDir,
-        strict,
-        placement,
-        moveTable,
-        probe: new FileSystemProbe(root),
-      };
-      process.exitCode = await runOverFiles(paths, flags, (path, options) =>
-        buildCache(path, { ...options, ...lookup }),
-      );
+      const own = { root, storeDirs: storeDir, strict, placement, moveTable };
+      const { commonOptions, runOverFiles } = await import('./run.js');
+      const options = { ...commonOptions(flags), ...own };
+      process.exitCode = await runOverFiles(paths, flags, { kind: 'build', options });
     });
 }

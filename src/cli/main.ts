@@ -4,7 +4,7 @@ import { escapeControls } from '../elf/bytes.js';
 import { ElfnoteError, EXIT, exitStatusOf } from '../errors.js';
 import { buildCacheCommand } from './build-cache.js';
 import { dumpCommand } from './dump.js';
-import { outputLost, printError } from './output.js';
+import { flushOut, outputLost, printError } from './output.js';
 import { removeCacheCommand } from './remove-cache.js';
 
 function version(): string {
@@ -42,6 +42,7 @@ function createProgram(): Command {
 async function main(): Promise<void> {
   try {
     await createProgram().parseAsync();
+    flushOut();
     if (outputLost()) process.exitCode = Math.max(Number(process.exitCode ?? 0), EXIT.findings);
   } catch (error) {
     process.exitCode = statusOf(error);

@@ -1,16 +1,32 @@
 import { writeSync } from 'node:fs';
+import { isatty } from 'node:tty';
 import { systemCode } from '../errors.js';
 
+const FULL = 16_384;
+const AT_ONCE = isatty(1);
+
 let lost = false;
+let pending: Buffer[] = [];
+let size = 0;
 
 /** Whether some of the output could not be written: the reader went away (`| head`), or the disk is full. */
 export function outputLost(): boolean {
   return lost;
 }
 
-/** Writes all of it before returning. What cannot be written is dropped, and the work goes on. */
+/** Writes to standard output, a terminal at once, anything else in larger pieces: see `flushOut`. */
 export function printOut(text: string | Buffer): void {
-  let bytes = typeof text === 'string' ? Buffer.from(text) : text;
+  const bytes = typeof text === 'string' ? Buffer.from(text) : text;
+  pending.push(bytes);
+  size += bytes.length;
+  if (AT_ONCE || size >= FULL) flushOut();
+}
+
+/** Writes all of it before returning. What cannot be written is dropped, and the work goes on. */
+export function flushOut(): void {
+  let bytes = Buffer.concat(pending);
+  pending = [];
+  size = 0;
   while (bytes.length > 0 && !lost) {
     try {
       bytes = bytes.subarray(writeSync(1, bytes));
@@ -21,5 +37,6 @@ export function printOut(text: string | Buffer): void {
 }
 
 export function printError(line: string): void {
+  flushOut();
   process.stderr.write(`elfnote: ${line}\n`);
 }

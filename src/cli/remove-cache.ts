@@ -1,6 +1,5 @@
 import type { Command } from 'commander';
-import { removeCache } from '../pipeline.js';
-import { fileCommand, type RunFlags, runOverFiles } from './run.js';
+import { fileCommand, type RunFlags } from './file-command.js';
 
 const EXAMPLE = `
 Example:
@@ -14,6 +13,7 @@ export function removeCacheCommand(): Command {
   return fileCommand('remove-cache', 'take the note out of each ELF file', [])
     .addHelpText('after', EXAMPLE)
     .action(async (paths: string[], flags: RunFlags) => {
-      process.exitCode = await runOverFiles(paths, flags, removeCache);
+      const { commonOptions, runOverFiles } = await import('./run.js');
+      process.exitCode = await runOverFiles(paths, flags, { kind: 'remove', options: commonOptions(flags) });
     });
 }

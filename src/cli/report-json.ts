@@ -1,8 +1,8 @@
 import { type CacheEntry, elementOf } from '../cache/note.js';
 import { displayBytes } from '../elf/bytes.js';
 import { exitStatusOf } from '../errors.js';
-import type { WritePlan } from '../layout/plan.js';
-import type { FileOutcome } from '../pipeline.js';
+import type { Edit } from '../layout/plan.js';
+import type { FileOutcome, PlanSummary } from '../outcome.js';
 import type { Attempt, Resolution } from '../resolve/resolve.js';
 import type { Summary } from './summary.js';
 
@@ -18,28 +18,25 @@ export function jsonOf(outcome: FileOutcome): object {
   return {
     ...base,
     ...(outcome.action === 'skipped' ? { reason: outcome.reason, detail: outcome.detail } : {}),
-    ...('plan' in outcome ? planJson(outcome.plan, outcome.action === 'planned') : {}),
-    ...('plan' in outcome ? { bytesAdded: outcome.bytesAdded, lost: outcome.lost } : {}),
+    ...('plan' in outcome ? { ...planJson(outcome.plan), bytesAdded: outcome.bytesAdded } : {}),
+    ...(outcome.action === 'written' ? { lost: outcome.lost } : {}),
+    ...(outcome.action === 'planned' ? { edits: outcome.edits.map(editJson) } : {}),
     ...(outcome.resolution === undefined ? {} : resolutionJson(outcome.resolution)),
     warnings: outcome.warnings,
   };
 }
 
-function planJson(plan: WritePlan, withEdits: boolean): object {
-  const edits = plan.edits.map(({ step, offset, bytes, why }) => ({
-    step,
-    offset,
-    length: bytes.length,
-    bytes: bytes.toString('hex'),
-    why: displayBytes(why),
-  }));
+function editJson({ step, offset, bytes, why }: Edit): object {
+  return { step, offset, length: bytes.length, bytes: bytes.toString('hex'), why: displayBytes(why) };
+}
+
+function planJson(plan: PlanSummary): object {
   return {
     rung: plan.rung,
     size: plan.size,
     addedSegments: plan.addedLoads,
     moved: plan.moved.map(displayBytes),
     hasSection: plan.hasSection,
-    ...(withEdits ? { edits } : {}),
   };
 }
 

@@ -1,6 +1,6 @@
 import { type CacheStep, elementOf } from '../cache/note.js';
 import { displayBytes, escapeControls } from '../elf/bytes.js';
-import type { FileOutcome, WrittenOutcome } from '../pipeline.js';
+import type { FileOutcome, PlannedOutcome, WrittenOutcome } from '../outcome.js';
 import { countEntries, SKIP_WORDS, type Summary } from './summary.js';
 
 /** What a person reads of one file. What a walk found and left alone is only named when asked for. */
@@ -19,7 +19,7 @@ export function textOf(outcome: FileOutcome, options: { verbose: boolean; explic
   }
 }
 
-function writtenLine(path: string, outcome: WrittenOutcome): string {
+function writtenLine(path: string, outcome: WrittenOutcome | PlannedOutcome): string {
   const { plan, resolution, bytesAdded } = outcome;
   const would = outcome.action === 'planned' ? 'would be ' : '';
   const size = `${bytesAdded < 0 ? '' : '+'}${bytesAdded} bytes`;
@@ -33,14 +33,14 @@ function writtenLine(path: string, outcome: WrittenOutcome): string {
   return `${path}: note ${would}written in ${rungText(outcome)}: ${counts.join(', ')}, ${size}`;
 }
 
-function rungText({ plan }: WrittenOutcome): string {
+function rungText({ plan }: Pick<WrittenOutcome, 'plan'>): string {
   const table = plan.rung.table === 'none' ? '' : `, table ${plan.rung.table}`;
   return `${plan.rung.note}${table}${plan.hasSection ? '' : ', no section'}`;
 }
 
-function planLines({ plan, resolution }: WrittenOutcome): string[] {
+function planLines({ edits, resolution }: PlannedOutcome): string[] {
   return [
-    ...plan.edits.map(
+    ...edits.map(
       ({ step, offset, bytes, why }) =>
         `  step ${step}: ${bytes.length} bytes at offset ${offset}: ${displayBytes(why)}`,
     ),
@@ -63,8 +63,10 @@ export function summaryLine(summary: Summary): string {
   const skipped = Object.entries(summary.skipped).map(
     ([reason, count]) => `${count} ${SKIP_WORDS.get(reason) ?? reason}`,
   );
+  const stopped = summary.stopped === null ? [] : [`stopped by ${summary.stopped}`];
   const written = summary.dryRun ? `${summary.written} to write` : `${summary.written} written`;
   return [
+    ...stopped,
     `${summary.files} files`,
     `${summary.elf} ELF`,
     written,

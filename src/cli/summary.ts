@@ -1,4 +1,4 @@
-import type { FileOutcome } from '../pipeline.js';
+import type { FileOutcome } from '../outcome.js';
 import type { Resolution } from '../resolve/resolve.js';
 
 export interface Summary {
@@ -16,10 +16,13 @@ export interface Summary {
   unresolved: number;
   bytesAdded: number;
   dryRun: boolean;
+  /** The signal or `--fail-fast` that ended the run early. */
+  stopped: string | null;
 }
 
 export const SKIP_WORDS: ReadonlyMap<string, string> = new Map([
   ['not-elf', 'not ELF'],
+  ['same-file', 'hard links'],
   ['relocatable', 'object files'],
   ['core', 'core files'],
   ['static', 'static'],
@@ -45,6 +48,7 @@ export function emptySummary(dryRun: boolean): Summary {
     unresolved: 0,
     bytesAdded: 0,
     dryRun,
+    stopped: null,
   };
 }
 

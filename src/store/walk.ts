@@ -1,14 +1,33 @@
-import { readdirSync, statSync } from 'node:fs';
+import { type Dirent, readdir, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import fastGlob from 'fast-glob';
-import { type ElfnoteError, fromSystemError } from '../errors.js';
+import { fromSystemError } from '../errors.js';
+import { nameOf } from './names.js';
 
 /** One file to work on, or a place that could not be looked into. */
 export interface Found {
   readonly path: string;
   /** Named by the caller itself, not found in a directory. */
   readonly explicit: boolean;
-  readonly error?: ElfnoteError;
+  /** Why nothing can be read there. */
+  readonly unreadable?: string;
+  /** An earlier path of the same file: a hard link, or a link that was named. */
+  readonly sameAs?: string;
+}
+
+export interface WalkOptions {
+  /** Globs of the files to take, relative to the directory that is walked; one without `/` is any file's name. */
+  readonly include?: readonly string[] | undefined;
+  /** Globs of files and directories to leave out, read in the same way. */
+  readonly exclude?: readonly string[] | undefined;
+  /** More paths, which a program has named: one that is no ELF file is passed over, as in a directory. */
+  readonly listed?: PathList | undefined;
+}
+
+/** What a list of paths says, and those of its names that Node cannot open. */
+export interface PathList {
+  readonly paths: readonly string[];
+  readonly failures: readonly Found[];
 }
 
 /**
@@ -16,56 +35,99 @@ export interface Found {
  * Symbolic links inside a directory are not followed; `.build-id` directories hold links and debug files of
  * other packages and are left out.
  */
-export function* findFiles(paths: readonly string[]): Generator<Found> {
-  const seen = new Set<string>();
-  for (const path of paths) {
-    for (const found of expand(path)) {
-      if (seen.has(found.path)) continue;
-      seen.add(found.path);
-      yield found;
-    }
-  }
+export async function findFiles(paths: readonly string[], options: WalkOptions = {}): Promise<Found[]> {
+  const found = new Map<string, Found>();
+  const add = (files: readonly Found[]) => {
+    for (const file of files) if (!found.has(file.path)) found.set(file.path, file);
+  };
+  for (const path of paths) add(await expand(path, true, options));
+  for (const path of options.listed?.paths ?? []) add(await expand(path, false, options));
+  add(options.listed?.failures ?? []);
+  return markSameFiles([...found.values()]);
 }
 
-function expand(path: string): Found[] {
+async function expand(path: string, explicit: boolean, options: WalkOptions): Promise<Found[]> {
   let isDirectory: boolean;
   try {
     isDirectory = statSync(path).isDirectory();
   } catch (error) {
-    return [{ path, explicit: true, error: fromSystemError('unreadable', 'cannot open', path, error) }];
+    return [{ path, explicit, unreadable: problem('cannot open', path, error) }];
   }
-  return isDirectory ? walk(path) : [{ path, explicit: true }];
+  return isDirectory ? walk(path, options) : [{ path, explicit }];
 }
 
-function walk(directory: string): Found[] {
+async function walk(directory: string, { include = [], exclude = [] }: WalkOptions): Promise<Found[]> {
   const failures: Found[] = [];
-  const files = fastGlob.sync('**/*', {
+  const files = await fastGlob(include.length > 0 ? [...include] : ['**/*'], {
     cwd: directory,
     dot: true,
     followSymbolicLinks: false,
-    ignore: ['**/.build-id/**'],
-    fs: { readdirSync: tolerantReaddir(failures) },
+    baseNameMatch: true,
+    ignore: ['**/.build-id/**', ...exclude],
+    fs: { readdir: tolerantReaddir(failures) },
   });
   const found = files.map(name => ({ path: join(directory, name), explicit: false }));
   return [...found, ...failures].sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
+type Listed = (error: Error | null, entries: Dirent[]) => void;
+
 /** fast-glob stops at the first directory it cannot read; here it is noted and passed over. */
-function tolerantReaddir(failures: Found[]): typeof readdirSync {
-  const handler: ProxyHandler<typeof readdirSync> = {
-    apply(target, self, args) {
-      try {
-        return Reflect.apply(target, self, args);
-      } catch (error) {
-        const path = String(args[0]);
-        failures.push({
-          path,
-          explicit: false,
-          error: fromSystemError('unreadable', 'cannot list', path, error),
-        });
-        return [];
-      }
+function tolerantReaddir(failures: Found[]): typeof readdir {
+  const handler: ProxyHandler<typeof readdir> = {
+    apply(target, self, [path, options, done]: [string, object, Listed]) {
+      const listed: Listed = (error, entries) => {
+        if (error === null) return done(null, withoutForeignNames(path, entries, failures));
+        failures.push({ path, explicit: false, unreadable: problem('cannot list', path, error) });
+        done(null, []);
+      };
+      return Reflect.apply(target, self, [path, options, listed]);
     },
   };
-  return new Proxy(readdirSync, handler);
+  return new Proxy(readdir, handler);
+}
+
+const REPLACEMENT = '\ufffd';
+
+/** Node shows a name that is not UTF-8 with replacement characters, by which the file cannot be opened. */
+function withoutForeignNames(directory: string, entries: Dirent[], failures: Found[]): Dirent[] {
+  if (!entries.some(({ name }) => name.includes(REPLACEMENT))) return entries;
+  const real = new Set<string>();
+  for (const bytes of readdirSync(directory, { encoding: 'buffer' })) {
+    const { text, isUtf8 } = nameOf(bytes);
+    if (isUtf8) real.add(text);
+    else failures.push(foreignName(join(directory, text)));
+  }
+  return entries.filter(({ name }) => real.has(name));
+}
+
+/** A path that Node cannot open; `path` shows its bytes. */
+export function foreignName(path: string): Found {
+  return { path, explicit: false, unreadable: 'cannot open: its name is not UTF-8' };
+}
+
+function problem(doing: string, path: string, error: unknown): string {
+  return fromSystemError('unreadable', doing, path, error).message;
+}
+
+function markSameFiles(found: readonly Found[]): Found[] {
+  const first = new Map<string, string>();
+  return found.map(file => {
+    const inode = file.unreadable === undefined ? inodeOf(file.path) : undefined;
+    if (inode === undefined) return file;
+    const sameAs = first.get(inode);
+    if (sameAs !== undefined) return { ...file, sameAs };
+    first.set(inode, file.path);
+    return file;
+  });
+}
+
+/** Undefined when it has gone meanwhile: that is for those to say who open it. */
+function inodeOf(path: string): string | undefined {
+  try {
+    const { dev, ino } = statSync(path, { bigint: true });
+    return `${dev}:${ino}`;
+  } catch {
+    return undefined;
+  }
 }

@@ -12,17 +12,33 @@ export interface AttributeCheck {
 /** The kernel drops this one at every write, so it is lost even in place. */
 export const LOST_IN_PLACE = 'security.capability';
 
-const ARGUMENTS_AT_ONCE = 500;
+/** In bytes of paths; Linux takes 2 MiB of arguments and environment. */
+const ARGUMENTS_AT_ONCE = 1 << 19;
 
 export function readAttributes(paths: readonly string[]): AttributeCheck {
   const found = new Map<string, string[]>();
-  for (let i = 0; i < paths.length; i += ARGUMENTS_AT_ONCE) {
-    const some = paths.slice(i, i + ARGUMENTS_AT_ONCE);
+  for (const some of inPieces(paths)) {
     const names = askGetfattr(some) ?? askGetcap(some);
     if (names === undefined) return { found: undefined };
     for (const [path, attributes] of names) found.set(path, attributes);
   }
   return { found };
+}
+
+function* inPieces(paths: readonly string[]): Generator<string[]> {
+  let piece: string[] = [];
+  let size = 0;
+  for (const path of paths) {
+    const length = Buffer.byteLength(path) + 1;
+    if (piece.length > 0 && size + length > ARGUMENTS_AT_ONCE) {
+      yield piece;
+      piece = [];
+      size = 0;
+    }
+    piece.push(path);
+    size += length;
+  }
+  if (piece.length > 0) yield piece;
 }
 
 function run(command: string, args: readonly string[]): string | undefined {

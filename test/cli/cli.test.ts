@@ -319,6 +319,7 @@ describe('build-cache', () => {
       unresolved: 1,
       bytesAdded: program.bytesAdded,
       dryRun: false,
+      stopped: null,
     });
   });
 

@@ -1,0 +1,66 @@
+import { availableParallelism } from 'node:os';
+import { setImmediate } from 'node:timers/promises';
+import type { FileOutcome } from '../outcome.js';
+import type { Found } from '../store/walk.js';
+import { batchesOf } from './batches.js';
+import { type Job, startJob } from './job.js';
+
+export interface RunOptions {
+  /** Worker threads; by default as many as there are processors, where the files are enough to pay for them. */
+  readonly jobs?: number | undefined;
+  /** Stop after the first failure; files are then worked on one after the other. */
+  readonly failFast?: boolean | undefined;
+  /** The files in hand are finished, no further one is begun. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface Result {
+  readonly file: Found;
+  readonly outcome: FileOutcome;
+}
+
+/** Below this many files for each, threads take longer to start than they save (docs/performance.md). */
+const FILES_PER_THREAD = 200;
+
+/** Works on the files, one process for all; outcomes come in the order of the files, whatever the number of jobs. */
+export async function* runOver(
+  found: readonly Found[],
+  job: Job,
+  options: RunOptions = {},
+): AsyncGenerator<Result> {
+  const jobs = options.failFast ? 1 : (options.jobs ?? jobsFor(found.length));
+  const readsAttributes = job.options.dryRun !== true;
+  if (jobs > 1) {
+    const { runInThreads } = await import('./threads.js');
+    yield* runInThreads(found, job, { jobs, readsAttributes, signal: options.signal });
+    return;
+  }
+  const work = startJob(job);
+  const turn = new Turn();
+  for (const { files, attributes } of batchesOf(found, found.length, readsAttributes)) {
+    for (const file of files) {
+      if (options.signal?.aborted) return;
+      const outcome = work(file, attributes);
+      yield { file, outcome };
+      if (options.failFast && outcome.action === 'failed') return;
+      await turn.give();
+    }
+  }
+}
+
+function jobsFor(files: number): number {
+  return Math.max(1, Math.min(availableParallelism(), Math.floor(files / FILES_PER_THREAD)));
+}
+
+const TURN_MILLISECONDS = 50;
+
+/** Lets signals and timers in now and then: the work itself is synchronous. */
+class Turn {
+  #last = performance.now();
+
+  async give(): Promise<void> {
+    if (performance.now() - this.#last < TURN_MILLISECONDS) return;
+    await setImmediate();
+    this.#last = performance.now();
+  }
+}
