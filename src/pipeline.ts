@@ -68,15 +68,19 @@ export interface NoteReport {
  * @throws ElfnoteError with the path, and for a malformed file the offset. The file is then unchanged.
  */
 export function buildCache(path: string, options: BuildOptions = {}): WorkedOutcome {
-  return withFile(path, source => {
-    const image = readForWork(source);
-    if ('reason' in image) return skipped(path, image, source, options);
-    const resolution = resolveImage(image, probeFor(options), { storeRoots: storeRoots(options) });
-    const warnings = warningsFor(resolution, image);
-    if (options.strict) refuseUnresolved(path, resolution);
-    const plan = planFile(image, source, resolution.entries, options);
-    return carryOut(source, image, plan, { path, resolution, warnings }, options);
-  });
+  return withFile(
+    path,
+    source => {
+      const image = readForWork(source);
+      if ('reason' in image) return skipped(path, image, source, options);
+      const resolution = resolveImage(image, probeFor(options), { storeRoots: storeRoots(options) });
+      const warnings = warningsFor(resolution, image);
+      if (options.strict) refuseUnresolved(path, resolution);
+      const plan = planFile(image, source, resolution.entries, options);
+      return carryOut(source, image, plan, { path, resolution, warnings }, options);
+    },
+    !options.dryRun,
+  );
 }
 
 /**
@@ -86,12 +90,16 @@ export function buildCache(path: string, options: BuildOptions = {}): WorkedOutc
  * @throws ElfnoteError with the path. The file is then unchanged.
  */
 export function removeCache(path: string, options: RemoveOptions = {}): WorkedOutcome {
-  return withFile(path, source => {
-    const image = readImage(source);
-    if (image.sectionError !== undefined && image.cacheNotes.length > 0) throw image.sectionError;
-    const plan = planRemoval(image, source);
-    return carryOut(source, image, plan, { path, resolution: undefined, warnings: [] }, options);
-  });
+  return withFile(
+    path,
+    source => {
+      const image = readImage(source);
+      if (image.sectionError !== undefined && image.cacheNotes.length > 0) throw image.sectionError;
+      const plan = planRemoval(image, source);
+      return carryOut(source, image, plan, { path, resolution: undefined, warnings: [] }, options);
+    },
+    !options.dryRun,
+  );
 }
 
 const MOVED_TABLE = 'the program header table moved: strip and objcopy break this file';
@@ -157,8 +165,8 @@ export function judgePath(report: NoteReport, path: ByteString, probe: LibraryPr
   return judgeCandidate(probe.candidate(path), report.image);
 }
 
-function withFile<T>(path: string, work: (source: FileSource) => T): T {
-  const source = FileSource.open(path);
+function withFile<T>(path: string, work: (source: FileSource) => T, settled = false): T {
+  const source = FileSource.open(path, settled);
   try {
     return work(source);
   } finally {

@@ -4,6 +4,13 @@ import { type ByteSource, checkRange } from './bytes.js';
 
 const BLOCK = 4096;
 
+/**
+ * Two writes within one tick of the kernel's clock (1 to 10 ms) leave the same time stamp. So a file that was written
+ * a moment ago is read only when that moment has passed: any later write then shows.
+ */
+const TICK_MILLISECONDS = 20;
+const LONGEST_WAIT_MILLISECONDS = 2000;
+
 /** In bytes, at once. */
 const LARGEST_READ = 1 << 30;
 
@@ -25,9 +32,11 @@ export class FileSource implements ByteSource {
 
   /**
    * Opens `path` for reading. The caller closes it.
-   * @throws ElfnoteError `unreadable` when it cannot be opened, `not-elf` when it is no regular file.
+   * @param settled the file will be written to, and a change by others must show in its time stamp until then.
+   * @throws ElfnoteError `unreadable` when it cannot be opened, `not-elf` when it is no regular file, `changed` when
+   * others keep writing to it.
    */
-  static open(path: string): FileSource {
+  static open(path: string, settled = false): FileSource {
     let fd: number;
     try {
       // O_NONBLOCK: opening a FIFO must not wait for a writer.
@@ -36,7 +45,7 @@ export class FileSource implements ByteSource {
       throw fromSystemError('unreadable', 'cannot open', path, error);
     }
     try {
-      const stats = fstatSync(fd, { bigint: true });
+      const stats = settled ? settledStats(fd, path) : fstatSync(fd, { bigint: true });
       if (!stats.isFile()) throw new ElfnoteError('not-elf', 'is not a regular file', { path });
       return new FileSource(path, fd, stats);
     } catch (error) {
@@ -107,4 +116,14 @@ export class FileSource implements ByteSource {
       this.#blocks.set(i, bytes.subarray((i - first) * BLOCK, (i + 1 - first) * BLOCK));
     }
   }
+}
+
+function settledStats(fd: number, path: string): BigIntStats {
+  for (let waited = 0; waited < LONGEST_WAIT_MILLISECONDS; waited += TICK_MILLISECONDS) {
+    const stats = fstatSync(fd, { bigint: true });
+    const age = Date.now() - Number(stats.mtimeMs);
+    if (!stats.isFile() || age < 0 || age >= TICK_MILLISECONDS) return stats;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, TICK_MILLISECONDS);
+  }
+  throw new ElfnoteError('changed', 'is being written to by another process', { path });
 }

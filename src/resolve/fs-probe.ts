@@ -22,9 +22,12 @@ interface Directory {
 
 const MAX_LINKS = 40;
 
+/** Names and paths; at some 100 bytes each. Beyond it everything is forgotten and looked up anew. */
+const MOST_REMEMBERED = 250_000;
+
 /**
  * Looks libraries up in the file system, or in the one that stands below `root`. Each directory is listed
- * once, each candidate opened once; everything else is answered from memory.
+ * once, each candidate opened once; everything else is answered from memory, up to a bound.
  */
 export class FileSystemProbe implements LibraryProbe {
   readonly #root: ByteString;
@@ -32,12 +35,16 @@ export class FileSystemProbe implements LibraryProbe {
   readonly #candidates = new Map<ByteString, Candidate>();
   readonly #realPaths = new Map<ByteString, ByteString | undefined>();
   readonly #links = new Map<ByteString, ByteString | undefined>();
+  readonly #most: number;
+  #remembered = 0;
 
   /**
    * @param root a directory in which absolute paths and links are looked up; the default is `/`.
-   * @throws ElfnoteError `usage` when it is no directory.
+   * @param most how many names and paths are kept in memory.
+   * @throws ElfnoteError `usage` when the root is no directory.
    */
-  constructor(root?: string) {
+  constructor(root?: string, most = MOST_REMEMBERED) {
+    this.#most = most;
     this.#root = root === undefined ? '' : byteStringOf(Buffer.from(realRoot(root))).replace(/\/+$/, '');
   }
 
@@ -57,7 +64,7 @@ export class FileSystemProbe implements LibraryProbe {
     if (candidate === undefined) {
       const real = this.#locate(path);
       candidate = real === undefined ? { kind: 'absent', why: 'dangling link' } : readCandidate(real);
-      this.#candidates.set(path, candidate);
+      this.#remember(this.#candidates, path, candidate);
     }
     return candidate;
   }
@@ -65,7 +72,7 @@ export class FileSystemProbe implements LibraryProbe {
   realPath(path: ByteString): ByteString | undefined {
     if (this.#realPaths.has(path)) return this.#realPaths.get(path);
     const real = this.#root === '' ? realPathOnMachine(path) : this.#resolveInRoot(path);
-    this.#realPaths.set(path, real);
+    this.#remember(this.#realPaths, path, real);
     return real;
   }
 
@@ -74,9 +81,18 @@ export class FileSystemProbe implements LibraryProbe {
     if (directory === undefined) {
       const real = this.#locate(dir);
       directory = real === undefined ? { state: 'missing', names: undefined } : listDirectory(real);
-      this.#directories.set(dir, directory);
+      this.#remember(this.#directories, dir, directory, directory.names?.size);
     }
     return directory;
+  }
+
+  #remember<T>(answers: Map<ByteString, T>, path: ByteString, answer: T, names = 0): void {
+    this.#remembered += 1 + names;
+    if (this.#remembered > this.#most) {
+      for (const map of [this.#directories, this.#candidates, this.#realPaths, this.#links]) map.clear();
+      this.#remembered = 1 + names;
+    }
+    answers.set(path, answer);
   }
 
   /** Where the machine finds a path of the looked-up file system. */
@@ -120,7 +136,7 @@ export class FileSystemProbe implements LibraryProbe {
     } catch {
       target = undefined;
     }
-    this.#links.set(path, target);
+    this.#remember(this.#links, path, target);
     return target;
   }
 }

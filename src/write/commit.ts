@@ -206,7 +206,7 @@ function checkUnchanged(path: string, now: BigIntStats, stats: BigIntStats): voi
 function writeInPlace(path: string, fd: number, source: ByteSource, change: Change): void {
   const done: Edit[] = [];
   try {
-    for (const edit of change.edits) {
+    for (const edit of joined(change.edits)) {
       done.push(edit);
       writeAll(fd, edit.bytes, edit.offset);
     }
@@ -215,6 +215,20 @@ function writeInPlace(path: string, fd: number, source: ByteSource, change: Chan
     undo(fd, source, done);
     throw fromSystemError('unwritable', 'cannot write', path, error);
   }
+}
+
+/** Neighbours of one step as one write. */
+function joined(edits: readonly Edit[]): Edit[] {
+  const result: Edit[] = [];
+  for (const edit of edits) {
+    const last = result.at(-1);
+    if (last?.step === edit.step && last.offset + last.bytes.length === edit.offset) {
+      result[result.length - 1] = { ...last, bytes: Buffer.concat([last.bytes, edit.bytes]) };
+    } else {
+      result.push(edit);
+    }
+  }
+  return result;
 }
 
 function undo(fd: number, source: ByteSource, done: readonly Edit[]): void {

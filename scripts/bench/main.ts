@@ -1,0 +1,50 @@
+/**
+ * Measures elfnote on a store made of this machine's programs: `npm run bench -- [options]`.
+ *
+ *   --peer PATCHELF   compare with a patchelf that has --build-resolution-cache
+ *   --small N         how many small files the memory is measured with (default 100000)
+ *   --rounds N        how often each measurement is repeated; the median counts (default 5)
+ *
+ * Needs Linux, patchelf, dpkg, strace, and programs to copy (ffmpeg, emacs-gtk, gdb, ...). Figures of one run compare
+ * with each other only: they are ratios, and the machine must do nothing else.
+ */
+import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { measureMemory } from './memory.js';
+import { measureStartUp } from './start-up.js';
+import { buildStore } from './store.js';
+import { measureThroughput } from './throughput.js';
+
+const { values } = parseArgs({
+  options: {
+    peer: { type: 'string' },
+    small: { type: 'string', default: '100000' },
+    rounds: { type: 'string', default: '5' },
+  },
+});
+const rounds = Number(values.rounds);
+const work = mkdtempSync(join(tmpdir(), 'elfnote-bench-'));
+try {
+  await measureStartUp(rounds * 4);
+  const directory = join(work, 'store');
+  mkdirSync(directory);
+  const store = buildStore(directory);
+  console.log(
+    `\nStore: ${store.objects.length} objects in ${store.packages} packages, ${mebibytes(store.bytes)} MiB`,
+  );
+  const copy = () => {
+    const to = mkdtempSync(join(work, 'copy-'));
+    cpSync(directory, to, { recursive: true, verbatimSymlinks: true });
+    return to;
+  };
+  measureThroughput(store, copy, rounds, values.peer);
+  measureMemory(work, Number(values.small));
+} finally {
+  rmSync(work, { recursive: true });
+}
+
+function mebibytes(bytes: number): number {
+  return Math.round(bytes / 2 ** 20);
+}
