@@ -1,6 +1,6 @@
 import elfy from 'elfy';
 import { ElfnoteError } from '../errors.js';
-import { type ByteSource, byteStringOf, checkRange, Encoding } from './bytes.js';
+import { type ByteSource, type ByteString, byteStringOf, checkRange, Encoding } from './bytes.js';
 import {
   EI_ABIVERSION,
   EI_CLASS,
@@ -147,10 +147,12 @@ function readProgramHeaders(source: ByteSource, encoding: Encoding, header: ElfH
   });
 }
 
+const WORDS = ['p_offset', 'p_vaddr', 'p_paddr', 'p_filesz', 'p_memsz', 'p_align'] as const;
+
 function checkProgramHeader(source: ByteSource, header: ElfHeader, p: ProgramHeader, index: number): void {
   const { path } = source;
   const offset = header.e_phoff + index * header.e_phentsize;
-  if (!Object.values(p).every(Number.isSafeInteger) || p.p_vaddr + p.p_memsz > 2 ** 53) {
+  if (!WORDS.every(field => Number.isSafeInteger(p[field])) || p.p_vaddr + p.p_memsz > 2 ** 53) {
     throw new ElfnoteError('unsupported', `program header ${index} has a value above 2^53`, { path, offset });
   }
   if (p.p_type === PT_INTERP) checkRange(source, p.p_offset, p.p_filesz, 'PT_INTERP');
@@ -201,7 +203,7 @@ function readSectionTable(
   encoding: Encoding,
   header: ElfHeader,
   count: number,
-): SectionHeader[] {
+): Unnamed[] {
   const size = sectionHeaderSize(encoding);
   if (header.e_shentsize !== size) {
     throw new ElfnoteError('malformed', `e_shentsize is ${header.e_shentsize}, not ${size}`, {
@@ -211,13 +213,16 @@ function readSectionTable(
   }
   checkRange(source, header.e_shoff, count * size, `section header table (${count} entries)`);
   const table = source.read(header.e_shoff, count * size);
-  const result: SectionHeader[] = [];
+  const result: Unnamed[] = [];
   for (let at = 0; at < table.length; at += size) result.push(decodeSection(encoding, table, at));
   return result;
 }
 
+/** A section header whose name is still to be read. */
+type Unnamed = Omit<SectionHeader, 'name'> & { name: ByteString };
+
 /** elfy reads `sh_addralign` and `sh_entsize` of 64-bit files two bytes early, so sections are decoded here. */
-function decodeSection(encoding: Encoding, table: Buffer, at: number): SectionHeader {
+function decodeSection(encoding: Encoding, table: Buffer, at: number): Unnamed {
   const w = encoding.wordSize;
   return {
     name: '',
@@ -245,9 +250,9 @@ const LONGEST_NAME = 4096;
 function nameSections(
   source: ByteSource,
   encoding: Encoding,
-  table: SectionHeader[],
+  table: readonly Unnamed[],
   names: number,
-): SectionHeader[] {
+): readonly SectionHeader[] {
   if (names === 0 || table.length === 0) return table;
   const strings = table[names];
   if (strings === undefined || strings.sh_type === SHT_NOBITS || strings.sh_type === SHT_NULL) {
@@ -257,17 +262,18 @@ function nameSections(
     });
   }
   const bytes = source.read(strings.sh_offset, strings.sh_size);
-  return table.map((section, i) => {
+  for (const [i, section] of table.entries()) {
     const end = bytes.subarray(0, section.sh_name + LONGEST_NAME).indexOf(0, section.sh_name);
     if (section.sh_name >= bytes.length || end < 0) {
-      if (section.sh_name === 0) return section;
+      if (section.sh_name === 0) continue;
       throw new ElfnoteError('malformed', `the name of section ${i} lies outside the string table`, {
         path: source.path,
         offset: strings.sh_offset + section.sh_name,
       });
     }
-    return { ...section, name: byteStringOf(bytes.subarray(section.sh_name, end)) };
-  });
+    section.name = byteStringOf(bytes.subarray(section.sh_name, end));
+  }
+  return table;
 }
 
 function phnumOf(header: ElfHeader, sections: Sections): number {

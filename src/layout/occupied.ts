@@ -19,8 +19,16 @@ export function hasSections(image: ElfImage): boolean {
   return image.sectionHeaders.length > 0;
 }
 
+const KNOWN = new WeakMap<ElfImage, readonly Occupied[]>();
+
 /** Everything the headers describe, sorted by start. `PT_PHDR` is the table itself and stands for it. */
-export function occupiedRanges(image: ElfImage): Occupied[] {
+export function occupiedRanges(image: ElfImage): readonly Occupied[] {
+  const known = KNOWN.get(image) ?? computeRanges(image);
+  KNOWN.set(image, known);
+  return known;
+}
+
+function computeRanges(image: ElfImage): Occupied[] {
   const { header, encoding } = image;
   const ranges: Occupied[] = [
     { start: 0, end: header.e_ehsize, kind: 'elf-header', index: 0 },

@@ -5,7 +5,7 @@
  * `CORRUPT_SEED=<seed> CORRUPT_RUNS=<runs> node --import tsx --test test/corrupt/corrupt.test.ts`.
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -41,6 +41,7 @@ function fixture(name: string, bytes = readFileSync(join(FIXTURES, name))): Fixt
 
 function withNote(original: Fixture): Fixture {
   writeFileSync(SUBJECT, original.bytes);
+  age();
   assert.equal(buildCache(SUBJECT, OPTIONS).action, 'written');
   return fixture(`${original.name} with a note`, readFileSync(SUBJECT));
 }
@@ -108,7 +109,13 @@ function runRemoval(bytes: Buffer): Outcome {
   return outcome;
 }
 
+/** An old time stamp: elfnote waits before it works on a file that was written a moment ago. */
+function age(): void {
+  utimesSync(SUBJECT, 0, 0);
+}
+
 function attempt(action = () => buildCache(SUBJECT, OPTIONS)): Outcome {
+  age();
   try {
     const outcome = action();
     if (outcome.action === 'skipped') {
