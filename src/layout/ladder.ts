@@ -5,6 +5,7 @@ import { addressOfOffset, type ElfImage } from '../elf/image.js';
 import { buildPlan, type Candidate, movedNames } from './build.js';
 import { fitsPhnum } from './header.js';
 import { appendedData, hasSections, type Occupied, occupiedRanges, tableEnd } from './occupied.js';
+import { isCongruent, mapsNothing } from './pages.js';
 import { type Place, placeInSlack, placeInTail } from './place.js';
 import type { PlanOptions, SkipPlan, WritePlan } from './plan.js';
 import { type Room, RoomFinder } from './room.js';
@@ -46,7 +47,8 @@ export function refuse(image: ElfImage): SkipPlan | undefined {
     if (next !== undefined && next.p_vaddr < load.p_vaddr + load.p_memsz) {
       return skip('the PT_LOAD entries overlap or are not in ascending order');
     }
-    if (load.p_align > 1 && (load.p_vaddr - load.p_offset) % load.p_align !== 0) {
+    // Kernels before 5.18 compute AT_PHDR from the first one, whatever it maps.
+    if (!isCongruent(load) && !(i > 0 && mapsNothing(load))) {
       return skip('a PT_LOAD has an offset that is not congruent to its address');
     }
   }

@@ -56,7 +56,10 @@ function releasedProgramHeaders(
   return programHeaders.flatMap((p, i): ProgramHeader[] => {
     const isNotes = i === note.segment;
     const endsSegment =
-      p.p_type === PT_LOAD && p.p_offset + p.p_filesz === note.end && p.p_filesz === p.p_memsz;
+      p.p_type === PT_LOAD &&
+      p.p_offset <= note.offset &&
+      p.p_offset + p.p_filesz === note.end &&
+      p.p_filesz === p.p_memsz;
     if (!isNotes && !endsSegment) return [p];
     const left = note.offset - p.p_offset;
     if (isNotes && p.p_offset + p.p_filesz > note.end) return [p];

@@ -26,7 +26,7 @@ import { addressOfOffset, type ElfImage, offsetOfAddress, type ProgramHeader } f
 import { readImage } from '../elf/read.js';
 import { ElfnoteError } from '../errors.js';
 import { type Occupied, occupiedRanges, tableEnd } from '../layout/occupied.js';
-import { MIN_PAGE_SIZE, maxPageSize } from '../layout/pages.js';
+import { isCongruent, MIN_PAGE_SIZE, mapsNothing, maxPageSize } from '../layout/pages.js';
 import type { Edit, Removal, WritePlan } from '../layout/plan.js';
 import { planFile } from '../layout/plan-file.js';
 
@@ -168,10 +168,7 @@ function gapsIn(ranges: readonly Occupied[], from: number, to: number): [number,
 function checkSegments(before: ElfImage, after: ElfImage, check: Check): void {
   const loads = loadsOf(after);
   for (const [i, load] of loads.entries()) {
-    check(
-      load.p_align <= 1 || (load.p_vaddr - load.p_offset) % load.p_align === 0,
-      'a PT_LOAD is not congruent',
-    );
+    check(isCongruent(load) || mapsNothing(load), 'a PT_LOAD is not congruent');
     const next = loads[i + 1];
     check(
       next === undefined || load.p_vaddr + load.p_memsz <= next.p_vaddr,

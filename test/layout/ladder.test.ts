@@ -220,6 +220,12 @@ describe('a file is skipped by name', () => {
     assert.equal(refused([at(0x5000, 0x5000), at(0x4000)]), 'unsupported-layout');
     assert.equal(refused([first, at(0x5010)]), 'unsupported-layout');
     assert.equal(refused([first, at(0x5000)]), 'no-room', 'nothing is wrong with this one but its room');
+    const empty = (p_vaddr: number, p_offset: number) => program({ p_offset, p_vaddr });
+    assert.equal(refused([first, empty(0x5000, 0x4010)]), 'no-room', 'the kernel maps nothing for it');
+    assert.equal(refused([first, empty(0x5010, 0x4000)]), 'unsupported-layout', 'the kernel maps its page');
+    const second = program({ p_vaddr: 0x5000, p_filesz: 0x1000 });
+    assert.equal(refused([empty(0x1000, 0x1000), second]), 'no-room');
+    assert.equal(refused([empty(0x1000, 0x1010), second]), 'unsupported-layout', 'the first one counts');
   });
 
   it('when its program header table is not loaded', () => {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { MIN_PAGE_SIZE, maxPageSize } from '../../src/layout/pages.js';
+import { isCongruent, MIN_PAGE_SIZE, mapsNothing, maxPageSize } from '../../src/layout/pages.js';
+import { program } from '../support/image.js';
 
 const KIB = 1024;
 
@@ -22,4 +23,11 @@ it('m68k and sparc64 get what their linkers use', () => {
 it('an unknown architecture gets 64 KiB, which is congruent at every smaller page too', () => {
   assert.equal(maxPageSize(0xfffe), 64 * KIB);
   for (const machine of [3, 4, 43, 62, 183]) assert.equal(maxPageSize(machine) % MIN_PAGE_SIZE, 0);
+});
+
+it('a segment without bytes that starts a page maps nothing, wherever its offset is', () => {
+  const at = (p_vaddr: number, size = 0) => program({ p_offset: 0x10, p_vaddr, p_filesz: size });
+  assert.ok(!isCongruent(at(0x5000)) && mapsNothing(at(0x5000)));
+  assert.ok(isCongruent(at(0x5010)) && !mapsNothing(at(0x5010)));
+  assert.ok(!mapsNothing(at(0x5000, 1)) && !mapsNothing(program({ p_vaddr: 0x5000, p_memsz: 1 })));
 });

@@ -104,6 +104,12 @@ it('a segment that goes on behind the note, or has .bss, keeps its size', () => 
   }
 });
 
+it('a segment without bytes that stands where the note ends keeps its size', () => {
+  const empty = program({ p_offset: 0x840, p_vaddr: 0x2000 });
+  const { headers } = release(file([load, empty, own]), false, { ...NOTE, segment: 2 });
+  assert.deepEqual(headers[1], { type: 1, offset: 0x840, filesz: 0, memsz: 0 });
+});
+
 describe('a note in a segment of its own at the end of the file', () => {
   const first = program({ p_filesz: 0x400 });
   const tail = program({ p_offset: 0x800, p_vaddr: 0x1800, p_filesz: 0x40 });
