@@ -21,6 +21,7 @@ import {
   SHT_GNU_VERNEED,
   SHT_GNU_VERSYM,
   SHT_HASH,
+  SHT_NOBITS,
   SHT_NOTE,
   SHT_STRTAB,
   SHT_SYMTAB_SHNDX,
@@ -67,8 +68,6 @@ export interface Room {
   readonly load?: number;
 }
 
-const SPARE_ENTRIES = 1;
-
 /** A block keeps its alignment, which must not blow the file up. */
 function isSaneAlignment(align: number): boolean {
   return align <= 1 || (align <= 4096 && Number.isInteger(Math.log2(align)));
@@ -113,7 +112,7 @@ export class RoomFinder {
   }
 
   /**
-   * Rungs 2 and 4: what stands right behind the table moves, as much as it takes, and room for one entry is left
+   * Rungs 2 and 4: what stands right behind the table moves, as much as it takes, and room for an entry is left
    * free behind the new end. patchelf makes room for its own segment by moving sections in the order of their
    * headers, and stops at the first that stands further off: where `.interp` is away already, it overwrites what
    * follows the table.
@@ -140,7 +139,7 @@ export class RoomFinder {
 
   #moveLeading(kind: 'move-notes' | 'move-tables', needed: number): { room: Room; last: Group } | undefined {
     const nullsUsed = Math.min(needed, this.#nulls());
-    const end = this.#tableEndWith(needed - nullsUsed + SPARE_ENTRIES);
+    const end = this.#tableEndWith(needed - nullsUsed + this.#spares());
     const chosen: Group[] = [];
     for (const group of this.#after(tableEnd(this.#image))) {
       if (group.start >= end) break;
@@ -242,7 +241,17 @@ export class RoomFinder {
   #spareFor(next: Group | undefined): number {
     const { sectionHeaders } = this.#image;
     const first = sectionHeaders.find(s => (s.sh_flags & SHF_ALLOC) !== 0 && s.sh_size > 0);
-    return first !== undefined && next !== undefined && first.sh_offset > next.start ? SPARE_ENTRIES : 0;
+    return first !== undefined && next !== undefined && first.sh_offset > next.start ? this.#spares() : 0;
+  }
+
+  /**
+   * Entries to leave free for patchelf. It sorts the section headers by offset, so the second time it does see what
+   * stands behind the table, unless strip has come in between: mold gives `.bss` the offset 0, so it sorts first, and
+   * strip gives it its own, far off.
+   */
+  #spares(): number {
+    const end = tableEnd(this.#image);
+    return this.#image.sectionHeaders.some(s => s.sh_type === SHT_NOBITS && s.sh_offset < end) ? 2 : 1;
   }
 
   /** Empty `PT_NULL` entries at the end of the table; one with anything but an alignment may be somebody's. */

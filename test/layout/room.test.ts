@@ -189,6 +189,16 @@ describe('what stands right behind the table', () => {
     assert.deepEqual(near.byMoving('move-notes', 2)?.block?.names, ['.interp', '.note.gnu.build-id']);
   });
 
+  it('leaves two entries over where .bss has the offset 0, as mold gives it', () => {
+    const bss = { at: 0, size: 8, section: { sh_type: SHT.nobits, sh_offset: 0, sh_flags: 3 } };
+    const names = (...more: readonly Thing[]) =>
+      finder({ things: [interp, far, ...more, filler(0x200)] }).room.byMoving('move-notes', 1)?.block?.names;
+    const far = { ...buildId, at: 2 * ENTRY };
+    assert.deepEqual(names(), ['.interp']);
+    assert.deepEqual(names(bss), ['.interp', '.note.gnu.build-id']);
+    assert.deepEqual(names({ ...bss, section: { ...bss.section, sh_offset: 0x1000 } }), ['.interp']);
+  });
+
   it('moves by a multiple of its largest alignment', () => {
     const wide = { ...buildId, section: { ...buildId.section, sh_addralign: 64 } };
     assert.equal(
