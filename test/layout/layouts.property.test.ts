@@ -22,11 +22,9 @@ import {
 import { Elf, judge, judgePrefix } from '../support/layout-oracle.js';
 
 /** The same layouts every time, so that a failure is the change's own; `FC_SEED` tries others. */
-fc.configureGlobal({ seed: Number(process.env.FC_SEED ?? 20261121) });
+fc.configureGlobal({ seed: Number(process.env.FC_SEED ?? 20261121), includeErrorInReport: true });
 
 const KIB = 1024;
-
-fc.configureGlobal({ includeErrorInReport: true });
 
 /** Class, byte order, `e_machine`, largest page (each port's ELF supplement), whether it uses RELA. */
 const MACHINES = [
