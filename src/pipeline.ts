@@ -37,6 +37,8 @@ export interface RemoveOptions {
   /** Write although file capabilities, other extended attributes or hard links get lost. */
   readonly force?: boolean | undefined;
   readonly preserveDates?: boolean | undefined;
+  /** Replace the file rather than edit it: it has hard links whose content must stay. */
+  readonly unshare?: boolean | undefined;
   /** What `readAttributes` said of many files at once; asked for this file alone where it is missing. */
   readonly attributes?: AttributeCheck | undefined;
 }
@@ -178,7 +180,8 @@ export function probeFor(options: LookupOptions): LibraryProbe {
   return options.probe ?? new FileSystemProbe(options.root);
 }
 
-function storeRoots(options: LookupOptions): ByteString[] | undefined {
+/** Directories whose contents never change; undefined where none are known. */
+export function storeRoots(options: LookupOptions): ByteString[] | undefined {
   const fromEnvironment = process.env.NIX_STORE;
   const dirs = options.storeDirs ?? (fromEnvironment ? [fromEnvironment] : undefined);
   return dirs?.map(dir => byteStringOf(Buffer.from(posix.resolve(dir))));

@@ -3,8 +3,6 @@ import { fileCommand, type RunFlags, repeated } from './file-command.js';
 
 interface Flags extends RunFlags {
   readonly root?: string;
-  readonly storeDir?: string[];
-  readonly strict?: boolean;
   readonly placement: 'auto' | 'slack' | 'tail';
   readonly moveTable?: boolean;
 }
@@ -25,6 +23,10 @@ export function buildCacheCommand(): Command {
       'directory whose contents never change (repeatable; default: $NIX_STORE)',
     ).argParser(repeated),
     new Option('--strict', 'fail on a file with a soname that its run path does not resolve'),
+    new Option(
+      '--hook',
+      'for build hooks: one line a path, a warning for each file that gets no note, and (without --strict) exit 0',
+    ),
     new Option('--placement <place>', 'where the note may stand')
       .choices(['auto', 'slack', 'tail'])
       .default('auto'),

@@ -7,6 +7,7 @@ export interface RunFlags extends LogFlags {
   readonly dryRun?: boolean;
   readonly json?: boolean;
   readonly output?: string;
+  readonly outputDir?: string;
   readonly report?: string;
   readonly include?: string[];
   readonly exclude?: string[];
@@ -17,6 +18,10 @@ export interface RunFlags extends LogFlags {
   readonly progress: boolean;
   readonly force?: boolean;
   readonly preserveDates?: boolean;
+  // Of build-cache alone, but for the reports of both.
+  readonly storeDir?: string[];
+  readonly strict?: boolean;
+  readonly hook?: boolean;
 }
 
 /** A command that works on files and directories; the options that are its own come first in its help. */
@@ -29,6 +34,7 @@ export function fileCommand(name: string, description: string, own: readonly Opt
   for (const option of own) command.addOption(option);
   return command
     .option('-o, --output <file>', 'write the result here and leave the input alone (one input only)')
+    .option('--output-dir <dir>', 'write copies of the files and trees below this directory')
     .option('--report <file>', 'write the summary object there as well')
     .option('--include <glob>', 'take only such files of a directory (repeatable)', repeated)
     .option('--exclude <glob>', 'leave such files and directories of a directory out (repeatable)', repeated)

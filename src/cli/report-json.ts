@@ -66,6 +66,7 @@ function attemptJson({ component, outcome, why }: Attempt): object {
   return { directory: displayBytes(component), outcome, why };
 }
 
-export function summaryJson(summary: Summary): object {
-  return { schema: JSON_SCHEMA, type: 'summary', ...summary };
+/** @param path of the tree that is summed up; undefined for the whole run. */
+export function summaryJson(summary: Summary, path?: string): object {
+  return { schema: JSON_SCHEMA, type: 'summary', ...(path === undefined ? {} : { path }), ...summary };
 }

@@ -1,15 +1,19 @@
 import { escapeControls } from '../elf/bytes.js';
-import { EXIT, exitStatusOf } from '../errors.js';
+import { type ElfnoteError, EXIT, exitStatusOf } from '../errors.js';
 import type { FileOutcome } from '../outcome.js';
+import { storeRoots } from '../pipeline.js';
 import type { Found } from '../store/walk.js';
 import type { Result } from '../tree/run.js';
 import type { RunFlags } from './file-command.js';
 import { type Log, lazyLog } from './log.js';
 import { flushOut, printOut } from './output.js';
+import { OutsideDirectories } from './outside.js';
+import { PathSummaries } from './path-summaries.js';
 import { Progress } from './progress.js';
 import { jsonOf, summaryJson } from './report-json.js';
 import { summaryLine, textOf } from './report-text.js';
 import { addToSummary, emptySummary, type Summary } from './summary.js';
+import { warningsOf } from './warnings.js';
 
 /** Tells what becomes of the files: lines or JSON on standard output, the log and a bar on standard error. */
 export class Reporter {
@@ -17,12 +21,20 @@ export class Reporter {
   readonly #log: Log;
   readonly #progress: Progress;
   readonly #summary: Summary;
+  readonly #summaries: PathSummaries;
+  readonly #outside: OutsideDirectories;
   #status: number = EXIT.ok;
 
-  constructor(flags: RunFlags, files: number) {
+  /**
+   * @param paths as the caller named them.
+   * @param files how many were found below them.
+   */
+  constructor(flags: RunFlags, paths: readonly string[], files: number) {
     this.#flags = flags;
     this.#progress = new Progress(files, flags.progress);
     this.#summary = emptySummary(flags.dryRun === true);
+    this.#summaries = new PathSummaries(flags.hook ? paths : [], flags.dryRun === true);
+    this.#outside = new OutsideDirectories(storeRoots({ storeDirs: flags.storeDir }));
     this.#log = lazyLog(flags, () => {
       flushOut();
       this.#progress.clear();
@@ -36,43 +48,58 @@ export class Reporter {
 
   async report({ file, outcome }: Result): Promise<void> {
     addToSummary(this.#summary, outcome);
-    if (outcome.action === 'failed') {
-      const status = file.explicit ? exitStatusOf(outcome.error.code) : EXIT.findings;
-      this.#status = Math.max(this.#status, status);
-    }
-    await this.#logOf(outcome);
+    for (const sum of [this.#summaries, this.#outside]) sum.add(outcome);
+    if (outcome.action === 'failed') await this.fail(outcome.error, file);
+    else for (const warning of warningsOf(outcome, this.#hook)) await this.warn(outcome.path, warning);
     this.#print(this.#flags.json ? [JSON.stringify(jsonOf(outcome))] : this.#linesOf(outcome, file));
     await this.#progress.step(file.path);
   }
 
+  /** @param file whose failure it is; one that was named by the caller counts for more. */
+  async fail(error: ElfnoteError, file?: Found): Promise<void> {
+    const { code, offset, message } = error;
+    // In a build hook a file that fails is a warning, unless every library has to be found.
+    const isWarning = this.#hook && this.#flags.strict !== true;
+    if (!isWarning) {
+      this.#status = Math.max(this.#status, file?.explicit ? exitStatusOf(code) : EXIT.findings);
+    }
+    const path = escapeControls(file?.path ?? error.path ?? '');
+    const where = offset === undefined ? '' : ` (at offset ${offset})`;
+    const text = `${escapeControls(message)}${where}`;
+    await this.#log(isWarning ? 'warn' : 'error', { path, code, offset }, text);
+  }
+
+  async warn(path: string, message: string): Promise<void> {
+    await this.#log('warn', { path: escapeControls(path) }, message);
+  }
+
   /** @param stopped the signal or `--fail-fast` that ended the run early. */
-  finish(found: readonly Found[], stopped: string | undefined): Summary {
+  async finish(found: readonly Found[], stopped: string | undefined): Promise<Summary> {
+    for (const { directory, message } of this.#outside.lines()) await this.warn(directory, message);
     this.#progress.stop();
     const summary = { ...this.#summary, stopped: stopped ?? null };
     const isTree = found.length !== 1 || found[0]?.explicit === false;
-    if (this.#flags.json) this.#print([JSON.stringify(summaryJson(summary))]);
+    if (this.#hook) this.#printByPath();
+    else if (this.#flags.json) this.#print([JSON.stringify(summaryJson(summary))]);
     else if (!this.#flags.quiet && (isTree || stopped !== undefined)) this.#print([summaryLine(summary)]);
     flushOut();
     return summary;
   }
 
-  async #logOf(outcome: FileOutcome): Promise<void> {
-    const path = escapeControls(outcome.path);
-    if (outcome.action === 'failed') {
-      const { code, offset, message } = outcome.error;
-      const where = offset === undefined ? '' : ` (at offset ${offset})`;
-      return this.#log('error', { path, code, offset }, `${escapeControls(message)}${where}`);
+  get #hook(): boolean {
+    return this.#flags.hook === true;
+  }
+
+  #printByPath(): void {
+    for (const [path, summary] of this.#summaries) {
+      if (this.#flags.json) this.#print([JSON.stringify(summaryJson(summary, path))]);
+      else if (!this.#flags.quiet) this.#print([`${escapeControls(path)}: ${summaryLine(summary)}`]);
     }
-    const warnings = [...outcome.warnings];
-    if (outcome.action === 'skipped' && outcome.reason === 'no-room') warnings.push(outcome.detail);
-    if (outcome.action === 'written' && outcome.lost.length > 0) {
-      warnings.push(`gave up ${outcome.lost.join(', ')}`);
-    }
-    for (const warning of warnings) await this.#log('warn', { path }, warning);
   }
 
   #linesOf(outcome: FileOutcome, { explicit }: Found): string[] {
-    return this.#flags.quiet ? [] : textOf(outcome, { verbose: this.#flags.verbose === true, explicit });
+    const verbose = this.#flags.verbose === true;
+    return this.#flags.quiet || (this.#hook && !verbose) ? [] : textOf(outcome, { verbose, explicit });
   }
 
   #print(lines: readonly string[]): void {

@@ -8,6 +8,8 @@ import { writeReport } from '../write/report.js';
 import type { RunFlags } from './file-command.js';
 import { summaryJson } from './report-json.js';
 import { Reporter } from './reporter.js';
+import { Target } from './target.js';
+import { REGISTERED_STORE } from './warnings.js';
 
 /** What the flags say that every job has in common. */
 export function commonOptions(flags: RunFlags): Job['options'] {
@@ -20,25 +22,31 @@ export function commonOptions(flags: RunFlags): Job['options'] {
  * @returns the exit status.
  */
 export async function runOverFiles(paths: readonly string[], flags: RunFlags, job: Job): Promise<number> {
-  const found = await filesOf(paths, flags);
-  if (flags.output !== undefined && (found.length !== 1 || found[0]?.explicit !== true)) {
-    throw new ElfnoteError('usage', '--output takes exactly one input file');
-  }
+  const { named, found } = await filesOf(paths, flags);
+  const target = new Target(named, found, flags);
   const { jobs, failFast } = flags;
-  const reporter = new Reporter(flags, found.length);
+  const reporter = new Reporter(flags, named, found.length);
+  for (const store of target.registered) await reporter.warn(store, REGISTERED_STORE);
   const interrupt = new Interrupt();
   let done = 0;
-  for await (const result of runOver(found, job, { jobs, failFast, signal: interrupt.signal })) {
-    await reporter.report(result);
+  for await (const result of runOver(target.files(), job, { jobs, failFast, signal: interrupt.signal })) {
+    await reporter.report(target.done(result));
     done++;
   }
   const stopped = interrupt.name ?? (done < found.length ? '--fail-fast' : undefined);
-  const summary = reporter.finish(found, stopped);
+  if (stopped === undefined) for (const error of target.complete()) await reporter.fail(error);
+  const summary = await reporter.finish(found, stopped);
   if (flags.report !== undefined) writeReport(flags.report, `${JSON.stringify(summaryJson(summary))}\n`);
   return interrupt.status ?? reporter.status;
 }
 
-async function filesOf(paths: readonly string[], flags: RunFlags): Promise<Found[]> {
+interface Files {
+  /** The paths that the caller named, files and directories. */
+  readonly named: readonly string[];
+  readonly found: readonly Found[];
+}
+
+async function filesOf(paths: readonly string[], flags: RunFlags): Promise<Files> {
   const { include, exclude, filesFrom } = flags;
   if (filesFrom === undefined && paths.length === 0) {
     throw new ElfnoteError('usage', 'name a file or directory, or --files-from');
@@ -47,7 +55,12 @@ async function filesOf(paths: readonly string[], flags: RunFlags): Promise<Found
     throw new ElfnoteError('usage', '--null needs --files-from');
   }
   const listed = filesFrom === undefined ? undefined : readPathList(filesFrom, flags.null === true);
-  return findFiles(paths, { include, exclude, listed });
+  const found = await findFiles(paths, { include, exclude, listed });
+  return {
+    named: [...paths, ...(listed?.paths ?? [])],
+    // An output of a build may be any file.
+    found: flags.hook ? found.map(file => ({ ...file, explicit: false })) : found,
+  };
 }
 
 /** The first SIGINT or SIGTERM ends the run after the files in hand; the next one kills. */

@@ -13,6 +13,10 @@ export interface Found {
   readonly unreadable?: string;
   /** An earlier path of the same file: a hard link, or a link that was named. */
   readonly sameAs?: string;
+  /** Where its copy goes; undefined: the file itself is written. */
+  readonly output?: string;
+  /** To be replaced rather than edited: it has hard links whose content must stay. */
+  readonly unshare?: boolean;
 }
 
 export interface WalkOptions {
@@ -33,7 +37,7 @@ export interface PathList {
 /**
  * The files that the paths name: a file is itself, a directory is every regular file below it, sorted by name.
  * Symbolic links inside a directory are not followed; `.build-id` directories hold links and debug files of
- * other packages and are left out.
+ * other packages and are left out, and so is a Nix store's `.links`, where each name is the hash of the content.
  */
 export async function findFiles(paths: readonly string[], options: WalkOptions = {}): Promise<Found[]> {
   const found = new Map<string, Found>();
@@ -63,7 +67,7 @@ async function walk(directory: string, { include = [], exclude = [] }: WalkOptio
     dot: true,
     followSymbolicLinks: false,
     baseNameMatch: true,
-    ignore: ['**/.build-id/**', ...exclude],
+    ignore: ['**/.build-id/**', '.links/**', ...exclude],
     fs: { readdir: tolerantReaddir(failures) },
   });
   const found = files.map(name => ({ path: join(directory, name), explicit: false }));

@@ -4,7 +4,7 @@ import { findFiles, type WalkOptions } from '../store/walk.js';
 import type { Job } from './job.js';
 import { type RunOptions, runOver } from './run.js';
 
-type OneFileOnly = 'output' | 'attributes' | 'probe';
+type OneFileOnly = 'output' | 'attributes' | 'probe' | 'unshare';
 
 export interface AnnotateOptions extends Omit<BuildOptions, OneFileOnly>, WalkOptions, RunOptions {}
 

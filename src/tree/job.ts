@@ -12,6 +12,8 @@ export type Job =
   | { readonly kind: 'build'; readonly options: Omit<BuildOptions, PerFile> }
   | { readonly kind: 'remove'; readonly options: Omit<RemoveOptions, PerFile> };
 
+type FileOptions = Pick<RemoveOptions, 'attributes' | 'output' | 'unshare'>;
+
 export type WorkOnFile = (file: Found, attributes: AttributeCheck) => FileOutcome;
 
 /** A job at work; it looks each library directory up once, whatever the number of files. */
@@ -25,7 +27,8 @@ export function startJob(job: Job): WorkOnFile {
       if (file.unreadable !== undefined) {
         throw new ElfnoteError('unreadable', file.unreadable, { path: file.path });
       }
-      return work(file.path, attributes);
+      const { output = job.options.output, unshare } = file;
+      return work(file.path, { attributes, output, unshare });
     } catch (error) {
       const failed = failedOutcome(file.path, error);
       const passedOver = failed.error.code === 'not-elf' && !file.explicit;
@@ -34,8 +37,8 @@ export function startJob(job: Job): WorkOnFile {
   };
 }
 
-function workOf(job: Job): (path: string, attributes: AttributeCheck) => FileOutcome {
-  if (job.kind === 'remove') return (path, attributes) => removeCache(path, { ...job.options, attributes });
+function workOf(job: Job): (path: string, options: FileOptions) => FileOutcome {
+  if (job.kind === 'remove') return (path, options) => removeCache(path, { ...job.options, ...options });
   const probe = new FileSystemProbe(job.options.root);
-  return (path, attributes) => buildCache(path, { ...job.options, attributes, probe });
+  return (path, options) => buildCache(path, { ...job.options, ...options, probe });
 }

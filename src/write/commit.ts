@@ -33,6 +33,8 @@ export interface Change {
 export interface CommitOptions {
   /** Give up hard links to a file that has to be replaced. */
   readonly force?: boolean | undefined;
+  /** Replace the file by its edited copy: it has hard links whose content must stay. */
+  readonly unshare?: boolean | undefined;
   /** Put access and modification times back, to the microsecond. */
   readonly preserveDates?: boolean | undefined;
   /** Called before a file is replaced rather than edited; throws to prevent it. */
@@ -59,7 +61,7 @@ export function commitChange(
   change: Change,
   options: CommitOptions = {},
 ): Committed {
-  if (!change.inPlaceIsSafe) return replace(path, source, stats, change, options);
+  if (options.unshare || !change.inPlaceIsSafe) return replace(path, source, stats, change, options);
   let fd: number;
   try {
     fd = openSync(path, constants.O_RDWR);
@@ -185,7 +187,7 @@ function replace(
       path,
     });
   }
-  if (stats.nlink > 1n && !options.force) {
+  if (stats.nlink > 1n && !options.unshare && !options.force) {
     throw new ElfnoteError(
       'refused',
       `has ${stats.nlink} hard links and cannot be edited in place; --force replaces this one alone`,

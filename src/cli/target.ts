@@ -1,0 +1,61 @@
+import { ElfnoteError } from '../errors.js';
+import { failedOutcome } from '../outcome.js';
+import { ForeignLinks } from '../store/links.js';
+import { nixStoreOf } from '../store/nix-store.js';
+import { OutputDir } from '../store/output-dir.js';
+import type { Found } from '../store/walk.js';
+import type { Result } from '../tree/run.js';
+import type { RunFlags } from './file-command.js';
+
+/** Where the files of a run are written to, and what may not change by it. A dry run has nothing to keep. */
+export class Target {
+  /** The Nix stores whose registered contents the run is going to change. */
+  readonly registered: readonly string[];
+  readonly #copies: OutputDir | undefined;
+  readonly #links: ForeignLinks;
+  readonly #found: readonly Found[];
+
+  /**
+   * @param paths as the caller named them.
+   * @param found the files below them.
+   * @throws ElfnoteError `usage` for an output that does not fit.
+   */
+  constructor(paths: readonly string[], found: readonly Found[], flags: RunFlags) {
+    const { dryRun, output, outputDir, preserveDates } = flags;
+    if (output !== undefined && (outputDir !== undefined || found.length !== 1 || !found[0]?.explicit)) {
+      throw new ElfnoteError('usage', '--output takes exactly one input file, and no --output-dir');
+    }
+    const written = output ?? outputDir;
+    const stores = dryRun ? [] : (written === undefined ? paths : [written]).map(nixStoreOf);
+    const inStores = [...new Set(stores.filter(store => store !== undefined))];
+    // A build writes to paths that are not registered yet.
+    this.registered = process.env.NIX_BUILD_TOP === undefined ? inStores : [];
+    const edited = written === undefined && inStores.length > 0 ? found : [];
+    this.#links = new ForeignLinks(edited.map(({ path }) => path));
+    if (outputDir !== undefined && !dryRun) this.#copies = new OutputDir(paths, outputDir, preserveDates);
+    this.#found = found;
+  }
+
+  /** The files, each with how it is to be written. @throws ElfnoteError `unwritable` */
+  files(): readonly Found[] {
+    const copies = this.#copies;
+    if (copies !== undefined) return this.#found.map(file => ({ ...file, output: copies.place(file.path) }));
+    return this.#found.map(file => (this.#links.has(file.path) ? { ...file, unshare: true } : file));
+  }
+
+  /** To be called with each result, which it may turn into a failure. */
+  done(result: Result): Result {
+    if (result.outcome.action !== 'written') return result;
+    try {
+      this.#links.follow(result.file.path);
+      return result;
+    } catch (error) {
+      return { ...result, outcome: failedOutcome(result.file.path, error) };
+    }
+  }
+
+  /** To be called at the end of a run that was not stopped. @returns what could not be copied. */
+  complete(): ElfnoteError[] {
+    return this.#copies?.complete() ?? [];
+  }
+}

@@ -1,0 +1,33 @@
+import type { WorkedOutcome } from '../outcome.js';
+
+/** Of a registered Nix store that is about to be changed. */
+export const REGISTERED_STORE =
+  'is a Nix store, which has recorded the hash of each path: `nix-store --verify --check-contents` will report the ' +
+  'paths changed here as modified. Write copies with --output-dir instead, or let the build write the notes ' +
+  '(nix/setup-hook.sh)';
+
+/** Of files that need libraries or are not understood; an object file or a static program is as it should be. */
+const WITHOUT_NOTE: ReadonlySet<string> = new Set([
+  'no-run-path',
+  'nothing-to-record',
+  'no-room',
+  'unsupported-layout',
+]);
+
+/**
+ * What has to be said of a file besides what became of it.
+ * @param hook in a build each file that gets no note is worth a word, in a walk only one that has no room.
+ */
+export function warningsOf(outcome: WorkedOutcome, hook: boolean): string[] {
+  const warnings = [...outcome.warnings];
+  if (
+    outcome.action === 'skipped' &&
+    (hook ? WITHOUT_NOTE.has(outcome.reason) : outcome.reason === 'no-room')
+  ) {
+    warnings.push(`gets no note: ${outcome.detail}`);
+  }
+  if (outcome.action === 'written' && outcome.lost.length > 0) {
+    warnings.push(`gave up ${outcome.lost.join(', ')}`);
+  }
+  return warnings;
+}
