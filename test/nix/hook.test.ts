@@ -75,7 +75,7 @@ describe('the setup hook in a Nix build', { skip: NEEDS_NIX }, () => {
   test('all outputs are done by one process, with one line for each', () => {
     const { log, path } = store.build(
       `package "outputs" ''
-        link outputs $out ${'${one}'}; link dev $dev ${'${one}'}; link debug $debug ${'${one}'}
+        link outputs $out \${one}; link dev $dev \${one}; link debug $debug \${one}
         mkdir -p $debug/lib/debug/.build-id/ab
         cp $debug/lib/libdebug.so $debug/lib/debug/.build-id/ab/cdef.debug
       '' { outputs = [ "out" "dev" "debug" ]; }`,
@@ -166,8 +166,7 @@ describe('the setup hook in a Nix build', { skip: NEEDS_NIX }, () => {
   test('dontPatchELF is honoured, unless autoPatchelf runs all the same', () => {
     const expression = (attrs: string) =>
       `package "unpatched" "link unpatched $out \${one}" { dontPatchELF = true; ${attrs} }`;
-    const hooks =
-      'nativeBuildInputs = [ autoPatchelfHook elfnoteHook ]; finalRunPath = "${one}/lib:${glibc}/lib";';
+    const hooks = `nativeBuildInputs = [ autoPatchelfHook elfnoteHook ]; finalRunPath = "\${one}/lib:\${glibc}/lib";`;
     const noted = ['', hooks, `${hooks} dontAutoPatchelf = true;`].map(attrs =>
       hasNote(join(store.build(expression(attrs)).path, 'lib/libunpatched.so')),
     );
@@ -177,12 +176,12 @@ describe('the setup hook in a Nix build', { skip: NEEDS_NIX }, () => {
   test('a note that is there and stale is refreshed', () => {
     const { path } = store.build(
       `package "stale" ''
-        link stale $out ${'${one}'}
-        cp -r ${'${one}'}/lib $out/old
-        patchelf --set-rpath $out/old:${'${glibc}'}/lib $out/lib/libstale.so
-        ${'${elfnote}'}/bin/elfnote build-cache $out/lib
-        patchelf --set-rpath ${'${one}'}/lib:${'${glibc}'}/lib $out/lib/libstale.so
-        ${'${elfnote}'}/bin/elfnote dump $out/lib/libstale.so > $out/before
+        link stale $out \${one}
+        cp -r \${one}/lib $out/old
+        patchelf --set-rpath $out/old:\${glibc}/lib $out/lib/libstale.so
+        \${elfnote}/bin/elfnote build-cache $out/lib
+        patchelf --set-rpath \${one}/lib:\${glibc}/lib $out/lib/libstale.so
+        \${elfnote}/bin/elfnote dump $out/lib/libstale.so > $out/before
       '' { }`,
     );
     assert.match(readFileSync(join(path, 'before'), 'utf8'), /^ {2}stale: /m);
@@ -241,7 +240,7 @@ describe('the setup hook in a Nix build', { skip: NEEDS_NIX }, () => {
     const { log, path } = store.build(
       `package "outside" ''
         export CC="gcc ${outside}"
-        link a $out ${'${one}'}; link b $out ${'${one}'}
+        link a $out \${one}; link b $out \${one}
       '' { }`,
     );
     assert.deepEqual(
@@ -257,7 +256,7 @@ describe('the setup hook in a Nix build', { skip: NEEDS_NIX }, () => {
   test('names with spaces', () => {
     const { path } = store.build(
       `package "spaces" ''
-        link spaces $out ${'${one}'}
+        link spaces $out \${one}
         mkdir "$out/lib/a dir"; mv $out/lib/libspaces.so "$out/lib/a dir/lib spaces.so"
       '' { }`,
     );
@@ -269,9 +268,9 @@ describe('the setup hook in a Nix build', { skip: NEEDS_NIX }, () => {
       `package "odd" ''
         mkdir $out
         echo text > $text
-        link elf $TMPDIR ${'${one}'}; mv $TMPDIR/lib/libelf.so $elf
+        link elf $TMPDIR \${one}; mv $TMPDIR/lib/libelf.so $elf
         head -c 100 $elf > $broken
-        ln -s ${'${one}'} $link
+        ln -s \${one} $link
       '' { outputs = [ "out" "text" "elf" "broken" "link" ]; }`,
     );
     const lines = said(log, store).map(line =>
