@@ -22,8 +22,11 @@ export class Target {
    */
   constructor(paths: readonly string[], found: readonly Found[], flags: RunFlags) {
     const { dryRun, output, outputDir, preserveDates } = flags;
-    if (output !== undefined && (outputDir !== undefined || found.length !== 1 || !found[0]?.explicit)) {
-      throw new ElfnoteError('usage', '--output takes exactly one input file, and no --output-dir');
+    if (output !== undefined && outputDir !== undefined) {
+      throw new ElfnoteError('usage', '--output and --output-dir exclude each other');
+    }
+    if (output !== undefined && (found.length !== 1 || found[0]?.explicit !== true)) {
+      throw new ElfnoteError('usage', '--output takes exactly one input file');
     }
     const written = output ?? outputDir;
     const stores = dryRun ? [] : (written === undefined ? paths : [written]).map(nixStoreOf);
