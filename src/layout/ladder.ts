@@ -103,7 +103,7 @@ function findCandidate(
   const finder = new RoomFinder(image, source, occupied);
   const fit = (kind: Place['kind'], room: Room | undefined): Candidate[] => {
     if (room === undefined) return [];
-    const sections = mayAppend ? sectionTableRoom(image, source, copiedSections(room)) : undefined;
+    const sections = mayAppend ? sectionTableRoom(image, source, occupied, copiedSections(room)) : undefined;
     // A note that nobody can give a section header would take the others it shares a segment with down in strip.
     if (room.reused !== undefined && sections === undefined && hasSections(image)) return [];
     const slacks = findSlack(image, occupied, mayGrow(image, sections, mayAppend));

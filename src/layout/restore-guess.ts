@@ -46,6 +46,8 @@ interface SectionGuess {
   /** File offset of the section names. */
   readonly namesAt: number;
   readonly namesSize: number;
+  /** What the table grew over; nothing where it ended the file. */
+  readonly grownOver: { readonly start: number; readonly end: number };
 }
 
 /** Everything the file may have been, the likeliest first. */
@@ -57,7 +59,7 @@ export function* guesses(image: ElfImage, source: ByteSource, note: CacheNoteLoc
   const segment = note.segment === undefined ? undefined : image.programHeaders[note.segment];
   if (load === undefined || segment === undefined) return;
   const owned = ownedSections(image, note, segment);
-  for (const sections of sectionGuesses(image, source, note, owned)) {
+  for (const sections of sectionGuesses(image, source, note, load, owned)) {
     for (const isTail of placeGuesses(image, load, sections)) {
       yield* guessesAt({ image, source, note, segment, load, index, owned, sections, isTail });
     }
@@ -187,6 +189,7 @@ function* sectionGuesses(
   image: ElfImage,
   source: ByteSource,
   note: CacheNoteLocation,
+  load: ProgramHeader,
   owned: readonly number[],
 ): Generator<SectionGuess | undefined> {
   if (owned.length === 0) {
@@ -199,7 +202,8 @@ function* sectionGuesses(
   const entrySize = sectionHeaderSize(encoding);
   if (strings === undefined) return;
   const namesSize = strings.sh_size - CACHE_NOTE_SECTION.length - 1;
-  const inPlace = { count, e_shoff: header.e_shoff, size: header.e_shoff + count * entrySize };
+  const end = header.e_shoff + count * entrySize;
+  const atEnd = { count, e_shoff: header.e_shoff, size: end, grownOver: { start: end, end } };
   for (const namesAt of findInGaps(image, source, source.read(strings.sh_offset, namesSize))) {
     // A table that was copied to the end of the file left the old one; any entry but that of the names finds it.
     const known = header.e_shstrndx === count - 1 ? count - 2 : count - 1;
@@ -207,11 +211,27 @@ function* sectionGuesses(
     for (const at of findInGaps(image, source, entry)) {
       for (let pad = 0; pad < encoding.wordSize; pad++) {
         const e_shoff = at - known * entrySize;
-        yield { count, e_shoff, size: header.e_shoff - pad, namesAt, namesSize };
+        yield { ...atEnd, e_shoff, size: header.e_shoff - pad, namesAt, namesSize };
       }
     }
-    yield { ...inPlace, namesAt, namesSize };
+    yield { ...atEnd, namesAt, namesSize };
+    for (const guess of grownGuesses(image, load, strings, end))
+      yield { ...atEnd, namesAt, namesSize, ...guess };
   }
+}
+
+/** The table grew over zeros, and so did the names, or they were the first thing that was appended. */
+function grownGuesses(
+  image: ElfImage,
+  load: ProgramHeader,
+  strings: SectionHeader,
+  start: number,
+): Pick<SectionGuess, 'size' | 'grownOver'>[] {
+  const end = image.header.e_shoff + image.sectionHeaders.length * sectionHeaderSize(image.encoding);
+  if (strings.sh_offset !== end) return [{ size: strings.sh_offset, grownOver: { start, end } }];
+  const beforeTail = Array.from({ length: 16 }, (_, i) => load.p_offset - i);
+  const grownOver = { start, end: end + strings.sh_size };
+  return [image.size, ...beforeTail].map(size => ({ size, grownOver }));
 }
 
 /** Offsets at which `bytes` stand where nothing in the file is described. */

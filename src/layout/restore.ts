@@ -116,6 +116,7 @@ function buildRestore(image: ElfImage, source: ByteSource, note: CacheNoteLocati
     ...tableSpaceEdits(image, guess),
     ...blockEdits(image, source, guess),
     ...namesEdits(image, guess),
+    ...sectionSpaceEdits(guess),
   );
   edits.push(...back.edits);
   if (load.end !== undefined) {
@@ -166,6 +167,20 @@ function namesEdits(image: ElfImage, { sections }: Guess): Edit[] {
       // The note's header still needs its name until the header write has taken it out.
       step: STEP.cleanup,
       why: 'section names: their old place and size',
+    },
+  ];
+}
+
+/** Bytes that the section header table gives back, once the header write has made it shorter. */
+function sectionSpaceEdits({ sections }: Guess): Edit[] {
+  const { start, end } = sections?.grownOver ?? { start: 0, end: 0 };
+  if (start === end) return [];
+  return [
+    {
+      offset: start,
+      bytes: Buffer.alloc(end - start),
+      step: STEP.cleanup,
+      why: 'section headers given back',
     },
   ];
 }

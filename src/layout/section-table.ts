@@ -1,8 +1,10 @@
 import { NOTE_ALIGN } from '../cache/note.js';
-import { alignUp, type ByteSource, bytesOf, type Encoding } from '../elf/bytes.js';
+import { alignUp, type ByteSource, bytesOf, type Encoding, zeroRun } from '../elf/bytes.js';
 import { CACHE_NOTE_SECTION, SHF_ALLOC, SHN_LORESERVE, SHT_NOTE, SHT_NULL } from '../elf/constants.js';
 import { type ElfImage, sectionHeaderSize } from '../elf/image.js';
+import type { Occupied } from './occupied.js';
 import { type Edit, STEP } from './plan.js';
+import { fileGap } from './slack.js';
 
 /** Where the note stands, for its section header. */
 export interface NoteRange {
@@ -35,8 +37,8 @@ export interface SectionTableRoom {
 
 /**
  * New section headers behind the last, and the names behind them: the note's, and before it one for each section
- * of which the note's segment holds a copy. A table that does not end the file is copied to its end; the old one
- * stays, unreferenced. Other headers keep their indexes.
+ * of which the note's segment holds a copy. A table that neither ends the file nor has room behind it is copied to the
+ * end; the old one stays, unreferenced. Other headers keep their indexes.
  *
  * @param copies indexes of the sections that are copied.
  * @returns undefined when the file has no section headers, or too many.
@@ -44,6 +46,7 @@ export interface SectionTableRoom {
 export function sectionTableRoom(
   image: ElfImage,
   source: ByteSource,
+  occupied: readonly Occupied[],
   copies: readonly number[],
 ): SectionTableRoom | undefined {
   const { sectionHeaders, header, encoding } = image;
@@ -59,12 +62,10 @@ export function sectionTableRoom(
   const oldNames = source.read(strings.sh_offset, strings.sh_size);
   const known = oldNames.indexOf(bytesOf(`\0${CACHE_NOTE_SECTION}\0`));
   const added = copies.length + (reusable < 0 ? 1 : 0);
-  const inPlace = added === 0 || header.e_shoff + count * entrySize === image.size;
-  const e_shoff = inPlace ? header.e_shoff : alignUp(image.size, encoding.wordSize);
-  const e_shnum = count + added;
-  const namesAt = Math.max(image.size, e_shoff + e_shnum * entrySize);
   const names = known < 0 ? Buffer.concat([oldNames, bytesOf(`${CACHE_NOTE_SECTION}\0`)]) : undefined;
-  const fileEnd = namesAt + (names?.length ?? 0);
+  const free = zerosBehind(source, occupied, header.e_shoff + count * entrySize);
+  const { inPlace, e_shoff, namesAt, fileEnd } = fitTable(image, free, added, names?.length ?? 0);
+  const e_shnum = count + added;
 
   return {
     fileEnd,
@@ -97,6 +98,33 @@ export function sectionTableRoom(
       return { edits, e_shoff, e_shnum, fileEnd };
     },
   };
+}
+
+/** Where the table stands with `added` more entries, and where the names: behind the table, as long as that has room. */
+function fitTable(
+  { header, encoding, sectionHeaders, size }: ElfImage,
+  free: number,
+  added: number,
+  namesSize: number,
+): { inPlace: boolean; e_shoff: number; namesAt: number; fileEnd: number } {
+  const entrySize = sectionHeaderSize(encoding);
+  const tableEnd = header.e_shoff + sectionHeaders.length * entrySize;
+  const inPlace = tableEnd === size || added * entrySize <= free;
+  const e_shoff = inPlace ? header.e_shoff : alignUp(size, encoding.wordSize);
+  const newEnd = e_shoff + (sectionHeaders.length + added) * entrySize;
+  const end = Math.max(size, newEnd);
+  if (inPlace && newEnd + namesSize <= tableEnd + free)
+    return { inPlace, e_shoff, namesAt: newEnd, fileEnd: end };
+  return { inPlace, e_shoff, namesAt: end, fileEnd: end + namesSize };
+}
+
+/**
+ * Free bytes behind the table, as patchelf leaves them in front of the segment that it adds. Those behind a segment
+ * that ends with the table are that segment's slack.
+ */
+function zerosBehind(source: ByteSource, occupied: readonly Occupied[], tableEnd: number): number {
+  if (occupied.some(({ kind, end }) => kind === 'load' && end === tableEnd)) return 0;
+  return zeroRun(source, tableEnd, fileGap(tableEnd, occupied));
 }
 
 function ownHeader(encoding: Encoding, note: NoteRange, sh_name: number): Buffer {

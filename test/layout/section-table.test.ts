@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { BufferSource, PatchedSource } from '../../src/elf/bytes.js';
 import type { SectionHeader } from '../../src/elf/image.js';
+import { occupiedRanges } from '../../src/layout/occupied.js';
 import { STEP } from '../../src/layout/plan.js';
 import { type SectionTablePlan, sectionTableRoom } from '../../src/layout/section-table.js';
-import { image, section } from '../support/image.js';
+import { image, program, section } from '../support/image.js';
 
 const NAME = '.note.nixos.ldcache';
 const NOTE = { offset: 0x300, address: 0x10300, size: 0x40 };
@@ -17,16 +18,23 @@ function file(options: {
   names?: string;
   sections?: readonly Partial<SectionHeader>[];
   behind?: number;
+  /** Zeros behind the table, and then one byte that a section holds. */
+  zeros?: number;
 }) {
   const names = Buffer.from(options.names ?? '\0.a\0.shstrtab\0');
+  const size = (options.is64 ?? true) ? 64 : 40;
+  const { zeros, sections = [] } = options;
+  const tableEnd = 0x200 + (zeros === undefined ? 3 : 4) * size;
+  const last = zeros === undefined ? [] : [section({ name: '.b', sh_offset: tableEnd + zeros, sh_size: 1 })];
   const headers = [
     section({ sh_type: 0 }),
     section({ name: '.a', sh_offset: 0x80, sh_size: 0x10 }),
-    ...(options.sections ?? []).map(section),
+    ...sections.map(section),
+    ...last,
     section({ name: '.shstrtab', sh_type: 3, sh_flags: 0, sh_offset: 0x100, sh_size: names.length }),
   ];
-  const size = (options.is64 ?? true) ? 64 : 40;
-  const total = 0x200 + headers.length * size + (options.behind ?? 0);
+  const behind = zeros === undefined ? (options.behind ?? 0) : zeros + 1;
+  const total = 0x200 + headers.length * size + behind;
   const elf = image({
     is64: options.is64 ?? true,
     littleEndian: options.littleEndian ?? true,
@@ -36,13 +44,14 @@ function file(options: {
   });
   const bytes = Buffer.alloc(total, 0x55);
   names.copy(bytes, 0x100);
+  bytes.fill(0, tableEnd, tableEnd + (zeros ?? 0));
   return { elf, source: new BufferSource(bytes), count: headers.length, total, size, names };
 }
 
 type File = ReturnType<typeof file>;
 
 function plan({ elf, source }: File, copies: readonly number[] = [], moved = NONE, copied = NONE) {
-  const room = sectionTableRoom(elf, source, copies);
+  const room = sectionTableRoom(elf, source, occupiedRanges(elf), copies);
   assert.ok(room);
   const result = room.plan(NOTE, moved, copied);
   assert.equal(result.fileEnd, room.fileEnd);
@@ -125,6 +134,40 @@ describe('a table that does not end the file', () => {
   });
 });
 
+describe('a table with zeros behind it that nothing describes', () => {
+  const namesSize = '\0.a\0.shstrtab\0'.length + NAME.length + 1;
+
+  it('grows over them, and the names follow it: the file does not grow', () => {
+    const f = file({ zeros: 64 + namesSize });
+    const p = plan(f);
+    assert.deepEqual([p.e_shoff, p.e_shnum, p.fileEnd], [0x200, 5, f.total]);
+    assert.equal(f.elf.encoding.u64(edited(f, p), 0x200 + 3 * 64 + 24), 0x200 + 5 * 64);
+  });
+
+  it('leaves the names to the end of the file where they do not fit', () => {
+    const f = file({ zeros: 64 + namesSize - 1 });
+    const p = plan(f);
+    assert.deepEqual([p.e_shoff, p.fileEnd], [0x200, f.total + namesSize]);
+    assert.equal(f.elf.encoding.u64(edited(f, p), 0x200 + 3 * 64 + 24), f.total);
+  });
+
+  it('is copied where an entry does not fit', () => {
+    assert.notEqual(plan(file({ zeros: 63 })).e_shoff, 0x200);
+    assert.notEqual(plan(file({ zeros: 127 }), [1]).e_shoff, 0x200);
+    assert.equal(plan(file({ zeros: 128 }), [1]).e_shoff, 0x200);
+  });
+
+  it('is copied where they are the slack of a segment that ends with it', () => {
+    const f = file({ zeros: 0x400 });
+    const ends = (p_filesz: number) => ({
+      ...f,
+      elf: { ...f.elf, programHeaders: [program({ p_offset: 0x100, p_filesz })] },
+    });
+    assert.notEqual(plan(ends(0x100 + f.count * f.size)).e_shoff, 0x200);
+    assert.equal(plan(ends(0xf0 + f.count * f.size)).e_shoff, 0x200);
+  });
+});
+
 it('sections that move get their address and offset last, and keep every other field', () => {
   const f = file({});
   const p = plan(f, [], new Map([[1, { address: 0x777, offset: 0x666 }]]));
@@ -174,17 +217,20 @@ describe('what an earlier note left', () => {
   it('the first header is nobody’s, though it is SHT_NULL', () => {
     const { elf, source } = file({});
     const sectionHeaders = elf.sectionHeaders.with(0, section({ sh_type: 0, name: NAME }));
-    assert.equal(sectionTableRoom({ ...elf, sectionHeaders }, source, [])?.plan(NOTE, NONE, NONE).e_shnum, 4);
+    assert.equal(
+      sectionTableRoom({ ...elf, sectionHeaders }, source, [], [])?.plan(NOTE, NONE, NONE).e_shnum,
+      4,
+    );
   });
 });
 
 describe('there is no room', () => {
   it('in a file without section headers or without section names', () => {
     const source = new BufferSource(Buffer.alloc(0));
-    assert.equal(sectionTableRoom(image({}), source, []), undefined);
+    assert.equal(sectionTableRoom(image({}), source, [], []), undefined);
     const { elf, source: bytes } = file({});
     assert.equal(
-      sectionTableRoom({ ...elf, header: { ...elf.header, e_shstrndx: 0 } }, bytes, []),
+      sectionTableRoom({ ...elf, header: { ...elf.header, e_shstrndx: 0 } }, bytes, [], []),
       undefined,
     );
   });
@@ -196,8 +242,8 @@ describe('there is no room', () => {
       return image({ sectionHeaders, header, size: 0x100 + count * 64 });
     };
     const source = new BufferSource(Buffer.alloc(16));
-    assert.ok(sectionTableRoom(of(0xfefe), source, []));
-    assert.equal(sectionTableRoom(of(0xfefe), source, [1]), undefined);
-    assert.equal(sectionTableRoom(of(0xfeff), source, []), undefined);
+    assert.ok(sectionTableRoom(of(0xfefe), source, [], []));
+    assert.equal(sectionTableRoom(of(0xfefe), source, [], [1]), undefined);
+    assert.equal(sectionTableRoom(of(0xfeff), source, [], []), undefined);
   });
 });
