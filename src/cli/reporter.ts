@@ -31,7 +31,8 @@ export class Reporter {
    */
   constructor(flags: RunFlags, paths: readonly string[], files: number) {
     this.#flags = flags;
-    this.#progress = new Progress(files, flags.progress);
+    // A build's standard error is a terminal in Nix, whose log has no use for a bar.
+    this.#progress = new Progress(files, flags.progress && !flags.hook);
     this.#summary = emptySummary(flags.dryRun === true);
     this.#summaries = new PathSummaries(flags.hook ? paths : [], flags.dryRun === true);
     this.#outside = new OutsideDirectories(storeRoots({ storeDirs: flags.storeDir }));
