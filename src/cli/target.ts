@@ -31,8 +31,7 @@ export class Target {
     const written = output ?? outputDir;
     const stores = dryRun ? [] : (written === undefined ? paths : [written]).map(nixStoreOf);
     const inStores = [...new Set(stores.filter(store => store !== undefined))];
-    // A build writes to paths that are not registered yet.
-    this.registered = process.env.NIX_BUILD_TOP === undefined ? inStores : [];
+    this.registered = isNixBuild() ? [] : inStores;
     const edited = written === undefined && inStores.length > 0 ? found : [];
     this.#links = new ForeignLinks(edited.map(({ path }) => path));
     if (outputDir !== undefined && !dryRun) this.#copies = new OutputDir(paths, outputDir, preserveDates);
@@ -61,4 +60,9 @@ export class Target {
   complete(): ElfnoteError[] {
     return this.#copies?.complete() ?? [];
   }
+}
+
+/** A build writes to paths that are not registered yet; `nix-shell` has the environment of one. */
+function isNixBuild(): boolean {
+  return process.env.NIX_BUILD_TOP !== undefined && process.env.IN_NIX_SHELL === undefined;
 }

@@ -38,11 +38,13 @@ describe('a registered Nix store', { skip: NEEDS_NIX }, () => {
   test('in a build there is no warning, and in a dry run nothing to warn of', t => {
     const store = new NixStore(t);
     const { path } = store.build(`program ${PLAIN}`);
-    const inBuild = elfnoteOk(['build-cache', '--store-dir', store.dir, path], {
-      env: { NIX_BUILD_TOP: '/build' },
-    });
+    const processed = (env: Readonly<Record<string, string | undefined>>) =>
+      elfnoteOk(['build-cache', '--store-dir', store.dir, path], { env });
+    const inBuild = processed({ NIX_BUILD_TOP: '/build', IN_NIX_SHELL: undefined });
+    const inShell = processed({ NIX_BUILD_TOP: '/tmp', IN_NIX_SHELL: 'impure' });
     const dry = elfnoteOk(['build-cache', '--dry-run', '--store-dir', store.dir, path], outsideBuild);
     assert.deepEqual([inBuild.stderr, dry.stderr], ['', '']);
+    assert.match(inShell.stderr, /is a Nix store/, 'nix-shell is no build');
   });
 
   test('a build that hard-links its inputs into its output does not change them', t => {
