@@ -19,7 +19,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   // Verifying reads the edited view anew and asks for the note's bytes.
   write: ['errors', 'elf', 'cache', 'layout'],
   loader: ['errors', 'elf', 'resolve', 'cache'],
-  store: ['errors', 'fast-glob'],
+  store: ['errors', 'fast-glob', 'picomatch'],
   outcome: ['errors', 'type layout/plan', 'type resolve/resolve'],
   pipeline: ['errors', 'outcome', 'elf', 'cache', 'resolve', 'layout', 'write', 'store', 'loader'],
   // Beyond the design: what the pipeline is to one file, this is to many, in threads where that pays.

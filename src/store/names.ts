@@ -8,3 +8,18 @@ export function nameOf(bytes: Buffer): { text: string; isUtf8: boolean } {
     .join('');
   return { text, isUtf8: false };
 }
+
+/** A line end, or what stands for one: Unicode keeps U+FDD0 for a program's own use. */
+const CODED = '\n\r\u2028\u2029\ufdd0';
+
+/**
+ * A glob becomes a regular expression whose `.` matches no line end, so a name with one would be passed over.
+ * Coded names have none, and different names have different codes.
+ */
+export function codeLineEnds(name: string): string {
+  return name.replace(/[\n\r\u2028\u2029\ufdd0]/g, end => `\ufdd0${CODED.indexOf(end)}`);
+}
+
+export function decodeLineEnds(coded: string): string {
+  return coded.replace(/\ufdd0([0-4])/g, (_, index: string) => CODED.charAt(Number(index)));
+}

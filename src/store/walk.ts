@@ -1,8 +1,9 @@
 import { type Dirent, readdir, readdirSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import fastGlob from 'fast-glob';
-import { fromSystemError } from '../errors.js';
-import { nameOf } from './names.js';
+import picomatch from 'picomatch';
+import { ElfnoteError, fromSystemError } from '../errors.js';
+import { codeLineEnds, decodeLineEnds, nameOf } from './names.js';
 
 /** One file to work on, or a place that could not be looked into. */
 export interface Found {
@@ -38,8 +39,13 @@ export interface PathList {
  * The files that the paths name: a file is itself, a directory is every regular file below it, sorted by name.
  * Symbolic links inside a directory are not followed; `.build-id` directories hold links and debug files of
  * other packages and are left out, and so is a Nix store's `.links`, where each name is the hash of the content.
+ *
+ * @throws ElfnoteError `usage` for an empty pattern.
  */
 export async function findFiles(paths: readonly string[], options: WalkOptions = {}): Promise<Found[]> {
+  if ([...(options.include ?? []), ...(options.exclude ?? [])].includes('')) {
+    throw new ElfnoteError('usage', 'a pattern to include or exclude is empty');
+  }
   const found = new Map<string, Found>();
   const add = (files: readonly Found[]) => {
     for (const file of files) if (!found.has(file.path)) found.set(file.path, file);
@@ -60,28 +66,43 @@ async function expand(path: string, explicit: boolean, options: WalkOptions): Pr
   return isDirectory ? walk(path, options) : [{ path, explicit }];
 }
 
-async function walk(directory: string, { include = [], exclude = [] }: WalkOptions): Promise<Found[]> {
+async function walk(directory: string, { include, exclude = [] }: WalkOptions): Promise<Found[]> {
   const failures: Found[] = [];
-  const files = await fastGlob(include.length > 0 ? [...include] : ['**/*'], {
+  const files = await fastGlob('**/*', {
     cwd: directory,
     dot: true,
     followSymbolicLinks: false,
     baseNameMatch: true,
-    ignore: ['**/.build-id/**', '.links/**', ...exclude],
-    fs: { readdir: tolerantReaddir(failures) },
+    ignore: ['**/.build-id/**', '.links/**', ...exclude.map(pattern => codeLineEnds(pattern.replace(/\/+$/, '')))],
+    fs: { readdir: tolerantReaddir(directory, failures) },
   });
-  const found = files.map(name => ({ path: join(directory, name), explicit: false }));
+  const found = files
+    .map(decodeLineEnds)
+    .filter(isIncluded(include))
+    .map(name => ({ path: join(directory, name), explicit: false }));
   return [...found, ...failures].sort((a, b) => (a.path < b.path ? -1 : 1));
+}
+
+/**
+ * What to take is told from the whole walk: given to fast-glob, a pattern could name where to start, behind a link
+ * or outside the directory.
+ */
+function isIncluded(include: readonly string[] = []): (name: string) => boolean {
+  if (include.length === 0) return () => true;
+  const anywhere = include.map(pattern => (pattern.includes('/') ? pattern : `**/${pattern}`));
+  return picomatch(anywhere, { dot: true, nonegate: true, flags: 's' });
 }
 
 type Listed = (error: Error | null, entries: Dirent[]) => void;
 
 /** fast-glob stops at the first directory it cannot read; here it is noted and passed over. */
-function tolerantReaddir(failures: Found[]): typeof readdir {
+function tolerantReaddir(directory: string, failures: Found[]): typeof readdir {
+  const top = resolve(directory);
   const handler: ProxyHandler<typeof readdir> = {
-    apply(target, self, [path, options, done]: [string, object, Listed]) {
+    apply(target, self, [coded, options, done]: [string, object, Listed]) {
+      const path = join(directory, decodeLineEnds(coded.slice(top.length)));
       const listed: Listed = (error, entries) => {
-        if (error === null) return done(null, withoutForeignNames(path, entries, failures));
+        if (error === null) return done(null, presented(path, entries, failures));
         failures.push({ path, explicit: false, unreadable: problem('cannot list', path, error) });
         done(null, []);
       };
@@ -89,6 +110,12 @@ function tolerantReaddir(failures: Found[]): typeof readdir {
     },
   };
   return new Proxy(readdir, handler);
+}
+
+function presented(directory: string, entries: Dirent[], failures: Found[]): Dirent[] {
+  const own = withoutForeignNames(directory, entries, failures);
+  for (const entry of own) entry.name = codeLineEnds(entry.name);
+  return own;
 }
 
 const REPLACEMENT = '\ufffd';
