@@ -20,13 +20,13 @@ export function annotateTree(
   paths: readonly string[],
   options: AnnotateOptions = {},
 ): AsyncGenerator<FileOutcome> {
-  const { include, exclude, jobs, failFast, signal, ...rest } = options;
+  const { include, exclude, listed, jobs, failFast, signal, ...rest } = options;
   return run(paths, { kind: 'build', options: rest }, options);
 }
 
 /** Takes the notes out again, as `annotateTree` writes them. */
 export function cleanTree(paths: readonly string[], options: CleanOptions = {}): AsyncGenerator<FileOutcome> {
-  const { include, exclude, jobs, failFast, signal, ...rest } = options;
+  const { include, exclude, listed, jobs, failFast, signal, ...rest } = options;
   return run(paths, { kind: 'remove', options: rest }, options);
 }
 

@@ -28,7 +28,7 @@ export async function* runOver(
   job: Job,
   options: RunOptions = {},
 ): AsyncGenerator<Result> {
-  const jobs = options.failFast ? 1 : (options.jobs ?? jobsFor(found.length));
+  const jobs = options.failFast ? 1 : Math.min(options.jobs ?? jobsFor(found.length), found.length);
   const readsAttributes = job.options.dryRun !== true;
   if (jobs > 1) {
     const { runInThreads } = await import('./threads.js');

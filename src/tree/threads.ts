@@ -36,15 +36,15 @@ export async function* runInThreads(
   const onAbort = () => Atomics.store(stop, 0, 1);
   signal?.addEventListener('abort', onAbort);
   const pool = new Tinypool({
-    filename: new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url).href,
+    filename: new URL('./worker.js', import.meta.url).href,
     name: 'work',
     minThreads: jobs,
     maxThreads: jobs,
     isolateWorkers: false,
   });
+  const ahead: Promise<Result[]>[] = [];
   try {
     const size = Math.max(1, Math.min(LARGEST_BATCH, Math.ceil(found.length / (jobs * BATCHES_PER_THREAD))));
-    const ahead: Promise<Result[]>[] = [];
     for (const batch of batchesOf(found, size, readsAttributes)) {
       if (signal?.aborted) break;
       ahead.push(runBatch(pool, { job, batch, stop }));
@@ -53,6 +53,9 @@ export async function* runInThreads(
     for (const results of ahead) yield* await results;
   } finally {
     signal?.removeEventListener('abort', onAbort);
+    // A thread is not killed over a file that it writes.
+    Atomics.store(stop, 0, 1);
+    await Promise.all(ahead);
     await pool.destroy();
   }
 }
