@@ -114,11 +114,11 @@ function carryOut(
   options: RemoveOptions,
 ): WorkedOutcome {
   if (plan.kind === 'keep') {
-    copyUnchanged(source, options);
+    leaveAlone(source, options);
     return { ...explained, action: 'up-to-date' };
   }
   if (plan.kind === 'skip') {
-    copyUnchanged(source, options);
+    leaveAlone(source, options);
     return { ...explained, action: 'skipped', reason: plan.reason, detail: plan.detail };
   }
   verifyPlan(image, source, plan);
@@ -171,9 +171,19 @@ function withFile<T>(path: string, work: (source: FileSource) => T, settled = fa
   const source = FileSource.open(path, settled);
   try {
     return work(source);
+  } catch (error) {
+    // What is wrong with bytes that others change meanwhile says nothing about the file; a failed write is our own.
+    const isOurs = error instanceof ElfnoteError && error.code === 'unwritable';
+    if (!isOurs) refuseChanged(source, error);
+    throw error;
   } finally {
     source.close();
   }
+}
+
+function refuseChanged(source: FileSource, cause?: unknown): void {
+  if (!source.hasChanged) return;
+  throw new ElfnoteError('changed', 'the file changed while it was read', { path: source.path, cause });
 }
 
 export function probeFor(options: LookupOptions): LibraryProbe {
@@ -211,7 +221,7 @@ function skipped(
   source: FileSource,
   options: BuildOptions,
 ): WorkedOutcome {
-  copyUnchanged(source, options);
+  leaveAlone(source, options);
   return skippedOutcome(path, reason, detail);
 }
 
@@ -285,7 +295,9 @@ function otherOutput(path: string, { output }: RemoveOptions): string | undefine
   }
 }
 
-function copyUnchanged(source: FileSource, options: RemoveOptions): void {
+/** A file that needs no change, if that is true of what it is by now, is copied to the output. */
+function leaveAlone(source: FileSource, options: RemoveOptions): void {
+  refuseChanged(source);
   const output = otherOutput(source.path, options);
   if (output !== undefined && !options.dryRun) {
     refuseLoss(source.path, attributesOf(source.path, options), options);

@@ -59,6 +59,11 @@ export class FileSource implements ByteSource {
     return this.#bytesRead;
   }
 
+  /** Whether others have written to the file since it was opened. */
+  get hasChanged(): boolean {
+    return !isUnchanged(fstatSync(this.#fd, { bigint: true }), this.stats);
+  }
+
   close(): void {
     closeSync(this.#fd);
   }
@@ -116,6 +121,11 @@ export class FileSource implements ByteSource {
       this.#blocks.set(i, bytes.subarray((i - first) * BLOCK, (i + 1 - first) * BLOCK));
     }
   }
+}
+
+/** Whether two looks at a path saw the same file with, as far as size and time stamp tell, the same bytes. */
+export function isUnchanged(now: BigIntStats, before: BigIntStats): boolean {
+  return (['dev', 'ino', 'size', 'mtimeNs'] as const).every(field => now[field] === before[field]);
 }
 
 function settledStats(fd: number, path: string): BigIntStats {

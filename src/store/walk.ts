@@ -66,6 +66,9 @@ async function expand(path: string, explicit: boolean, options: WalkOptions): Pr
   return isDirectory ? walk(path, options) : [{ path, explicit }];
 }
 
+/** What another run is about to rename (src/write/commit.ts). */
+const UNFINISHED = '**/.*.elfnote-+([0-9])';
+
 async function walk(directory: string, { include, exclude = [] }: WalkOptions): Promise<Found[]> {
   const failures: Found[] = [];
   const files = await fastGlob('**/*', {
@@ -73,7 +76,12 @@ async function walk(directory: string, { include, exclude = [] }: WalkOptions): 
     dot: true,
     followSymbolicLinks: false,
     baseNameMatch: true,
-    ignore: ['**/.build-id/**', '.links/**', ...exclude.map(pattern => codeLineEnds(pattern.replace(/\/+$/, '')))],
+    ignore: [
+      '**/.build-id/**',
+      '.links/**',
+      UNFINISHED,
+      ...exclude.map(pattern => codeLineEnds(pattern.replace(/\/+$/, ''))),
+    ],
     fs: { readdir: tolerantReaddir(directory, failures) },
   });
   const found = files

@@ -18,6 +18,7 @@ import {
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { ByteSource } from '../elf/bytes.js';
+import { isUnchanged } from '../elf/file-source.js';
 import { ElfnoteError, fromSystemError, systemCode } from '../errors.js';
 import type { Edit } from '../layout/plan.js';
 
@@ -200,8 +201,8 @@ function replace(
 }
 
 function checkUnchanged(path: string, now: BigIntStats, stats: BigIntStats): void {
-  const same = (['dev', 'ino', 'size', 'mtimeNs'] as const).every(field => now[field] === stats[field]);
-  if (!same) throw new ElfnoteError('changed', 'the file changed while it was read', { path });
+  if (!isUnchanged(now, stats))
+    throw new ElfnoteError('changed', 'the file changed while it was read', { path });
 }
 
 /** Step by step; after a failed write the bytes written so far are put back as they were. */

@@ -43,6 +43,11 @@ describe('a walk', () => {
     assert.deepEqual(await found(), ['x/.build-ids/4', 'x/build-id/3']);
   });
 
+  test('leaves out what another run has not finished', async () => {
+    for (const name of ['d/.x.elfnote-123', 'd/.x.elfnote-y', 'd/x.elfnote-123']) file(name);
+    assert.deepEqual(await found(), ['d/.x.elfnote-y', 'd/x.elfnote-123']);
+  });
+
   test('follows no link, neither to a file nor to a directory, inside the tree or out of it', async t => {
     const outside = tempDir(t);
     writeFileSync(join(outside, 'o'), '');

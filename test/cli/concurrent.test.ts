@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { BIN, elfnoteOk, jsonLines, objectIn, ROOT, runMany } from '../support/cli.js';
+import { tempDir } from '../support/temp.js';
+import { completeOf, copies } from '../support/tree.js';
+
+const DEADLINE = 60_000;
+
+function command(...args: readonly string[]): [string, ...string[]] {
+  return [process.execPath, BIN, ...args];
+}
+
+const build = (dir: string, jobs: number) =>
+  command('build-cache', '--json', '--root', ROOT, '-j', String(jobs), dir);
+const remove = (dir: string, jobs: number) => command('remove-cache', '--json', '-j', String(jobs), dir);
+
+/** What became of each file, by the run's own account; one that failed gives its error code. */
+function outcomesOf(stdout: string): string[] {
+  return jsonLines(stdout)
+    .filter(({ type }) => type === 'file')
+    .map(object =>
+      object.action === 'failed' ? String(objectIn(object, 'error').code) : String(object.action),
+    );
+}
+
+for (const jobs of [1, 2]) {
+  test(`two runs over one tree at once, with ${jobs} jobs each, do all of its files`, async t => {
+    const dir = join(tempDir(t), 'tree');
+    const files = copies(dir, 300);
+    const results = await runMany([build(dir, jobs), build(dir, jobs)], DEADLINE);
+    for (const { status, stdout, stderr } of results) {
+      const outcomes = outcomesOf(stdout);
+      assert.equal(outcomes.length, files.length);
+      const others = outcomes.filter(outcome => !['written', 'up-to-date', 'changed'].includes(outcome));
+      assert.deepEqual(others, [], stderr);
+      assert.equal(status, outcomes.includes('changed') ? 1 : 0);
+    }
+    assert.deepEqual(completeOf(dir, files), files);
+  });
+}
+
+test('build-cache against remove-cache leaves every file with its whole note or without', async t => {
+  const dir = join(tempDir(t), 'tree');
+  const files = copies(dir, 300);
+  elfnoteOk(['build-cache', '-q', '--root', ROOT, ...files.slice(0, 150)]);
+  for (let round = 0; round < 3; round++) {
+    const results = await runMany([build(dir, 1), remove(dir, 1)], DEADLINE);
+    for (const { stdout, stderr } of results) {
+      const allowed = ['written', 'up-to-date', 'skipped', 'changed'];
+      assert.deepEqual(
+        outcomesOf(stdout).filter(outcome => !allowed.includes(outcome)),
+        [],
+        stderr,
+      );
+    }
+    completeOf(dir, files);
+  }
+});
