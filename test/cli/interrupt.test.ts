@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, type TestContext, test } from 'node:test';
+import { BIN, elfnoteOk, jsonLines, numberIn, ROOT } from '../support/cli.js';
+import { tempDir } from '../support/temp.js';
+import { completeOf, copies } from '../support/tree.js';
+
+interface Ended {
+  readonly status: number | null;
+  readonly killedBy: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs elfnote and does something to it after its first output. */
+async function elfnoteWith(args: readonly string[], act: (child: ChildProcess) => void): Promise<Ended> {
+  const child = spawn(process.execPath, [BIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const output = { stdout: '', stderr: '' };
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    if (output.stdout === '') act(child);
+    output.stdout += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    output.stderr += text;
+  });
+  const ended = once(child, 'close');
+  await ended;
+  return { status: child.exitCode, killedBy: child.signalCode, ...output };
+}
+
+function big(t: TestContext): { dir: string; files: string[] } {
+  const dir = join(tempDir(t), 'tree');
+  return { dir, files: copies(dir, 1000) };
+}
+
+for (const jobs of ['1', '2']) {
+  describe(`with --jobs ${jobs}`, () => {
+    for (const [signal, status] of [
+      ['SIGINT', 130],
+      ['SIGTERM', 143],
+    ] as const) {
+      test(`${signal} finishes the files in hand, reports them and exits with ${status}`, async t => {
+        const { dir, files } = big(t);
+        const report = join(dir, '../report.json');
+        const args = ['build-cache', '--json', '-j', jobs, '--root', ROOT, '--report', report, dir];
+        const ended = await elfnoteWith(args, child => child.kill(signal));
+        assert.deepEqual([ended.status, ended.killedBy, ended.stderr], [status, null, '']);
+
+        const complete = completeOf(dir, files);
+        assert.ok(complete.length < files.length, 'it was stopped');
+        const objects = jsonLines(ended.stdout);
+        const summary = objects.pop() ?? {};
+        assert.deepEqual(
+          objects.map(({ path, action }) => [path, action]),
+          complete.map(path => [path, 'written']),
+        );
+        assert.equal(summary.stopped, signal);
+        assert.deepEqual(
+          [numberIn(summary, 'files'), numberIn(summary, 'written')],
+          [complete.length, complete.length],
+        );
+        assert.deepEqual(JSON.parse(readFileSync(report, 'utf8')), summary);
+      });
+    }
+  });
+}
+
+test('the text says that it was stopped, and a later run finishes the work', async t => {
+  const { dir, files } = big(t);
+  const args = ['build-cache', '--root', ROOT, dir];
+  const ended = await elfnoteWith(args, child => child.kill('SIGTERM'));
+  const done = completeOf(dir, files).length;
+  const lines = ended.stdout.trimEnd().split('\n');
+  assert.equal(lines.length, done + 1);
+  assert.ok(lines.at(-1)?.startsWith(`stopped by SIGTERM; ${done} files; ${done} ELF; ${done} written; `));
+  const { stdout } = elfnoteOk(['build-cache', '--json', '--root', ROOT, dir]);
+  const summary = jsonLines(stdout).at(-1) ?? {};
+  assert.deepEqual(
+    [numberIn(summary, 'upToDate'), numberIn(summary, 'written'), summary.stopped],
+    [done, files.length - done, null],
+  );
+  assert.deepEqual(completeOf(dir, files), files);
+});
+
+test('remove-cache is stopped in the same way', async t => {
+  const { dir, files } = big(t);
+  elfnoteOk(['build-cache', '-q', '--root', ROOT, dir]);
+  const ended = await elfnoteWith(['remove-cache', dir], child => child.kill('SIGINT'));
+  assert.equal(ended.status, 130);
+  const kept = completeOf(dir, files);
+  assert.ok(kept.length > 0 && kept.length < files.length);
+  assert.match(ended.stdout, new RegExp(`\\nstopped by SIGINT; ${files.length - kept.length} files; `));
+});
