@@ -214,6 +214,40 @@ describe('directories', () => {
     assert.equal(listed.mock.callCount(), 1);
     assert.equal(opened.mock.callCount(), 2);
   });
+
+  test('what is remembered is bounded, names counted; beyond it everything is looked up anew and right', () => {
+    for (const dir of ['a', 'b', 'c']) for (const name of ['x', 'y', 'z']) file(`${dir}/${name}`);
+    const listed = replace('readdirSync', undefined);
+    const listings = (most: number, dirs: readonly string[]) => {
+      const probe = new FileSystemProbe(undefined, most);
+      const before = listed.mock.callCount();
+      for (const dir of dirs) {
+        assert.equal(probe.directory(join(root, dir)), 'searchable');
+        assert.deepEqual([...(probe.names(join(root, dir)) ?? [])].sort(), ['x', 'y', 'z']);
+      }
+      return listed.mock.callCount() - before;
+    };
+    // A directory of three names counts as four.
+    assert.equal(listings(8, ['a', 'b', 'a', 'b']), 2);
+    assert.equal(listings(8, ['a', 'b', 'c', 'c', 'a', 'b']), 5);
+    assert.equal(listings(2, ['a', 'a', 'b']), 2, 'the last one is kept, however large');
+  });
+
+  test('what was forgotten is seen as it is by then, candidates, links and real paths too', () => {
+    file('lib/liba.so');
+    link('real', 'lib');
+    const probe = new FileSystemProbe(root, 10);
+    const ask = () => [
+      kindOf(probe.candidate('/lib/liba.so')),
+      probe.realPath('/real'),
+      probe.directory('/real'),
+    ];
+    assert.deepEqual(ask(), ['elf', '/lib', 'searchable']);
+    fs.rmSync(join(root, 'lib'), { recursive: true });
+    assert.deepEqual(ask(), ['elf', '/lib', 'searchable'], 'it remembers');
+    for (let i = 0; i < 10; i++) assert.equal(probe.directory(`/none${i}`), 'missing');
+    assert.deepEqual(ask(), ['absent', undefined, 'missing']);
+  });
 });
 
 describe('links below a root', () => {

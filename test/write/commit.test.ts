@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import {
+import fs, {
   appendFileSync,
   chmodSync,
   chownSync,
@@ -15,6 +15,7 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { FileSource } from '../../src/elf/file-source.js';
@@ -427,6 +428,25 @@ function commit(
   }
 }
 
+/** Every write that the system is asked for meanwhile. */
+function writesOf(t: TestContext, work: () => void): string[] {
+  const writes: string[] = [];
+  const { writeSync } = fs;
+  const fake = (fd: number, bytes: Buffer, start: number, length: number, position: number) => {
+    writes.push(`${bytes.toString('latin1', start, start + length)} at ${position}`);
+    return writeSync(fd, bytes, start, length, position);
+  };
+  const { mock } = t.mock.method(fs, 'writeSync', fake);
+  syncBuiltinESMExports();
+  try {
+    work();
+  } finally {
+    mock.restore();
+    syncBuiltinESMExports();
+  }
+  return writes;
+}
+
 function isElfnoteError(code: string, path: string): (error: unknown) => boolean {
   return error => error instanceof ElfnoteError && error.code === code && error.path === path;
 }
@@ -444,6 +464,29 @@ describe('commitChange', () => {
       assertWritten(file, changed());
       assertAlone(file);
     }
+  });
+
+  test('joins neighbours of one step into one write, and never those of two', t => {
+    const file = program(t);
+    const at = (offset: number, text: string, step: number) => ({
+      offset,
+      bytes: Buffer.from(text),
+      step,
+      why: 'test',
+    });
+    const edits = [
+      at(1000, 'ab', 1),
+      at(1002, 'cd', 1),
+      at(1004, 'ef', 1),
+      at(1007, 'gap', 1),
+      at(900, 'before', 1),
+      at(906, 'next step', 2),
+    ];
+    const writes = writesOf(t, () => commit(file, { edits, size: ORIGINAL.length, inPlaceIsSafe: true }));
+    assert.deepEqual(writes, ['abcdef at 1000', 'gap at 1007', 'before at 900', 'next step at 906']);
+    const expected = Buffer.from(ORIGINAL);
+    for (const { offset, bytes } of edits) bytes.copy(expected, offset);
+    assertWritten(file, expected);
   });
 
   test('cuts a file that becomes shorter', t => {
