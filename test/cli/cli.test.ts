@@ -17,6 +17,7 @@ import {
   BIN,
   dumpJson,
   elfnote,
+  elfnoteAsNobody,
   elfnoteOk,
   entriesOf,
   FIXTURES,
@@ -151,7 +152,7 @@ describe('build-cache exits with', () => {
     const file = kind(t, 'pie-bfd');
     chmodSync(join(file, '..'), 0o755);
     chmodSync(file, 0o600);
-    const result = asNobody(['build-cache', '--root', ROOT, file]);
+    const result = elfnoteAsNobody(['build-cache', '--root', ROOT, file]);
     assert.equal(result.status, 2);
     assertOneError(result, file, /^cannot open: permission denied\n$/);
   });
@@ -162,7 +163,7 @@ describe('build-cache exits with', () => {
     const dir = tempDir(t);
     chmodSync(dir, 0o755);
     mkdirSync(join(dir, 'closed'), { mode: 0o700 });
-    const result = asNobody(['build-cache', '--root', ROOT, dir]);
+    const result = elfnoteAsNobody(['build-cache', '--root', ROOT, dir]);
     assert.equal(result.status, 1);
     assertOneError(result, join(dir, 'closed'), /^cannot list: permission denied\n$/);
   });
@@ -207,12 +208,6 @@ describe('build-cache exits with', () => {
     });
   }
 });
-
-/** The user nobody can read neither root's private files nor write any. */
-function asNobody(args: readonly string[]): RunResult {
-  const ids = ['--reuid', '65534', '--regid', '65534', '--clear-groups'];
-  return run('setpriv', [...ids, process.execPath, BIN, ...args]);
-}
 
 describe('build-cache', () => {
   test('-n prints rung, edits with their reasons and entries, and changes neither bytes nor times', t => {
@@ -873,6 +868,14 @@ describe('help and version', () => {
       '--store-dir <dir>',
       '-o, --output <file>',
       '--strict',
+      '--report <file>',
+      '--include <glob>',
+      '--exclude <glob>',
+      '--files-from <file>',
+      '-0, --null',
+      '-j, --jobs <n>',
+      '--fail-fast',
+      '--no-progress',
       '--force',
       '--preserve-dates',
       '-q, --quiet',

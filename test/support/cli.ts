@@ -23,6 +23,8 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** After so many milliseconds it is killed. */
   readonly deadline?: number;
+  /** What it reads from standard input. */
+  readonly input?: string | Buffer;
 }
 
 /** What the machine's own settings must not change. */
@@ -44,6 +46,7 @@ export function run(command: string, args: readonly string[] = [], options: RunO
     maxBuffer: 1 << 28,
     timeout: options.deadline,
     killSignal: 'SIGKILL',
+    ...(options.input === undefined ? {} : { input: options.input }),
   });
   if (result.error !== undefined) throw result.error;
   return {
@@ -105,6 +108,12 @@ export function elfnote(args: readonly string[], options: RunOptions = {}): RunR
 /** The built CLI where anything but exit 0 fails the test. */
 export function elfnoteOk(args: readonly string[], options: RunOptions = {}): RunResult {
   return runOk(process.execPath, [BIN, ...args], options);
+}
+
+/** The built CLI as the user nobody, who may read the repository; only root can run it so. Needs `setpriv`. */
+export function elfnoteAsNobody(args: readonly string[]): RunResult {
+  const ids = ['--reuid', '65534', '--regid', '65534', '--clear-groups'];
+  return run('setpriv', [...ids, process.execPath, BIN, ...args]);
 }
 
 export type JsonObject = { readonly [name: string]: unknown };

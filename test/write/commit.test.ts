@@ -21,7 +21,17 @@ import { describe, type TestContext, test } from 'node:test';
 import { FileSource } from '../../src/elf/file-source.js';
 import { ElfnoteError } from '../../src/errors.js';
 import { type Change, type CommitOptions, commitChange, writeCopy } from '../../src/write/commit.js';
-import { BIN, elfnote, elfnoteOk, FIXTURES, ROOT, type RunResult, run, runOk } from '../support/cli.js';
+import {
+  BIN,
+  elfnote,
+  elfnoteAsNobody,
+  elfnoteOk,
+  FIXTURES,
+  ROOT,
+  type RunResult,
+  run,
+  runOk,
+} from '../support/cli.js';
 import { tempDir } from '../support/temp.js';
 import { needs, needsRoot, needsSuccess } from '../support/tools.js';
 
@@ -105,7 +115,7 @@ describe('an edit in place', () => {
     chownSync(file, 65534, 65534);
     chownSync(join(file, '..'), 65534, 65534);
     chmodSync(file, 0o4755);
-    assert.equal(asNobody(['build-cache', '--root', ROOT, file]).status, 0);
+    assert.equal(elfnoteAsNobody(['build-cache', '--root', ROOT, file]).status, 0);
     assertWritten(file);
     assert.equal(statSync(file).mode & 0o7777, 0o4755);
   });
@@ -316,19 +326,13 @@ describe('a running program', { skip: needs('gcc') }, () => {
   });
 });
 
-/** Runs the CLI as the user nobody, who may read the repository. */
-function asNobody(args: readonly string[]): RunResult {
-  const ids = ['--reuid', '65534', '--regid', '65534', '--clear-groups'];
-  return run('setpriv', [...ids, process.execPath, BIN, ...args]);
-}
-
 describe('a file that its owner may not write to', { skip: needsRoot('setpriv') }, () => {
   test('is replaced in a directory that he may write to, and keeps its mode', t => {
     const file = program(t);
     chmodSync(file, 0o555);
     for (const path of [file, join(file, '..')]) chownSync(path, 65534, 65534);
     const before = statSync(file);
-    const result = asNobody(['build-cache', '--root', ROOT, file]);
+    const result = elfnoteAsNobody(['build-cache', '--root', ROOT, file]);
     assert.deepEqual([result.status, result.stderr], [0, '']);
     const after = statSync(file);
     assert.notEqual(after.ino, before.ino);
@@ -342,7 +346,7 @@ describe('a file that its owner may not write to', { skip: needsRoot('setpriv') 
     chmodSync(file, 0o555);
     chownSync(file, 65534, 65534);
     chmodSync(join(file, '..'), 0o755);
-    const result = asNobody(['build-cache', '--root', ROOT, file]);
+    const result = elfnoteAsNobody(['build-cache', '--root', ROOT, file]);
     assert.equal(result.status, 1);
     assert.match(result.stderr, /^elfnote: [^\n]+: cannot write a copy beside it: permission denied\n$/);
     assert.ok(readFileSync(file).equals(ORIGINAL));
@@ -353,14 +357,14 @@ describe('a file that its owner may not write to', { skip: needsRoot('setpriv') 
     const file = program(t);
     chmodSync(file, 0o555);
     chmodSync(join(file, '..'), 0o777);
-    const result = asNobody(['build-cache', '--root', ROOT, file]);
+    const result = elfnoteAsNobody(['build-cache', '--root', ROOT, file]);
     assert.equal(result.status, 1);
     assert.match(
       result.stderr,
       /^elfnote: [^\n]+: cannot be edited in place, and replacing it would change its owner\n$/,
     );
     assert.ok(readFileSync(file).equals(ORIGINAL));
-    assert.equal(asNobody(['build-cache', '--force', '--root', ROOT, file]).status, 0);
+    assert.equal(elfnoteAsNobody(['build-cache', '--force', '--root', ROOT, file]).status, 0);
     assert.equal(statSync(file).uid, 65534);
   });
 });
