@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { fromSystemError } from '../errors.js';
+import { ElfnoteError, fromSystemError } from '../errors.js';
 import { nameOf } from './names.js';
 import { type Found, foreignName, type PathList } from './walk.js';
 
@@ -8,7 +8,7 @@ import { type Found, foreignName, type PathList } from './walk.js';
  * passed over.
  *
  * @param file `-` is standard input.
- * @throws ElfnoteError `usage` when the list cannot be read.
+ * @throws ElfnoteError `usage` when the list cannot be read, or has NUL inside a line.
  */
 export function readPathList(file: string, nul: boolean): PathList {
   let bytes: Buffer;
@@ -16,6 +16,9 @@ export function readPathList(file: string, nul: boolean): PathList {
     bytes = readFileSync(file === '-' ? 0 : file);
   } catch (error) {
     throw fromSystemError('usage', 'cannot read the list of files', file, error);
+  }
+  if (!nul && bytes.includes(0)) {
+    throw new ElfnoteError('usage', 'the list of files has NUL bytes: it needs --null', { path: file });
   }
   const paths: string[] = [];
   const failures: Found[] = [];

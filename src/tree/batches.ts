@@ -19,13 +19,17 @@ export function* batchesOf(
   for (let from = 0; from < found.length; from += GROUP) {
     const group = found.slice(from, from + GROUP);
     const attributes = readsAttributes
-      ? readAttributes(group.map(({ path }) => path))
+      ? readAttributes(group.filter(isToBeRead).map(({ path }) => path))
       : { found: new Map<string, string[]>() };
     for (let at = 0; at < group.length; at += size) {
       const files = group.slice(at, at + size);
       yield { files, attributes: only(attributes, files) };
     }
   }
+}
+
+function isToBeRead({ unreadable, sameAs }: Found): boolean {
+  return unreadable === undefined && sameAs === undefined;
 }
 
 function only({ found }: AttributeCheck, files: readonly Found[]): AttributeCheck {

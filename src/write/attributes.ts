@@ -42,8 +42,11 @@ function* inPieces(paths: readonly string[]): Generator<string[]> {
 }
 
 function run(command: string, args: readonly string[]): string | undefined {
-  const result = spawnSync(command, args, { encoding: 'utf8', maxBuffer: 1 << 26 });
-  return result.error === undefined ? result.stdout : undefined;
+  const ask = () => spawnSync(command, args, { encoding: 'utf8', maxBuffer: 1 << 26 });
+  let result = ask();
+  // Ctrl-C on a terminal reaches the tool too. We finish the files in hand, and need its whole answer for that.
+  if (result.signal !== null) result = ask();
+  return result.error === undefined && result.signal === null ? result.stdout : undefined;
 }
 
 /** `# file: PATH`, then a name a line, then an empty line; a file without attributes is not named. */
