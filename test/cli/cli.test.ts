@@ -14,7 +14,6 @@ import {
 import { join } from 'node:path';
 import { before, describe, type TestContext, test } from 'node:test';
 import {
-  BIN,
   dumpJson,
   elfnote,
   elfnoteAsNobody,

@@ -1,0 +1,399 @@
+import assert from 'node:assert/strict';
+import {
+  chmodSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { describe, type TestContext, test } from 'node:test';
+import {
+  elfnote,
+  elfnoteAsNobody,
+  elfnoteOk,
+  type JsonObject,
+  jsonLines,
+  ROOT,
+  type RunResult,
+  run,
+  runOk,
+} from '../support/cli.js';
+import { tempDir } from '../support/temp.js';
+import { needsRoot } from '../support/tools.js';
+import { completeOf, copies, IN_PLACE, stateOf } from '../support/tree.js';
+
+const BUILD = ['build-cache', '--root', ROOT];
+
+function tree(t: TestContext, count = 3): { dir: string; files: string[] } {
+  const dir = join(tempDir(t), 'tree');
+  return { dir, files: copies(dir, count) };
+}
+
+function summaryOf({ stdout }: RunResult): JsonObject {
+  const summary = jsonLines(stdout).at(-1) ?? {};
+  assert.equal(summary.type, 'summary');
+  return summary;
+}
+
+/** `NAME action` of each file, in the order of the report. */
+function actionsOf({ stdout }: RunResult, dir: string): string[] {
+  return jsonLines(stdout)
+    .filter(({ type }) => type === 'file')
+    .map(({ path, action }) => `${String(path).slice(dir.length + 1)} ${String(action)}`);
+}
+
+describe('the summary', () => {
+  test('counts every outcome, and the line says the same as the object', t => {
+    const { dir, files } = tree(t);
+    const [first = '', second = '', third = ''] = files;
+    linkSync(first, join(dir, 'a-link'));
+    elfnoteOk([...BUILD, '-q', second]);
+    writeFileSync(third, IN_PLACE.original.subarray(0, 100));
+    writeFileSync(join(dir, 'text'), 'text');
+    const report = join(dir, '../report.json');
+    const text = elfnote([...BUILD, '-n', '--report', report, dir]);
+    assert.equal(text.status, 1);
+    const growth = IN_PLACE.complete.length - IN_PLACE.original.length;
+    assert.equal(
+      text.stdout.trimEnd().split('\n').at(-1),
+      '5 files; 4 ELF; 1 to write; 1 up to date; 2 skipped (1 hard links, 1 not ELF); 1 failed; ' +
+        `sonames: 4 exact, 0 hinted, 2 unresolved; ${growth} bytes added`,
+    );
+    const summary = {
+      schema: 'elfnote/1',
+      type: 'summary',
+      files: 5,
+      elf: 4,
+      written: 1,
+      upToDate: 1,
+      failed: 1,
+      skipped: { 'same-file': 1, 'not-elf': 1 },
+      exact: 4,
+      hinted: 0,
+      unresolved: 2,
+      bytesAdded: growth,
+      dryRun: true,
+      stopped: null,
+    };
+    assert.deepEqual(JSON.parse(readFileSync(report, 'utf8')), summary);
+    const json = elfnote([...BUILD, '--json', '-n', '--report', report, dir]);
+    assert.deepEqual(summaryOf(json), summary);
+    assert.equal(`${readFileSync(report, 'utf8')}`, `${json.stdout.trimEnd().split('\n').at(-1)}\n`);
+  });
+
+  test('lists what was left alone with -v, and counts it without', t => {
+    const { dir, files } = tree(t, 1);
+    linkSync(files[0] ?? '', join(dir, 'link'));
+    writeFileSync(join(dir, 'text'), 'text');
+    const expected = [
+      `${dir}/link: skipped: is the same file as ${dir}/0000`,
+      `${dir}/text: skipped: is not an ELF file`,
+    ];
+    const lines = (...args: string[]) => elfnoteOk([...BUILD, '-n', ...args, dir]).stdout.split('\n');
+    assert.deepEqual(
+      lines('-v').filter(line => line.includes(' skipped: ')),
+      expected,
+    );
+    assert.deepEqual(
+      lines().filter(line => line.includes(' skipped: ')),
+      [],
+    );
+  });
+
+  test('of a report that cannot be written: one line, status 1, and the work is done', t => {
+    const { dir, files } = tree(t);
+    const report = join(dir, '../none/report.json');
+    const result = elfnote([...BUILD, '--report', report, dir]);
+    assert.equal(result.status, 1);
+    assert.equal(result.stderr, `elfnote: ${report}: cannot write the report: no such file or directory\n`);
+    assert.match(result.stdout, /\n3 files; 3 ELF; 3 written; /);
+    assert.deepEqual(completeOf(dir, files), files);
+  });
+});
+
+describe('hard links', () => {
+  test('are written once, stay linked and have the note both', t => {
+    const { dir, files } = tree(t, 1);
+    const [file = ''] = files;
+    const link = join(dir, 'link');
+    linkSync(file, link);
+    const result = elfnoteOk([...BUILD, '--json', dir]);
+    assert.deepEqual(actionsOf(result, dir), ['0000 written', 'link skipped']);
+    const [, second] = jsonLines(result.stdout);
+    assert.deepEqual([second?.reason, second?.detail], ['same-file', `is the same file as ${file}`]);
+    assert.equal(statSync(link).ino, statSync(file).ino);
+    assert.deepEqual(completeOf(dir, [file, link]), [file, link]);
+  });
+
+  test('a link that is named with its target is taken once and stays a link', t => {
+    const { dir, files } = tree(t, 2);
+    for (const [i, file] of files.entries()) {
+      const link = join(dir, `link${i}`);
+      symlinkSync(file, link);
+      const result = elfnoteOk([...BUILD, '--json', link, file]);
+      assert.deepEqual(actionsOf(result, dir), [`link${i} written`, `000${i} skipped`]);
+      assert.equal(stateOf(link), 'complete');
+      assert.equal(runOk('readlink', [link]).stdout, `${file}\n`);
+    }
+  });
+});
+
+describe('one bad file does not stop the rest', () => {
+  test('names that are not UTF-8 fail, two that look alike too, and the others are done', t => {
+    const { dir, files } = tree(t);
+    const foreign = (byte: number) => Buffer.from([...Buffer.from(`${dir}/x`), byte]);
+    for (const byte of [0xe8, 0xe9]) writeFileSync(foreign(byte), IN_PLACE.original);
+    mkdirSync(foreign(0xff));
+    writeFileSync(Buffer.concat([foreign(0xff), Buffer.from('/y')]), IN_PLACE.original);
+    const result = elfnote([...BUILD, '--json', dir]);
+    assert.equal(result.status, 1);
+    const why = 'cannot open: its name is not UTF-8';
+    assert.equal(
+      result.stderr,
+      ['e8', 'e9', 'ff'].map(byte => `elfnote: ${dir}/x\\x${byte}: ${why}\n`).join(''),
+    );
+    const { files: count, written, failed } = summaryOf(result);
+    assert.deepEqual([count, written, failed], [6, 3, 3]);
+    assert.deepEqual(
+      files.map(file => stateOf(file)),
+      ['complete', 'complete', 'complete'],
+    );
+    for (const byte of [0xe8, 0xe9]) assert.ok(readFileSync(foreign(byte)).equals(IN_PLACE.original));
+  });
+
+  test('names with control characters and line ends are done, each on one line of the report', t => {
+    const { dir } = tree(t, 0);
+    const names = ['a b', 'new\nline', 'red\u001b[31m', 'tab\t'];
+    mkdirSync(join(dir, 'd\n'));
+    const files = [...names, 'd\n/x'].map(name => join(dir, name));
+    for (const file of files) writeFileSync(file, IN_PLACE.original);
+    const result = elfnoteOk([...BUILD, dir]);
+    const shown = result.stdout
+      .split('\n')
+      .flatMap(line => line.split(': note written')[0]?.slice(dir.length + 1) ?? []);
+    assert.deepEqual(shown.slice(0, 5), ['a b', 'd\\x0a/x', 'new\\x0aline', 'red\\x1b[31m', 'tab\\x09']);
+    for (const file of files) assert.equal(stateOf(file), 'complete');
+    const json = jsonLines(elfnoteOk([...BUILD, '--json', dir]).stdout);
+    assert.deepEqual(
+      json.flatMap(({ path }) => path ?? []),
+      files.sort(),
+    );
+  });
+
+  test('files and directories that may not be read fail, and the others are done', {
+    skip: needsRoot('setpriv'),
+  }, t => {
+    const { dir, files } = tree(t, 4);
+    runOk('chown', ['-R', '65534:65534', dir]);
+    chmodSync(join(dir, '..'), 0o755);
+    mkdirSync(join(dir, 'closed'), { mode: 0o700 });
+    chmodSync(files[1] ?? '', 0);
+    runOk('chown', ['0:0', files[1] ?? '']);
+    const result = elfnoteAsNobody([...BUILD, '--json', dir]);
+    assert.equal(result.status, 1);
+    assert.deepEqual(actionsOf(result, dir), [
+      '0000 written',
+      '0001 failed',
+      '0002 written',
+      '0003 written',
+      'closed failed',
+    ]);
+    assert.equal(
+      result.stderr,
+      `elfnote: ${files[1]}: cannot open: permission denied\nelfnote: ${dir}/closed: cannot list: permission denied\n`,
+    );
+  });
+
+  test('but --fail-fast stops at the first failure and says so', t => {
+    const { dir, files } = tree(t, 6);
+    for (const file of [files[2] ?? '', files[4] ?? ''])
+      writeFileSync(file, IN_PLACE.original.subarray(0, 100));
+    const result = elfnote([...BUILD, '--fail-fast', '-j', '2', dir]);
+    assert.equal(result.status, 1);
+    assert.match(
+      result.stdout,
+      /\nstopped by --fail-fast; 3 files; 3 ELF; 2 written; [^\n]*; 1 failed; [^\n]*\n$/,
+    );
+    assert.equal(result.stderr.split('\n').length, 2, result.stderr);
+    assert.deepEqual(
+      files.filter(file => stateOf(file) === 'complete'),
+      files.slice(0, 2),
+    );
+  });
+
+  test('--fail-fast says nothing when nothing fails, nor when the last file does', t => {
+    const { dir, files } = tree(t);
+    assert.equal(summaryOf(elfnoteOk([...BUILD, '--json', '--fail-fast', dir])).stopped, null);
+    writeFileSync(files[2] ?? '', 'no ELF');
+    const result = elfnote(['build-cache', '--json', '--fail-fast', ...files]);
+    assert.deepEqual([result.status, summaryOf(result).stopped], [2, null]);
+  });
+});
+
+describe('a disk that is full', { skip: needsRoot('mount') }, () => {
+  test('leaves files whole that do not fit, without temporary ones, and the others are done', t => {
+    let disk: string | undefined;
+    // Before the directory that it stands in is removed.
+    t.after(() => disk === undefined || runOk('umount', [disk]));
+    const dir = join(tempDir(t), 'disk');
+    mkdirSync(dir);
+    const mounted = run('mount', ['-t', 'tmpfs', '-o', 'size=160k', 'elfnote-test', dir]);
+    if (mounted.status !== 0) {
+      t.skip(`no tmpfs can be mounted here: ${mounted.stderr.trim()}`);
+      return;
+    }
+    disk = dir;
+    const files = copies(dir, 12);
+    // All that is left, but for the one page by which some file grows.
+    const free = () => Number(runOk('stat', ['-f', '-c', '%f', dir]).stdout);
+    const filler = join(dir, 'filler');
+    writeFileSync(filler, Buffer.alloc((free() - 1) * 4096, 'x'));
+    assert.equal(free(), 1);
+
+    const result = elfnote([...BUILD, '--json', dir]);
+    assert.equal(result.status, 1);
+    rmSync(filler);
+    const complete = completeOf(dir, files);
+    const { written, failed } = summaryOf(result);
+    assert.deepEqual([written, failed], [complete.length, files.length - complete.length]);
+    assert.ok(complete.length > 0 && complete.length < files.length);
+    const errors = result.stderr.trimEnd().split('\n');
+    assert.equal(errors.length, files.length - complete.length);
+    for (const line of errors) assert.match(line, /: cannot write[^:]*: no space left on device$/);
+  });
+});
+
+describe('--files-from', () => {
+  test('takes paths from a file, one a line, directories too', t => {
+    const { dir, files } = tree(t, 2);
+    const more = copies(join(dir, 'sub'), 1);
+    const list = join(dir, '../list');
+    writeFileSync(list, `${join(dir, 'sub')}\n\n${files[1]}\n`);
+    const result = elfnoteOk([...BUILD, '--json', '--files-from', list]);
+    assert.deepEqual(actionsOf(result, dir), ['sub/0000 written', '0001 written']);
+    assert.equal(stateOf(files[0] ?? ''), 'original');
+    assert.equal(stateOf(more[0] ?? ''), 'complete');
+  });
+
+  test('- is standard input, and -0 ends paths with NUL, as find -print0 does', t => {
+    const { dir, files } = tree(t);
+    const strange = join(dir, 'new\nline');
+    writeFileSync(strange, IN_PLACE.original);
+    const input = runOk('find', [dir, '-type', 'f', '-print0']).output;
+    const result = elfnoteOk([...BUILD, '--json', '--files-from', '-', '-0'], { input });
+    assert.equal(summaryOf(result).written, 4);
+    assert.deepEqual(completeOf(dir, [...files, strange]), [...files, strange]);
+  });
+
+  test('waits for a list that comes slowly', t => {
+    const { dir, files } = tree(t);
+    const script = `(sleep 0.2; find "$1"; sleep 0.2; echo "$2") | "$3" "$4" build-cache --root "$5" --files-from -`;
+    const { stdout } = runOk('sh', [
+      ...['-c', script, 'sh', join(dir, '0000'), join(dir, '0001'), process.execPath],
+      ...[join(import.meta.dirname, '../../bin/elfnote.js'), ROOT],
+    ]);
+    assert.match(stdout, /\n2 files; 2 ELF; 2 written; /);
+    assert.deepEqual(completeOf(dir, files), files.slice(0, 2));
+  });
+
+  test('passes over what is no ELF file, and reports a path that is not there with status 1', t => {
+    const { dir, files } = tree(t, 1);
+    const text = join(dir, 'text');
+    writeFileSync(text, 'text');
+    const passed = elfnoteOk([...BUILD, '--json', '--files-from', '-'], { input: `${text}\n${files[0]}` });
+    assert.deepEqual(actionsOf(passed, dir), ['text skipped', '0000 written']);
+    const missing = elfnote([...BUILD, '--files-from', '-'], { input: `${dir}/none\n` });
+    assert.equal(missing.status, 1);
+    assert.equal(missing.stderr, `elfnote: ${dir}/none: cannot open: no such file or directory\n`);
+  });
+
+  test('reports names that are not UTF-8', t => {
+    const { dir, files } = tree(t, 1);
+    const foreign = Buffer.from([...Buffer.from(`${dir}/x`), 0xe9]);
+    writeFileSync(foreign, IN_PLACE.original);
+    const input = runOk('find', [dir, '-type', 'f', '-print0']).output;
+    const result = elfnote([...BUILD, '--json', '-0', '--files-from', '-'], { input });
+    assert.equal(result.status, 1);
+    assert.equal(result.stderr, `elfnote: ${dir}/x\\xe9: cannot open: its name is not UTF-8\n`);
+    assert.equal(stateOf(files[0] ?? ''), 'complete');
+    assert.ok(readFileSync(foreign).equals(IN_PLACE.original));
+  });
+
+  test('and paths are both done, paths first', t => {
+    const { dir, files } = tree(t);
+    const result = elfnoteOk([...BUILD, '--json', '--files-from', '-', files[2] ?? ''], {
+      input: files.join('\n'),
+    });
+    assert.deepEqual(actionsOf(result, dir), ['0002 written', '0000 written', '0001 written']);
+  });
+
+  test('that is empty is nothing to do', () => {
+    const result = elfnoteOk([...BUILD, '--files-from', '-'], { input: '' });
+    assert.match(result.stdout, /^0 files; 0 ELF; 0 written; /);
+  });
+
+  const MISTAKES: Readonly<Record<string, readonly string[]>> = {
+    'a list that is not there': ['--files-from', '/none/list'],
+    'a list that is a directory': ['--files-from', '/'],
+    'a list with NUL, without -0,': ['--files-from', '-'],
+    '-0 without --files-from': ['-0', 'file'],
+    'no path and no list': [],
+    'an empty pattern': ['--exclude', '', '/none'],
+    'no number of jobs': ['-j', '0', '/none'],
+  };
+  for (const [what, args] of Object.entries(MISTAKES)) {
+    test(`${what} is a mistake: status 2 and one line`, () => {
+      const result = elfnote(['build-cache', ...args], { input: 'a\0b\0' });
+      assert.deepEqual([result.status, result.stdout], [2, '']);
+      assert.match(result.stderr, /^elfnote: [^\n]+\n$/);
+      assert.doesNotMatch(result.stderr, /internal error/);
+    });
+  }
+});
+
+test('--include and --exclude choose among the files of a directory, in both commands', t => {
+  const { dir, files } = tree(t, 4);
+  for (const command of [BUILD, ['remove-cache']]) {
+    const args = ['--json', '--include', '000[0-2]', '--exclude', '0001', dir];
+    const result = elfnoteOk([...command, ...args]);
+    assert.deepEqual(actionsOf(result, dir), ['0000 written', '0002 written']);
+  }
+  assert.deepEqual(completeOf(dir, files), []);
+});
+
+test('a directory whose name has a line end is walked, and one that is named through a link', t => {
+  const dir = join(tempDir(t), 'a\nb');
+  const files = copies(dir, 1);
+  const link = join(dir, '../result');
+  symlinkSync(dir, link);
+  assert.deepEqual(actionsOf(elfnoteOk([...BUILD, '--json', link]), link), ['0000 written']);
+  assert.deepEqual(actionsOf(elfnoteOk([...BUILD, '--json', dir]), dir), ['0000 up-to-date']);
+  assert.deepEqual(completeOf(dir, files), files);
+  assert.deepEqual(readdirSync(join(dir, '..')), ['a\nb', 'result']);
+});
+
+test('standard output and standard error that go to one file keep their order', t => {
+  const { dir, files } = tree(t, 6);
+  for (const i of [1, 4]) writeFileSync(files[i] ?? '', IN_PLACE.original.subarray(0, 100));
+  const script = 'exec "$0" "$@" 2>&1';
+  const bin = join(import.meta.dirname, '../../bin/elfnote.js');
+  const { stdout } = run('sh', ['-c', script, process.execPath, bin, ...BUILD, dir]);
+  const lines = stdout.split('\n').map(line => line.replace(`${dir}/`, '').slice(0, 13));
+  assert.deepEqual(lines, [
+    '0000: note wr',
+    'elfnote: 0001',
+    '0002: note wr',
+    '0003: note wr',
+    'elfnote: 0004',
+    '0005: note wr',
+    '6 files; 6 EL',
+    '',
+  ]);
+  assert.equal(existsSync(join(dir, '0005')), true);
+});
