@@ -1,0 +1,51 @@
+// Builds the reader: node audit/build.js [--target TRIPLET]... [--if-possible]. It runs when the package is
+// installed, before anything else of it is built, so it is plain JavaScript.
+import { spawnSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+
+const { values } = parseArgs({
+  options: {
+    /** What to build for, as cross compilers are named: aarch64-linux-gnu. */
+    target: { type: 'string', multiple: true, default: [''] },
+    /** A failure is only said. */
+    'if-possible': { type: 'boolean', default: false },
+  },
+});
+
+/** The compiler and its first arguments. */
+function compilerFor(target) {
+  const { CC } = process.env;
+  if (target === '') return [CC ?? 'cc'];
+  return CC === undefined ? [`${target}-gcc`] : [CC, `--target=${target}`];
+}
+
+/** What a command prints. */
+function run([command, ...args]) {
+  const options = { cwd: import.meta.dirname, encoding: 'utf8' };
+  const { error, status, stdout, stderr } = spawnSync(command, args, options);
+  if (error?.code === 'ENOENT') throw new Error(`${command} is not there`);
+  if (error !== undefined) throw error;
+  if (status !== 0) throw new Error(`${command} failed\n${stderr}`);
+  return stdout;
+}
+
+function build(target) {
+  const compiler = compilerFor(target);
+  const machine = run([...compiler, '-dumpmachine']).trim();
+  if (!machine.includes('linux')) throw new Error(`${compiler[0]} builds for ${machine}, not for Linux`);
+  const architecture = machine
+    .replace(/-.*/, '')
+    .replace(/^i[3-6]86$/, 'i386')
+    .replace(/^arm.*/, 'arm');
+  const module = `build/elfnote-audit-${architecture}.so`;
+  mkdirSync(`${import.meta.dirname}/build`, { recursive: true });
+  run([...compiler, '@cflags', '-o', module, 'reader.c', 'note.c']);
+}
+
+try {
+  for (const target of values.target) build(target);
+} catch (error) {
+  process.stderr.write(`elfnote: the reader for an unpatched glibc was not built: ${error.message}\n`);
+  if (!values['if-possible']) process.exitCode = 1;
+}
