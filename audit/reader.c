@@ -108,6 +108,8 @@ static bool may_exist(struct bytes dir, const char *name)
 static bool may_have_capability_subdirectories(struct bytes dir)
 {
     static const char *const names[] = {"glibc-hwcaps", "tls", CAPABILITY_SUBDIRECTORIES};
+    if (!may_exist(dir, "."))
+        return false;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (may_exist(dir, names[i]))
             return true;

@@ -3,7 +3,7 @@ import { posix } from 'node:path';
 import { type CacheEntry, decodeDescriptor } from './cache/note.js';
 import { type ByteSource, type ByteString, byteStringOf, displayBytes, zeroRun } from './elf/bytes.js';
 import { CACHE_NOTE_OWNER, ET_CORE, ET_DYN, ET_EXEC, ET_REL } from './elf/constants.js';
-import { FileSource } from './elf/file-source.js';
+import { type FileSource, withFile } from './elf/file-source.js';
 import { addressOfOffset, type CacheNoteLocation, type ElfImage } from './elf/image.js';
 import { readImage } from './elf/read.js';
 import { ElfnoteError } from './errors.js';
@@ -70,7 +70,7 @@ export interface NoteReport {
  * @throws ElfnoteError with the path, and for a malformed file the offset. The file is then unchanged.
  */
 export function buildCache(path: string, options: BuildOptions = {}): WorkedOutcome {
-  return withFile(
+  return workOn(
     path,
     source => {
       const image = readForWork(source);
@@ -92,7 +92,7 @@ export function buildCache(path: string, options: BuildOptions = {}): WorkedOutc
  * @throws ElfnoteError with the path. The file is then unchanged.
  */
 export function removeCache(path: string, options: RemoveOptions = {}): WorkedOutcome {
-  return withFile(
+  return workOn(
     path,
     source => {
       const image = readImage(source);
@@ -133,7 +133,7 @@ function carryOut(
 
 /** Resolves without planning or writing. @throws ElfnoteError */
 export function resolveFile(path: string, options: LookupOptions = {}): Resolution {
-  return withFile(path, source =>
+  return workOn(path, source =>
     resolveImage(readImage(source), probeFor(options), { storeRoots: storeRoots(options) }),
   );
 }
@@ -143,7 +143,7 @@ export function resolveFile(path: string, options: LookupOptions = {}): Resoluti
  * @throws ElfnoteError `malformed-note`, with the offset, for a note that the loader would reject.
  */
 export function readNote(path: string): NoteReport | undefined {
-  return withFile(path, source => {
+  return workOn(path, source => {
     const image = readImage(source);
     const [location, second] = image.cacheNotes;
     if (location === undefined) return undefined;
@@ -167,18 +167,21 @@ export function judgePath(report: NoteReport, path: ByteString, probe: LibraryPr
   return judgeCandidate(probe.candidate(path), report.image);
 }
 
-function withFile<T>(path: string, work: (source: FileSource) => T, settled = false): T {
-  const source = FileSource.open(path, settled);
-  try {
-    return work(source);
-  } catch (error) {
-    // What is wrong with bytes that others change meanwhile says nothing about the file; a failed write is our own.
-    const isOurs = error instanceof ElfnoteError && error.code === 'unwritable';
-    if (!isOurs) refuseChanged(source, error);
-    throw error;
-  } finally {
-    source.close();
-  }
+function workOn<T>(path: string, work: (source: FileSource) => T, settled = false): T {
+  return withFile(
+    path,
+    source => {
+      try {
+        return work(source);
+      } catch (error) {
+        // What is wrong with bytes that others change meanwhile says nothing about the file; a failed write is our own.
+        const isOurs = error instanceof ElfnoteError && error.code === 'unwritable';
+        if (!isOurs) refuseChanged(source, error);
+        throw error;
+      }
+    },
+    settled,
+  );
 }
 
 function refuseChanged(source: FileSource, cause?: unknown): void {

@@ -72,7 +72,7 @@ const FENCED: Readonly<Record<string, readonly string[]>> = {
     'cli/',
   ],
   'node:fs/promises': ['write/', 'store/'],
-  'node:child_process': ['write/attributes.ts'],
+  'node:child_process': ['write/attributes.ts', 'cli/run-program.ts'],
   elfy: ['elf/read.ts'],
 };
 

@@ -4,6 +4,7 @@ import { escapeControls } from '../elf/bytes.js';
 import { ElfnoteError, EXIT, exitStatusOf } from '../errors.js';
 import { buildCacheCommand } from './build-cache.js';
 import { dumpCommand } from './dump.js';
+import { execCommand } from './exec.js';
 import { flushOut, outputLost, printError } from './output.js';
 import { removeCacheCommand } from './remove-cache.js';
 
@@ -18,11 +19,13 @@ function createProgram(): Command {
   const program = new Command('elfnote')
     .description('Notes in ELF files that tell the dynamic loader where each library is.')
     .version(version())
+    // Options behind a command's name are that command's, so that `exec` can pass them on.
+    .enablePositionalOptions()
     .addHelpText(
       'after',
       '\nExample:\n  $ elfnote build-cache ./result\n  $ elfnote dump ./result/bin/hello',
     );
-  for (const command of [buildCacheCommand(), removeCacheCommand(), dumpCommand()])
+  for (const command of [buildCacheCommand(), removeCacheCommand(), dumpCommand(), execCommand()])
     program.addCommand(command);
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureOutput({

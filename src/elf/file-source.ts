@@ -137,3 +137,13 @@ function settledStats(fd: number, path: string): BigIntStats {
   }
   throw new ElfnoteError('changed', 'is being written to by another process', { path });
 }
+
+/** Opens a file for as long as `work` needs it. @throws ElfnoteError of `FileSource.open`, or of `work` */
+export function withFile<T>(path: string, work: (source: FileSource) => T, settled = false): T {
+  const source = FileSource.open(path, settled);
+  try {
+    return work(source);
+  } finally {
+    source.close();
+  }
+}

@@ -1,0 +1,81 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { constants } from 'node:os';
+import { systemCode } from '../errors.js';
+import { printError } from './output.js';
+
+/** What another process, or a service manager, sends to have a program do something. */
+const FORWARDED = [
+  'SIGHUP',
+  'SIGINT',
+  'SIGQUIT',
+  'SIGTERM',
+  'SIGUSR1',
+  'SIGUSR2',
+  'SIGALRM',
+  'SIGCONT',
+  'SIGWINCH',
+  'SIGIO',
+  'SIGPWR',
+] as const satisfies readonly NodeJS.Signals[];
+
+/** A terminal sends these to the program itself too, because it is in the foreground with elfnote. */
+const FROM_TERMINAL: ReadonlySet<NodeJS.Signals> = new Set(['SIGINT', 'SIGQUIT', 'SIGWINCH']);
+
+/** As env(1), nice(1) and nohup(1) have it. */
+const EXIT_NOT_FOUND = 127;
+const EXIT_NOT_STARTED = 126;
+
+/**
+ * Runs a program with elfnote's own standard input, output and error, and sends on to it the signals that elfnote
+ * gets. Sets the exit status to the program's, or dies by the signal that ended it.
+ *
+ * @param name what the program sees as its `argv[0]`.
+ */
+export async function runProgram(
+  path: string,
+  name: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+): Promise<void> {
+  let send: (signal: NodeJS.Signals) => void = () => {};
+  const stop = listen(signal => send(signal));
+  const child = spawn(path, args, { stdio: 'inherit', env, argv0: name });
+  send = signal => child.kill(signal);
+  try {
+    await once(child, 'exit');
+  } catch (error) {
+    sayNotStarted(name, error);
+    return;
+  } finally {
+    stop();
+  }
+  if (child.signalCode !== null) dieBy(child.signalCode);
+  else process.exitCode = child.exitCode ?? EXIT_NOT_STARTED;
+}
+
+/** Listens before there is a program, so that no signal ends elfnote alone. */
+function listen(forward: (signal: NodeJS.Signals) => void): () => void {
+  const hasTerminal = process.stdin.isTTY || process.stdout.isTTY || process.stderr.isTTY;
+  const handler = (signal: NodeJS.Signals) => {
+    if (!hasTerminal || !FROM_TERMINAL.has(signal)) forward(signal);
+  };
+  for (const signal of FORWARDED) process.on(signal, handler);
+  return () => {
+    for (const signal of FORWARDED) process.off(signal, handler);
+  };
+}
+
+function sayNotStarted(name: string, error: unknown): void {
+  const code = systemCode(error);
+  const why = code === 'ENOENT' ? 'no such program' : `cannot be run (${code ?? String(error)})`;
+  printError(`${name}: ${why}`);
+  process.exitCode = code === 'ENOENT' ? EXIT_NOT_FOUND : EXIT_NOT_STARTED;
+}
+
+function dieBy(signal: NodeJS.Signals): void {
+  // Node ignores SIGPIPE. Where a handler is taken away again, the default comes back.
+  if (signal === 'SIGPIPE') process.on(signal, () => {}).removeAllListeners(signal);
+  process.exitCode = 128 + constants.signals[signal];
+  process.kill(process.pid, signal);
+}
