@@ -34,6 +34,7 @@ const FIXED = {
   NODE_OPTIONS: undefined,
   LD_LIBRARY_PATH: undefined,
   LD_PRELOAD: undefined,
+  LD_AUDIT: undefined,
   FORCE_COLOR: undefined,
 };
 

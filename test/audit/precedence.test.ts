@@ -1,0 +1,188 @@
+import assert from 'node:assert/strict';
+import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { before, describe, test } from 'node:test';
+import { run, runOk } from '../support/cli.js';
+import { ANSWERED, assertSame, type Closure, closure, ReaderShop, sayings } from '../support/reader-shop.js';
+import { suiteScope, tempDir } from '../support/temp.js';
+import { needs, needsRoot } from '../support/tools.js';
+
+const LEFT = 'libthree.so.1 for two/libtwo.so.1: left to the loader: LD_LIBRARY_PATH may hold it';
+
+describe('the reader leaves to the loader what comes before a note:', {
+  skip: needs('gcc', 'patchelf'),
+}, () => {
+  const scope = suiteScope();
+  let shop: ReaderShop;
+  let files: Closure;
+  before(() => {
+    shop = new ReaderShop(tempDir(scope));
+    files = closure(shop);
+    shop.annotate(files.program, files.one, files.two, files.three);
+    shop.library('path', 'three');
+    shop.library('tall/glibc-hwcaps/x86-64-v2', 'three');
+    shop.library('old/tls/x86_64', 'three');
+    mkdirSync(shop.at('other'));
+  });
+  const inShop = (value: string) => ({ LD_LIBRARY_PATH: value.replaceAll('%', shop.dir) });
+
+  test('LD_PRELOAD', () => {
+    const { stdout, said } = assertSame(shop, files.program, [], {
+      LD_PRELOAD: shop.at('path/libthree.so.1'),
+    });
+    assert.match(stdout, /\/path\/libthree.so.1$/m);
+    assert.ok(!said.some(line => line.startsWith('libthree')));
+  });
+
+  for (const value of [
+    '%/path',
+    '%/none:%/path',
+    '%/none;%/path',
+    'path',
+    'none:./path',
+    '%/path///',
+    '%//path',
+  ]) {
+    test(`LD_LIBRARY_PATH that holds the library: "${value}"`, () => {
+      const { stdout, said } = assertSame(shop, files.program, [], inShop(value));
+      assert.match(stdout, /path\/+libthree.so.1$/m);
+      assert.deepEqual(said, [...ANSWERED.slice(0, 3), LEFT]);
+    });
+  }
+
+  for (const value of [':%/other', '%/other:', '%/other::%/none']) {
+    test(`the current directory, as an empty component of LD_LIBRARY_PATH: "${value}"`, () => {
+      const env = inShop(value);
+      const reading = { ...env, LD_AUDIT: shop.reader };
+      const [plain, read] = [env, reading].map(e =>
+        runOk(files.program, [], { cwd: shop.at('path'), env: e }),
+      );
+      assert.equal(read?.stdout, plain?.stdout);
+      assert.doesNotMatch(read?.stdout ?? '', /\/three\/libthree/);
+    });
+  }
+
+  test('LD_LIBRARY_PATH only as far as it holds the library', () => {
+    for (const value of ['%/other', '%/none', '%/other:%/none/', 'other', '']) {
+      assert.deepEqual(assertSame(shop, files.program, [], inShop(value)).said, ANSWERED, value);
+    }
+  });
+
+  for (const value of ['%/tall', '%/old', 'tall', 'old:', '%/other:%/tall']) {
+    test(`LD_LIBRARY_PATH with subdirectories for some processors: "${value}"`, () => {
+      const { said } = assertSame(shop, files.program, [], inShop(value));
+      assert.ok(!said.some(line => line.includes('/three/')), said.join('\n'));
+    });
+  }
+
+  test('the subdirectories are really searched, here: else the rule above proves nothing', () => {
+    const found = ['%/tall', '%/old'].map(value => shop.plain(files.program, [], inShop(value)));
+    assert.ok(found.some(stdout => /glibc-hwcaps|tls/.test(stdout)));
+  });
+
+  test('LD_LIBRARY_PATH with $ORIGIN and the like', () => {
+    const { said } = assertSame(shop, files.program, [], inShop('$ORIGIN/path'));
+    assert.deepEqual(said, ['stands aside: LD_LIBRARY_PATH has more to it than plain directories']);
+  });
+
+  test('LD_LIBRARY_PATH longer than the reader keeps', () => {
+    const { said } = assertSame(shop, files.program, [], inShop(`${'%/none:'.repeat(2000)}%/path`));
+    assert.deepEqual(said, ['stands aside: LD_LIBRARY_PATH has more to it than plain directories']);
+  });
+
+  test('of two LD_LIBRARY_PATHs the last', () => {
+    const source = shop.at('twice.c');
+    writeFileSync(
+      source,
+      '#include <unistd.h>\nint main(int c, char *v[]) { return c < 2 ? 2 : execve(v[1], v + 1, v + 2); }\n',
+    );
+    const launcher = shop.at('launcher');
+    runOk('gcc', [source, '-o', launcher]);
+    const set = (dir: string) => `LD_LIBRARY_PATH=${shop.at(dir)}`;
+    for (const dirs of [
+      ['other', 'path'],
+      ['path', 'other'],
+    ]) {
+      const args = [files.program, ...dirs.map(set)];
+      const plain = runOk(launcher, args).stdout;
+      assert.equal(runOk(launcher, [...args, `LD_AUDIT=${shop.reader}`]).stdout, plain);
+      assert.equal(plain.includes(`${shop.at('path')}/`), dirs[1] === 'path');
+    }
+  });
+
+  test('LD_LIBRARY_PATH as it was at the start, whatever the program does to its environment', () => {
+    const leaf = shop.library('leaf', 'leaf');
+    const late = shop.library('late', 'late', { needs: [leaf] });
+    shop.library('late-path', 'leaf');
+    shop.annotate(late);
+    const program = shop.program('titled');
+    const { stdout } = assertSame(shop, program, ['title', `open:${late}`], inShop('%/other:%/late-path'));
+    assert.match(stdout, /\/late-path\/libleaf.so.1$/m);
+    assert.match(assertSame(shop, program, ['title', `open:${late}`]).stdout, /\/leaf\/libleaf.so.1$/m);
+  });
+
+  test('the DT_RPATH of an object that has no DT_RUNPATH', () => {
+    const library = shop.library('rpath-lib', 'rpathlib', { needs: [files.three] });
+    shop.annotate(library);
+    runOk('patchelf', ['--force-rpath', '--set-rpath', shop.at('path'), library]);
+    const { stdout, said } = assertSame(shop, shop.program('rpath-program'), [`open:${library}`]);
+    assert.match(stdout, /\/path\/libthree.so.1$/m);
+    assert.match(said.at(-1) ?? '', /left to the loader/);
+  });
+
+  test('the DT_RPATH of the program, for an object without any run path', () => {
+    const library = shop.library('bare-lib', 'barelib', { needs: [files.three] });
+    shop.annotate(library);
+    runOk('patchelf', ['--remove-rpath', library]);
+    const program = shop.program('rpath-of-program', {
+      needs: [library],
+      runPath: [shop.at('path'), shop.at('bare-lib')],
+      flags: ['-Wl,--disable-new-dtags'],
+    });
+    assert.match(assertSame(shop, program).stdout, /\/path\/libthree.so.1$/m);
+  });
+
+  test('the --library-path of a loader that was started by hand', () => {
+    const interpreter = runOk('patchelf', ['--print-interpreter', files.program]).stdout.trim();
+    const args = ['--library-path', shop.at('path'), files.program];
+    const { stdout, said } = assertSame(shop, interpreter, args);
+    assert.match(stdout, /\/path\/libthree.so.1$/m);
+    assert.deepEqual(said, ['stands aside: the loader was started by hand, and may have a --library-path']);
+  });
+
+  test('another auditor: both are asked', {
+    skip: needs('/usr/lib/x86_64-linux-gnu/audit/sotruss-lib.so'),
+  }, () => {
+    const LD_AUDIT = `/usr/lib/x86_64-linux-gnu/audit/sotruss-lib.so:${shop.reader}`;
+    const env = { SOTRUSS_OUTNAME: shop.at('sotruss'), LD_AUDIT };
+    const { said } = assertSame(shop, files.program, [], env);
+    assert.deepEqual(said, ANSWERED);
+  });
+
+  test('a set-user-ID program, which never gets a reader from its environment', {
+    skip: needsRoot('setpriv'),
+  }, () => {
+    runOk('chmod', ['-R', 'go+rX', shop.dir]);
+    const program = shop.at('privileged');
+    copyFileSync(files.program, program);
+    const asNobody = () =>
+      run('setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', program], {
+        env: { LD_AUDIT: shop.reader, ELFNOTE_DEBUG: '1' },
+      });
+    chmodSync(program, 0o755);
+    // After what it says of setpriv.
+    assert.deepEqual(sayings(asNobody()).slice(-ANSWERED.length), ANSWERED);
+    chmodSync(program, 0o4755);
+    const result = asNobody();
+    assert.equal(result.stdout, shop.plain(program));
+    assert.ok(!sayings(result).some(line => line.includes('libthree')), result.stderr);
+  });
+
+  test('a static program, which has no loader', () => {
+    const program = shop.at('static');
+    const source = shop.at('static.c');
+    writeFileSync(source, '#include <stdio.h>\nint main(void) { return puts("static") < 0; }\n');
+    runOk('gcc', ['-static', source, '-o', program]);
+    const { stdout, said } = assertSame(shop, program);
+    assert.deepEqual({ stdout, said }, { stdout: 'static\n', said: [] });
+  });
+});

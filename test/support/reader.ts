@@ -1,0 +1,64 @@
+import { join } from 'node:path';
+import { PROJECT, type RunOptions, type RunResult, run, runOk } from './cli.js';
+import { needs, type Skip, unavailable } from './tools.js';
+
+export const READER_SOURCES = join(PROJECT, 'audit');
+
+/** Builds the reader from its sources as they are now: the one that was installed may be older. */
+export function buildReader(dir: string, compiler: readonly [string, ...string[]] = ['gcc']): string {
+  const [command, ...args] = compiler;
+  const file = join(dir, `reader-${compiler.join('').replace(/[^a-z0-9]/g, '')}.so`);
+  runOk(command, [...args, '@cflags', '-o', file, 'reader.c', 'note.c'], { cwd: READER_SOURCES });
+  return file;
+}
+
+/** Where strace may not trace, as in some containers, there is nothing to see. */
+export function needsTracing(...tools: readonly string[]): Skip {
+  const missing = needs('strace', ...tools);
+  if (missing !== false) return missing;
+  const { status, stderr } = run('strace', ['-o', '/dev/null', 'true']);
+  return status === 0 ? false : unavailable(`strace cannot trace here: ${stderr.split('\n')[0]}`);
+}
+
+/** What a program did, and how it looked for libraries until its end. */
+export interface Traced extends RunResult {
+  /** Paths of shared objects that were opened, in order; not the auditing modules. */
+  readonly opened: readonly string[];
+  /** Paths of shared objects that were looked for and not found, by whatever system call. */
+  readonly missed: readonly string[];
+  /** System calls in all. */
+  readonly calls: number;
+}
+
+/** A system call that names a file by a path, with its outcome: a number, or an error's name. */
+const FILE_CALL = /\b(?:open|openat|access|faccessat2?)\([^"]*"([^"]*)"[^=]*= (-?\d+)/;
+const SHARED_OBJECT = /\.so(?:\.[^/]*)?$/;
+
+/** Runs a program below strace; `env` reaches the program alone. */
+export function trace(
+  dir: string,
+  program: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  options: RunOptions = {},
+): Traced {
+  const log = join(dir, 'strace.log');
+  const variables = Object.entries(env).flatMap(([name, value]) => ['-E', `${name}=${value}`]);
+  const result = run('strace', ['-f', '-o', log, ...variables, program, ...args], options);
+  const lines = runOk('cat', [log]).stdout.trimEnd().split('\n');
+  const modules = new Set((env.LD_AUDIT ?? '').split(':'));
+  const named = lines.flatMap(line => {
+    const [, path = '', status = ''] = FILE_CALL.exec(line) ?? [];
+    return SHARED_OBJECT.test(path) && !modules.has(path) ? [{ path, found: !status.startsWith('-') }] : [];
+  });
+  const isOpen = (line: string) => /\bopen(?:at)?\(/.test(line);
+  return {
+    ...result,
+    opened: lines.filter(isOpen).flatMap(line => {
+      const [, path = '', status = '-'] = FILE_CALL.exec(line) ?? [];
+      return SHARED_OBJECT.test(path) && !modules.has(path) && !status.startsWith('-') ? [path] : [];
+    }),
+    missed: named.filter(({ found }) => !found).map(({ path }) => path),
+    calls: lines.length,
+  };
+}
