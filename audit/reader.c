@@ -94,6 +94,15 @@ static bool is_plain(struct bytes path)
     return path.size > 0 && path.start[0] == '/' && !contains(path, '$');
 }
 
+/* Whether the loader might look at PATH for a library in any directory: nothing else is opened on a note's word. */
+static bool is_candidate(struct bytes path, const char *soname)
+{
+    struct bytes name = bytes_of(soname);
+    if (path.size <= name.size || path.start[path.size - name.size - 1] != '/')
+        return false;
+    return same((struct bytes){path.start + path.size - name.size, name.size}, name);
+}
+
 /* True also where it cannot be known, or where the loader would not simply go on. */
 static bool may_exist(struct bytes dir, const char *name)
 {
@@ -274,15 +283,14 @@ static const char *choose(struct bytes list, const char *soname, const char **wh
         if (element.size >= PATH_SIZE)
             continue;
         struct bytes place = {element.start + 1, element.size > 0 ? element.size - 1 : 0};
-        if (!is_plain(place)) {
-            *why = "the note has an element that only the loader understands";
-            return NULL;
-        }
-        size_t end = 0;
-        if (*element.start == '=') {
+        if (is_plain(place) && *element.start == '=' && is_candidate(place, soname)) {
+            size_t end = 0;
             if (append(path, &end, place) && check_access(path, R_OK) == 0)
                 return path;
-        } else if (*element.start != '?' || may_exist(place, soname) || subdirectories_of_hint(place)) {
+        } else if (!is_plain(place) || *element.start != '?') {
+            *why = "the note has an element that only the loader understands";
+            return NULL;
+        } else if (may_exist(place, soname) || subdirectories_of_hint(place)) {
             *why = "the note has a directory that the loader has to search";
             return NULL;
         }
