@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict';
+import { cpSync, mkdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { PROJECT, run, runOk } from '../support/cli.js';
+import { FOREIGN, type Target } from '../support/matrix.js';
+import { makePrefix, runInPrefix } from '../support/programs.js';
+import { buildReader, READER_SOURCES } from '../support/reader.js';
+import { ANSWERED, closure, ReaderShop, sayings } from '../support/reader-shop.js';
+import { tempDir } from '../support/temp.js';
+import { needs } from '../support/tools.js';
+
+/** The cross compilers of the architectures that the reader is written for. */
+const WRITTEN_FOR = new Set(['i686', 'aarch64', 'armhf', 'riscv64', 'ppc64le', 's390x']);
+const CROSS = FOREIGN.filter(({ name }) => WRITTEN_FOR.has(name));
+
+const COMPILERS = ['gcc', 'clang', ...CROSS.map(({ cc }) => cc)];
+
+describe('the module', () => {
+  test('is written for seven architectures', () => {
+    assert.equal(CROSS.length + 1, 7);
+  });
+
+  for (const compiler of COMPILERS) {
+    test(`by ${compiler} is small, needs nothing, and has nothing that loaders frown at`, {
+      skip: needs(compiler, 'readelf'),
+    }, t => {
+      const file = buildReader(tempDir(t), [compiler]);
+      assert.ok(statSync(file).size < 16_384, `${statSync(file).size} bytes`);
+      const { stdout: headers } = runOk('readelf', ['-lW', file]);
+      assert.doesNotMatch(headers, /^ +TLS /m);
+      assert.doesNotMatch(headers, /RWE|INTERP/);
+      assert.match(headers, /GNU_STACK .* RW /);
+      const { stdout: dynamic } = runOk('readelf', ['-dW', file]);
+      assert.doesNotMatch(dynamic, /NEEDED|TEXTREL|RPATH|RUNPATH/);
+      const { stdout: symbols } = runOk('readelf', ['--dyn-syms', '-W', file]);
+      const defined = symbols.split('\n').flatMap(line => {
+        const [, section, name] = /(?:GLOBAL|WEAK) +DEFAULT +(?:\[[^\]]*\] +)?(\w+) +(\w+)/.exec(line) ?? [];
+        assert.notEqual(section, 'UND', line);
+        return name === undefined ? [] : [name];
+      });
+      assert.deepEqual(defined.sort(), ['la_objopen', 'la_objsearch', 'la_version']);
+    });
+  }
+
+  const MESSAGES: readonly [what: string, args: string[], env: Record<string, string>, message: RegExp][] = [
+    ['there is no compiler', [], { CC: 'no-such-cc' }, /was not built: no-such-cc is not there/],
+    ['it is for another system', [], { CC: 'false' }, /was not built: false failed/],
+    ['there is no cross compiler', ['--target', 'none-linux-gnu'], {}, /none-linux-gnu-gcc is not there/],
+  ];
+  for (const [what, args, env, message] of MESSAGES) {
+    test(`says so when ${what}; --if-possible lets an installation go on`, () => {
+      const build = (...more: string[]) =>
+        run(process.execPath, ['audit/build.js', ...args, ...more], { cwd: PROJECT, env });
+      assert.match(build().stderr, message);
+      assert.equal(build().status, 1);
+      assert.match(build('--if-possible').stderr, message);
+      assert.equal(build('--if-possible').status, 0);
+    });
+  }
+
+  test('is the same by make and by npm run build:audit', { skip: needs('make', 'cc', 'sed') }, t => {
+    const dir = tempDir(t);
+    const built = ['make', 'npm'].map(how => {
+      const copy = join(dir, how);
+      cpSync(READER_SOURCES, copy, { recursive: true, filter: path => !path.endsWith('/build') });
+      if (how === 'make') runOk('make', ['-s', '-C', copy]);
+      else runOk(process.execPath, [join(copy, 'build.js')]);
+      return runOk('sha256sum', ['-b', '--', `build/elfnote-audit-x86_64.so`], { cwd: copy }).stdout;
+    });
+    assert.equal(built[0], built[1]);
+  });
+
+  for (const target of CROSS) {
+    test(`answers on ${target.name}`, { skip: needs(target.cc, target.emulator?.qemu ?? '') }, t => {
+      runsElsewhere(new ReaderShop(tempDir(t), target.cc), target);
+    });
+  }
+});
+
+/** The closure of reader.test.ts in an emulator. */
+function runsElsewhere(shop: ReaderShop, { emulator }: Target): void {
+  assert.ok(emulator !== undefined);
+  const { program, one, two, three } = closure(shop);
+  shop.annotate(program, one, two, three);
+  const prefix = shop.at('prefix');
+  mkdirSync(shop.at('nix'));
+  makePrefix(prefix, shop.dir, emulator.libDir);
+  const plain = runInPrefix(emulator.qemu, prefix, program);
+  const read = runInPrefix(emulator.qemu, prefix, program, { LD_AUDIT: shop.reader, ELFNOTE_DEBUG: '1' });
+  assert.match(plain.stdout, /\/three\/libthree.so.1$/m, plain.stderr);
+  assert.equal(read.stdout, plain.stdout, read.stderr);
+  assert.deepEqual(sayings(read), ANSWERED);
+}
