@@ -1,0 +1,201 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, copyFileSync, cpSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { before, describe, test } from 'node:test';
+import { BIN, elfnote, elfnoteOk, FIXTURES, PROJECT, run, runOk } from '../support/cli.js';
+import { architecture } from '../support/programs.js';
+import { READER_SOURCES } from '../support/reader.js';
+import { ANSWERED, type Closure, closure, ReaderShop, sayings } from '../support/reader-shop.js';
+import { suiteScope, tempDir } from '../support/temp.js';
+import { needs, needsRoot } from '../support/tools.js';
+
+/** Built when the package is installed, where there is a compiler. */
+const INSTALLED = join(READER_SOURCES, 'build/elfnote-audit-x86_64.so');
+
+describe('elfnote exec', { skip: needs('gcc', 'sh', INSTALLED) }, () => {
+  const scope = suiteScope();
+  let shop: ReaderShop;
+  let files: Closure;
+  before(() => {
+    shop = new ReaderShop(tempDir(scope));
+    files = closure(shop);
+    shop.annotate(files.program, files.one, files.two, files.three);
+  });
+
+  test('runs a program with the reader', () => {
+    const result = elfnote(['exec', files.program], { env: { ELFNOTE_DEBUG: '1' } });
+    assert.equal(result.status, 0);
+    assert.equal(result.stdout, shop.plain(files.program));
+    assert.deepEqual(sayings(result), ANSWERED);
+  });
+
+  test('passes arguments on as they are, without a shell', () => {
+    const args = ['-n', '--help', '', '$HOME', '*', 'a b', '--', '--print-env'];
+    for (const before of [['exec'], ['exec', '--']]) {
+      const { stdout } = elfnoteOk([...before, 'printf', '<%s>', ...args]);
+      assert.equal(stdout, args.map(arg => `<${arg}>`).join(''));
+    }
+  });
+
+  test('passes standard input, output and error through', () => {
+    const script = 'printf input | "$0" "$1" exec sh -c "cat; printf error >&2"';
+    const { stdout, stderr } = runOk('sh', ['-c', script, process.execPath, BIN]);
+    assert.deepEqual({ stdout, stderr }, { stdout: 'input', stderr: 'error' });
+  });
+
+  test('puts the reader behind an auditor that is there, once', () => {
+    const show = ['exec', 'sh', '-c', 'printf %s "$LD_AUDIT"'];
+    const other = '/usr/lib/x86_64-linux-gnu/audit/sotruss-lib.so';
+    const env = (LD_AUDIT: string) => ({ env: { LD_AUDIT, SOTRUSS_OUTNAME: '/dev/null' } });
+    assert.equal(elfnoteOk(show).stdout, INSTALLED);
+    assert.equal(elfnoteOk(show, env('')).stdout, INSTALLED);
+    assert.equal(elfnoteOk(show, env(other)).stdout, `${other}:${INSTALLED}`);
+    assert.equal(elfnoteOk(show, env(INSTALLED)).stdout, INSTALLED);
+  });
+
+  test('--print-env prints what a shell can export, and runs nothing', () => {
+    assert.equal(elfnoteOk(['exec', '--print-env']).stdout, `LD_AUDIT=${INSTALLED}\n`);
+    assert.equal(elfnoteOk(['exec', '--print-env', 'false']).stdout, `LD_AUDIT=${INSTALLED}\n`);
+    const script = 'export "$("$0" "$1" exec --print-env)"; exec env ELFNOTE_DEBUG=1 "$2"';
+    const result = runOk('sh', ['-c', script, process.execPath, BIN, files.program]);
+    assert.deepEqual(sayings(result).slice(-ANSWERED.length), ANSWERED);
+  });
+
+  test("exits with the program's status", () => {
+    for (const status of [0, 1, 2, 77, 255]) {
+      assert.equal(elfnote(['exec', 'sh', '-c', `exit ${status}`]).status, status);
+    }
+  });
+
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGKILL', 'SIGPIPE', 'SIGUSR2', 'SIGABRT'] as const) {
+    test(`dies by ${signal} when the program does`, async () => {
+      const name = signal.slice(3);
+      const child = spawn(process.execPath, [BIN, 'exec', 'sh', '-c', `ulimit -c 0; kill -${name} $$`]);
+      const [status, by] = await once(child, 'exit');
+      assert.deepEqual({ status, by }, { status: null, by: signal });
+    });
+  }
+
+  for (const signal of [
+    'SIGTERM',
+    'SIGINT',
+    'SIGHUP',
+    'SIGQUIT',
+    'SIGUSR1',
+    'SIGUSR2',
+    'SIGWINCH',
+  ] as const) {
+    test(`sends ${signal} on to the program`, async () => {
+      const name = signal.slice(3);
+      const script = `trap 'echo got; exit 3' ${name}; echo ready; while :; do sleep 0.05; done`;
+      const child = spawn(process.execPath, [BIN, 'exec', 'sh', '-c', script], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      let said = '';
+      child.stdout.setEncoding('utf8').on('data', (text: string) => {
+        said += text;
+        if (said === 'ready\n') child.kill(signal);
+      });
+      const [status] = await once(child, 'close');
+      assert.deepEqual({ status, said }, { status: 3, said: 'ready\ngot\n' });
+    });
+  }
+
+  test('127 for a program that is not there, 126 for one that cannot be run, each with one line', t => {
+    const file = join(tempDir(t), 'file');
+    writeFileSync(file, 'text');
+    const runs = ['no-such-program', '/no/such/program', file].map(name => elfnote(['exec', name]));
+    assert.deepEqual(
+      runs.map(({ status }) => status),
+      [127, 127, 126],
+    );
+    assert.deepEqual(
+      runs.map(({ stderr }) => stderr),
+      [
+        'elfnote: no-such-program: no such program\n',
+        'elfnote: /no/such/program: no such program\n',
+        `elfnote: ${file}: cannot be run (EACCES)\n`,
+      ],
+    );
+  });
+
+  test('2 without a program', () => {
+    const { status, stderr } = elfnote(['exec']);
+    assert.deepEqual(
+      { status, stderr },
+      { status: 2, stderr: "elfnote: missing required argument 'program'\n" },
+    );
+  });
+
+  test('2, and how to build one, where there is no reader', t => {
+    const dir = tempDir(t);
+    for (const part of ['bin', 'dist', 'package.json'])
+      cpSync(join(PROJECT, part), join(dir, part), { recursive: true });
+    symlinkSync(join(PROJECT, 'node_modules'), join(dir, 'node_modules'));
+    const { status, stdout, stderr } = run(process.execPath, [
+      join(dir, 'bin/elfnote.js'),
+      'exec',
+      'echo',
+      'ran',
+    ]);
+    assert.deepEqual({ status, stdout }, { status: 2, stdout: '' });
+    assert.match(
+      stderr,
+      /^elfnote: \/\S+x86_64.so: this reader is not there: 'npm run build:audit' builds it.*\n$/,
+    );
+  });
+
+  test('takes the reader of the architecture that the program is for', () => {
+    const { arch, program } = architecture('aarch64');
+    const { stdout, stderr } = elfnote(['exec', '--print-env', join(FIXTURES, 'root', program)]);
+    assert.match(stdout + stderr, new RegExp(`/elfnote-audit-${arch}\\.so`));
+  });
+
+  const says = (path: string) => {
+    const { status, stderr } = elfnote(['exec', path]);
+    assert.equal(status, 0, stderr);
+    return stderr;
+  };
+
+  test('says of a static program that no loader reads its notes, and runs it', () => {
+    const path = join(FIXTURES, 'kinds/static');
+    assert.equal(says(path), `elfnote: ${path}: is statically linked: no loader reads its notes\n`);
+  });
+
+  test('says that musl is not supported, and runs the program', { skip: needs('musl-gcc') }, t => {
+    const path = join(tempDir(t), 'musl');
+    const source = `${path}.c`;
+    writeFileSync(source, 'int main(void) { return 0; }\n');
+    runOk('musl-gcc', [source, '-o', path]);
+    assert.match(
+      says(path),
+      /^elfnote: \/\S+\/musl: \/lib\/ld-musl-x86_64.so.1 is no glibc \(musl is not supported\).*\n$/,
+    );
+  });
+
+  test('says that glibc before 2.35 gets slower, and runs the program', { skip: needs('patchelf') }, t => {
+    const dir = tempDir(t);
+    const path = join(dir, 'old');
+    const loader = join(dir, 'ld.so');
+    const own = runOk('patchelf', ['--print-interpreter', files.program]).stdout.trim();
+    // Its version of 2.35 is known by another name.
+    runOk('sed', [`s/GLIBC_2\\.35/GLIBC_2.OO/g;w${loader}`, '-n', own]);
+    copyFileSync(files.program, path);
+    chmodSync(loader, 0o755);
+    runOk('patchelf', ['--set-interpreter', loader, path]);
+    const { stderr } = elfnote(['exec', path]);
+    assert.match(
+      stderr,
+      /\/ld.so is older than glibc 2.35: with a reader, every call between libraries is slower/,
+    );
+  });
+
+  test('says that a set-user-ID program ignores it', { skip: needsRoot() }, t => {
+    const path = join(tempDir(t), 'privileged');
+    copyFileSync(files.program, path);
+    chmodSync(path, 0o4755);
+    assert.match(says(path), /is set-user-ID or set-group-ID: the loader ignores LD_AUDIT/);
+  });
+});
