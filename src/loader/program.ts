@@ -10,6 +10,7 @@ import {
 } from '../elf/constants.js';
 import { type FileSource, withFile } from '../elf/file-source.js';
 import { readImage } from '../elf/read.js';
+import { ElfnoteError } from '../errors.js';
 
 /** What decides whether a program's loader can use an auditing module, and which one. */
 export interface Program {
@@ -51,9 +52,19 @@ export function readProgram(path: string): Program {
       architecture: ARCHITECTURES.get(
         `${encoding.is64 ? 64 : 32} ${encoding.littleEndian ? 'little' : 'big'} ${header.e_machine}`,
       ),
-      interpreter: name === undefined ? undefined : withFile(name, readInterpreter),
+      interpreter: name === undefined ? undefined : inspectInterpreter(name),
     };
   });
+}
+
+/** One that is not on this machine, as for a program of another architecture, gives no reason to warn. */
+function inspectInterpreter(path: string): Interpreter {
+  try {
+    return withFile(path, readInterpreter);
+  } catch (error) {
+    if (!(error instanceof ElfnoteError)) throw error;
+    return { path, hasAudit: true, slowsCalls: false };
+  }
 }
 
 function readInterpreter(source: FileSource): Interpreter {
