@@ -1,0 +1,175 @@
+/**
+ * What start-up costs with notes and the reader, and without: `npm run bench:reader`. All is measured in one run, the
+ * ways of starting a program in turn, and given as medians. Needs gcc, patchelf and strace.
+ *
+ * A slow file system is one system call in which a path is looked up delayed by so many microseconds, by strace.
+ */
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { elfnoteOk, runOk } from '../test/support/cli.js';
+import { annotateStore, makePackageStore } from '../test/support/package-store.js';
+import { buildReader } from '../test/support/reader.js';
+
+/** Medians in milliseconds. */
+export interface ReaderRow {
+  readonly name: string;
+  readonly libraries: number;
+  /** Without notes and without the reader. */
+  readonly plain: number;
+  /** With the reader, without notes. */
+  readonly readerOnly: number;
+  readonly notes: number;
+}
+
+/** Time for the rounds of one program, in milliseconds, and how many of them there are at least and at most. */
+const BUDGET = 3000;
+const [FEWEST, MOST] = [3, 501];
+/** About what a network file system takes to answer. */
+const DELAY = 200;
+
+/** A program twice, with and without notes. */
+interface Pair {
+  readonly name: string;
+  readonly libraries: number;
+  readonly plain: readonly string[];
+  readonly annotated: readonly string[];
+}
+
+/** Start-up times on a warm cache, then on a slow file system. */
+export function benchReader(): { warm: ReaderRow[]; slow: ReaderRow[] } {
+  const dir = mkdtempSync(join(tmpdir(), 'elfnote-bench-'));
+  try {
+    const launch = join(dir, 'launch');
+    runOk('gcc', ['-O1', join(import.meta.dirname, 'launch.c'), '-o', launch]);
+    const reader = buildReader(dir);
+    const pairs = [1, 30, 60, 120].map(count => madePair(dir, count));
+    pairs.push(...realPairs(dir));
+    const measure = (prefix: readonly string[]) =>
+      pairs.map(pair => measurePair(launch, prefix, reader, pair));
+    return { warm: measure([]), slow: measure(slowly()) };
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+}
+
+function measurePair(
+  launch: string,
+  prefix: readonly string[],
+  reader: string,
+  { name, libraries, plain, annotated }: Pair,
+): ReaderRow {
+  // strace sets the variable for the program alone, the launcher for what it starts.
+  const audited = (command: readonly string[]) =>
+    prefix.length === 0
+      ? [`LD_AUDIT=${reader}`, ...command]
+      : [...prefix, '-E', `LD_AUDIT=${reader}`, ...command];
+  const commands = [[...prefix, ...plain], audited(plain), audited(annotated)];
+  const args = commands.flatMap((command, i) => (i === 0 ? command : ['--', ...command]));
+  const measure = (rounds: number) => {
+    const times = commands.map((): number[] => []);
+    for (const line of runOk(launch, [String(rounds), ...args])
+      .stdout.trimEnd()
+      .split('\n')) {
+      const [number = 0, nanoseconds = 0] = line.split(' ').map(Number);
+      times[number]?.push(nanoseconds / 1e6);
+    }
+    return times;
+  };
+  // The first round fills the cache, and tells how many there is time for.
+  const round = measure(1)
+    .flat()
+    .reduce((sum, time) => sum + time, 0);
+  const [first = 0, second = 0, third = 0] = measure(clamp(BUDGET / round)).map(median);
+  return { name, libraries, plain: first, readerOnly: second, notes: third };
+}
+
+function clamp(rounds: number): number {
+  return Math.max(FEWEST, Math.min(MOST, Math.round(rounds)));
+}
+
+function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0;
+}
+
+const LOOKUPS = 'openat,newfstatat,faccessat,access';
+
+function slowly(): string[] {
+  const { stdout } = spawnSync('sh', ['-c', 'command -v strace'], { encoding: 'utf8' });
+  const filter = ['-f', '--seccomp-bpf', '-e', `trace=${LOOKUPS}`, '-o', '/dev/null'];
+  return [stdout.trim(), ...filter, '-e', `inject=${LOOKUPS}:delay_enter=${DELAY}`];
+}
+
+/** Libraries in as many directories, of which each needs the next three, and a program that needs every tenth. */
+function madePair(dir: string, count: number): Pair {
+  const make = (name: string) => {
+    const root = join(dir, `${name}-${count}`);
+    const libraryDir = (n: number) => join(root, `lib-${n}`, 'lib');
+    const library = (n: number) => join(libraryDir(n), `libpart${n}.so.1`);
+    const numbers = Array.from({ length: count }, (_, i) => i);
+    for (const n of numbers) mkdirSync(libraryDir(n), { recursive: true });
+    const source = join(root, 'part.c');
+    const runPath = `-Wl,--no-as-needed,--enable-new-dtags,-rpath,${numbers.map(libraryDir).join(':')}`;
+    writeFileSync(source, 'int main(void) { return 0; }\n');
+    // The C library too is a package among others there.
+    copyFileSync(
+      runOk('gcc', ['-print-file-name=libc.so.6']).stdout.trim(),
+      join(libraryDir(0), 'libc.so.6'),
+    );
+    for (const n of numbers.toReversed()) {
+      const needed = [n + 1, n + 2, n + 3].filter(m => m < count).map(library);
+      const soname = `-Wl,-soname,libpart${n}.so.1`;
+      runOk('gcc', ['-shared', '-fPIC', source, soname, runPath, '-o', library(n), ...needed]);
+    }
+    const program = join(root, 'program');
+    runOk('gcc', [source, runPath, '-o', program, ...numbers.filter(n => n % 10 === 0).map(library)]);
+    return { program, files: [program, ...numbers.map(library)] };
+  };
+  const [plain, annotated] = [make('plain'), make('noted')];
+  elfnoteOk(['build-cache', '--quiet', ...annotated.files]);
+  return { name: 'made', libraries: count, plain: [plain.program], annotated: [annotated.program] };
+}
+
+const REAL = [
+  ['/usr/bin/convert-im6.q16', '--version'],
+  ['/usr/bin/curl', '--version'],
+  ['/usr/bin/ffmpeg', '-version'],
+] as const;
+
+function realPairs(dir: string): Pair[] {
+  return REAL.filter(([binary]) => existsSync(binary)).map(([binary, argument], i) => {
+    const stores = ['plain', 'noted'].map(name => {
+      const root = join(dir, `${name}-${i}`);
+      mkdirSync(root);
+      return makePackageStore(root, binary);
+    });
+    const [plain, noted] = stores;
+    if (plain === undefined || noted === undefined) throw new Error('no stores');
+    annotateStore(noted);
+    const libraries = plain.libraries.length;
+    return {
+      name: binary,
+      libraries,
+      plain: [plain.program, argument],
+      annotated: [noted.program, argument],
+    };
+  });
+}
+
+function print(title: string, rows: readonly ReaderRow[]): void {
+  console.log(`${title}\n\n| program | libraries | without | reader, no notes | reader and notes | ratio |`);
+  console.log('| --- | --- | --- | --- | --- | --- |');
+  for (const { name, libraries, plain, readerOnly, notes } of rows) {
+    const cells = [plain, readerOnly, notes].map(ms => `${ms.toFixed(2)} ms`).join(' | ');
+    console.log(`| ${name} | ${libraries} | ${cells} | ${(notes / plain).toFixed(2)} |`);
+  }
+  console.log();
+}
+
+if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  const { warm, slow } = benchReader();
+  print('Warm cache', warm);
+  print(`Each path lookup delayed by ${DELAY} microseconds`, slow);
+}
