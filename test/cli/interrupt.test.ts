@@ -33,7 +33,7 @@ async function elfnoteWith(args: readonly string[], act: (child: ChildProcess) =
 
 function big(t: TestContext): { dir: string; files: string[] } {
   const dir = join(tempDir(t), 'tree');
-  return { dir, files: copies(dir, 1000) };
+  return { dir, files: copies(dir, 700) };
 }
 
 for (const jobs of ['1', '2']) {
