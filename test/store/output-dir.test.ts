@@ -23,11 +23,13 @@ import { needs, needsRoot } from '../support/tools.js';
 function makeTree(dir: string): string {
   const tree = join(dir, 'pkg');
   mkdirSync(join(tree, 'bin'), { recursive: true });
+  // By its path it comes before bin/, by its name after it.
+  mkdirSync(join(tree, 'bin-extra'));
   mkdirSync(join(tree, 'empty'));
   mkdirSync(join(tree, '.build-id'));
   writeFileSync(join(tree, '.build-id/left-out'), 'kept');
   writeFileSync(join(tree, 'bin/program'), readFileSync(join(FIXTURES, 'kinds/pie-bfd')), { mode: 0o555 });
-  linkSync(join(tree, 'bin/program'), join(tree, 'bin/other-name'));
+  linkSync(join(tree, 'bin/program'), join(tree, 'bin-extra/other-name'));
   writeFileSync(join(tree, 'script'), '#!/bin/sh\n', { mode: 0o4750 });
   chmodSync(join(tree, 'script'), 0o4750);
   symlinkSync('bin/program', join(tree, 'link'));
@@ -50,7 +52,7 @@ describe('--output-dir', { skip: needs('find') }, () => {
     const copy = join(dir, 'out/pkg');
     const [before, content] = [layout(tree), readFileSync(join(tree, 'bin/program'))];
     const { stdout } = elfnoteOk(['build-cache', '--root', ROOT, '--output-dir', join(dir, 'out'), tree]);
-    assert.match(stdout, /pkg\/bin\/other-name: note written/);
+    assert.match(stdout, /pkg\/bin-extra\/other-name: note written/);
     assert.deepEqual(layout(copy), before);
     assert.deepEqual(
       { layout: layout(tree), content: readFileSync(join(tree, 'bin/program')) },
@@ -60,12 +62,12 @@ describe('--output-dir', { skip: needs('find') }, () => {
       },
     );
     assert.deepEqual(
-      [join(tree, 'bin/program'), join(copy, 'bin/program'), join(copy, 'bin/other-name')].map(
+      [join(tree, 'bin/program'), join(copy, 'bin/program'), join(copy, 'bin-extra/other-name')].map(
         file => nixosNotes(file).length,
       ),
       [0, 1, 1],
     );
-    assert.equal(lstatSync(join(copy, 'bin/program')).ino, lstatSync(join(copy, 'bin/other-name')).ino);
+    assert.equal(lstatSync(join(copy, 'bin/program')).ino, lstatSync(join(copy, 'bin-extra/other-name')).ino);
     assert.equal(readlinkSync(join(copy, 'dangling')), '/nowhere');
     assert.equal(readFileSync(join(copy, '.build-id/left-out'), 'utf8'), 'kept');
   });
