@@ -50,6 +50,15 @@ function computeRanges(image: ElfImage): Occupied[] {
   return ranges.sort((a, b) => a.start - b.start || a.end - b.end);
 }
 
+/** What patchelf writes over the sections that it moves away: 'X', and 'Z' in later versions. */
+const WIPES: ReadonlySet<number | undefined> = new Set([0x58, 0x5a]);
+
+/** Whether patchelf has wiped all bytes of a range that nothing in the file describes; the same byte throughout. */
+export function isWiped(source: ByteSource, start: number, end: number): boolean {
+  const bytes = source.read(start, end - start);
+  return WIPES.has(bytes[0]) && bytes.every(byte => byte === bytes[0]);
+}
+
 /**
  * Whether the file carries data of its own, as self-extracting archives do: bytes behind the last thing that the
  * headers describe, or bytes other than zero right behind the section header table, where patchelf has put a segment

@@ -13,7 +13,7 @@ import { ElfnoteError } from '../errors.js';
 import { headerPlan } from './header.js';
 import { planNote } from './ladder.js';
 import { moveEdits } from './move.js';
-import { tableEnd } from './occupied.js';
+import { isWiped, occupiedRanges, tableEnd } from './occupied.js';
 import { type Edit, type PlanOptions, STEP } from './plan.js';
 import { type Guess, guesses } from './restore-guess.js';
 import { movedSectionEdits } from './section-table.js';
@@ -113,7 +113,7 @@ function buildRestore(image: ElfImage, source: ByteSource, note: CacheNoteLocati
   // The note's entry goes first, so that the bytes it stood on are free for what moved away from them.
   const edits: Edit[] = hide.edits.map(edit => ({ ...edit, step: 0 }));
   edits.push(
-    ...tableSpaceEdits(image, guess),
+    ...tableSpaceEdits(image, source, guess),
     ...blockEdits(image, source, guess),
     ...namesEdits(image, guess),
     ...sectionSpaceEdits(guess),
@@ -131,19 +131,39 @@ function buildRestore(image: ElfImage, source: ByteSource, note: CacheNoteLocati
   };
 }
 
-/** Bytes that the table gives back: zero, but for what moves back onto them. */
-function tableSpaceEdits(image: ElfImage, { block, nulls, load, reused, table }: Guess): Edit[] {
+/** Bytes that the table gives back: unused ones, but for what moves back onto them. */
+function tableSpaceEdits(
+  image: ElfImage,
+  source: ByteSource,
+  { block, nulls, load, reused, table }: Guess,
+): Edit[] {
   if (table !== undefined) return [];
   const added = (load.end === undefined ? 1 : 0) + (reused === undefined ? 1 : 0) - nulls.length;
   const end = tableEnd(image);
   const start = end - added * programHeaderSize(image.encoding);
-  const zero = (from: number, to: number, step: number): Edit[] =>
+  const give = (from: number, to: number, step: number, byte = 0): Edit[] =>
     from < to
-      ? [{ offset: from, bytes: Buffer.alloc(to - from), step, why: 'program header entries given back' }]
+      ? [
+          {
+            offset: from,
+            bytes: Buffer.alloc(to - from, byte),
+            step,
+            why: 'program header entries given back',
+          },
+        ]
       : [];
-  if (block === undefined) return zero(start, end, STEP.cleanup);
+  if (block === undefined) return give(start, end, STEP.cleanup, unusedByte(image, source, end));
   const blockEnd = block.start + block.now.size;
-  return [...zero(start, block.start, STEP.payload), ...zero(blockEnd, end, STEP.payload)];
+  return [...give(start, block.start, STEP.payload), ...give(blockEnd, end, STEP.payload)];
+}
+
+/** What stands in unused bytes, by the one at `offset`: a zero, or what patchelf has left. */
+function unusedByte(image: ElfImage, source: ByteSource, offset: number): number {
+  const described = occupiedRanges(image).some(
+    ({ kind, start, end }) => kind !== 'load' && start <= offset && offset < end,
+  );
+  if (described || offset >= source.size || !isWiped(source, offset, offset + 1)) return 0;
+  return source.read(offset, 1)[0] ?? 0;
 }
 
 /** Moves the block back. A section header table that was copied has an old one, which still says the old places. */

@@ -34,7 +34,7 @@ import {
   type SectionHeader,
 } from '../elf/image.js';
 import { noteOwners } from '../elf/notes.js';
-import { hasSections, type Occupied, tableEnd } from './occupied.js';
+import { hasSections, isWiped, type Occupied, tableEnd } from './occupied.js';
 import type { TableRoom } from './plan.js';
 import { type Reference, referencesInto } from './references.js';
 
@@ -98,7 +98,7 @@ export class RoomFinder {
     );
   }
 
-  /** Rung 1: nothing moves; zero bytes behind the table that no section claims, or `PT_NULL` entries. */
+  /** Rung 1: nothing moves; unused bytes behind the table that no section claims, or `PT_NULL` entries. */
   free(needed: number): Room | undefined {
     const nullsUsed = Math.min(needed, this.#nulls());
     const added = needed - nullsUsed;
@@ -106,7 +106,7 @@ export class RoomFinder {
     const end = this.#tableEndWith(added > 0 ? added + this.#spareFor(next) : added);
     if (next !== undefined && next.start < end) return undefined;
     if (end > tableEnd(this.#image) && !hasSections(this.#image)) return undefined;
-    if (!this.#loadHolds(end) || !this.#unclaimedIsZero(tableEnd(this.#image), this.#tableEndWith(added)))
+    if (!this.#loadHolds(end) || !this.#isUnused(tableEnd(this.#image), this.#tableEndWith(added), next))
       return undefined;
     return { kind: 'free', block: undefined, nullsUsed, reused: undefined };
   }
@@ -280,6 +280,12 @@ export class RoomFinder {
 
   #unclaimedIsZero(from: number, to: number): boolean {
     return from >= to || isZero(this.#source, from, to - from);
+  }
+
+  /** Zeros, or bytes that patchelf has wiped: then one more of them stays, to tell remove-cache what to put back. */
+  #isUnused(from: number, to: number, next: Group | undefined): boolean {
+    if (this.#unclaimedIsZero(from, to)) return true;
+    return (next === undefined || to < next.start) && isWiped(this.#source, from, to + 1);
   }
 
   #mayMove(group: Group, tables: boolean): boolean {

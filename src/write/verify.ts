@@ -25,7 +25,7 @@ import {
 import { addressOfOffset, type ElfImage, offsetOfAddress, type ProgramHeader } from '../elf/image.js';
 import { readImage } from '../elf/read.js';
 import { ElfnoteError } from '../errors.js';
-import { type Occupied, occupiedRanges, tableEnd } from '../layout/occupied.js';
+import { isWiped, type Occupied, occupiedRanges, tableEnd } from '../layout/occupied.js';
 import { isCongruent, MIN_PAGE_SIZE, mapsNothing, maxPageSize } from '../layout/pages.js';
 import type { Edit, Removal, WritePlan } from '../layout/plan.js';
 import { planFile } from '../layout/plan-file.js';
@@ -138,8 +138,8 @@ function checkEdits(
       `an edit (${edit.why}) touches data that is appended to the file`,
     );
     for (const [from, to] of gapsIn(described, edit.offset, Math.min(end, source.size))) {
-      const zero = isZero(source, from, to - from);
-      check(zero, `an edit (${edit.why}) touches bytes that are not zero and that nothing describes`);
+      const unused = isZero(source, from, to - from) || isWiped(source, from, to);
+      check(unused, `an edit (${edit.why}) touches bytes that are not zero and that nothing describes`);
     }
   }
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { before, describe, test } from 'node:test';
-import { FIXTURES, type JsonObject, ROOT, runMany } from '../support/cli.js';
+import { FIXTURES, type JsonObject, ROOT, runMany, runOk } from '../support/cli.js';
 import {
   dumpAll,
   elfnoteAll,
@@ -220,7 +220,10 @@ describe('alternating updates', { skip: needs('sha256sum') }, () => {
 
   test('40 between a long and a short note give the same bytes every time', { skip }, t => {
     const shop = new Workshop(tempDir(t));
-    const { samples, failures } = buildCells(shop, pairCells());
+    const patched = matrix().flatMap(({ cells }) =>
+      cells.filter(({ name }) => /^x86_64 (?:bfd|lld) pie patched$/.test(name)),
+    );
+    const { samples, failures } = buildCells(shop, [...pairCells(), ...patched]);
     assert.deepEqual([...failures.values()], []);
     const files = [...samples.values()].map(({ file }) => file);
     const originals = hashesOf(files);
@@ -241,6 +244,27 @@ describe('alternating updates', { skip: needs('sha256sum') }, () => {
     elfnoteAll('remove-cache', files);
     assert.deepEqual(hashesOf(files), originals);
   });
+});
+
+test('a separate debug file has no note, though objcopy copies the section, and is left alone', {
+  skip: skip || needs('objcopy'),
+}, t => {
+  const shop = new Workshop(tempDir(t));
+  const { samples } = buildCells(shop, pairCells());
+  const debugFiles = writeNotes([...samples.values()]).map(({ file, outcome }) => {
+    assert.equal(outcome.action, 'written', JSON.stringify(outcome));
+    runOk('objcopy', ['--only-keep-debug', file, `${file}.debug`]);
+    return `${file}.debug`;
+  });
+  const before = hashesOf(debugFiles);
+  assert.deepEqual(new Set(dumpAll(debugFiles)), new Set(['gone']));
+  for (const [command, due] of [
+    ['build-cache', 'debug-only'],
+    ['remove-cache', 'no-note'],
+  ] as const) {
+    for (const { reason } of elfnoteAll(command, debugFiles)) assert.equal(reason, due);
+  }
+  assert.deepEqual(hashesOf(debugFiles), before);
 });
 
 /** Tools that keep a note which has a section. */

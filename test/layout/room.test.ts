@@ -125,6 +125,18 @@ describe('free room', () => {
     assert.ok(finder({ things: [filler(ENTRY)], bytes: bytes(ENTRY) }).room.free(1));
   });
 
+  it('is what patchelf has wiped, where one byte of that is left to tell what was there', () => {
+    const wiped = (size: number, byte: string, things: readonly Thing[]) =>
+      finder({ things, bytes: (b, end) => b.fill(byte, end, end + size) }).room.free(1);
+    const near = [filler(ENTRY)];
+    const far = [filler(ENTRY + 1)];
+    assert.ok(wiped(ENTRY + 1, 'X', far));
+    assert.ok(wiped(ENTRY + 1, 'Z', far));
+    assert.equal(wiped(ENTRY + 1, 'Y', far), undefined);
+    assert.equal(wiped(ENTRY, 'X', far), undefined);
+    assert.equal(wiped(ENTRY + 1, 'X', near), undefined, 'the byte behind is of the section');
+  });
+
   it('lies in the segment that holds the table, because the table is read from memory', () => {
     const { tableEnd } = finder({ things: [] });
     assert.equal(finder({ loaded: tableEnd + ENTRY - 1 }).room.free(1), undefined);
