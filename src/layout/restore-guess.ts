@@ -266,16 +266,27 @@ function* reuseGuesses(
   }
   const copySize = note.offset - segment.p_offset;
   const copy = source.read(segment.p_offset, copySize);
+  for (const offset of hasSections(image) ? noteSections(image) : findInLoads(image, source, copy)) {
+    const address = addressOfOffset(image.programHeaders, offset, copySize);
+    if (offset === segment.p_offset || address === undefined) continue;
+    if (!source.read(offset, copySize).equals(copy)) continue;
+    for (const size of sizesWithoutPadding(copySize)) yield { offset, address, size };
+  }
+  yield 'moved';
+}
+
+function noteSections(image: ElfImage): number[] {
+  return image.sectionHeaders.filter(s => s.sh_type === SHT_NOTE).map(s => s.sh_offset);
+}
+
+/** Offsets at which `bytes` stand near the start of a segment. */
+function* findInLoads(image: ElfImage, source: ByteSource, bytes: Buffer): Generator<number> {
   for (const load of image.programHeaders) {
     if (load.p_type !== PT_LOAD || load.p_filesz === 0) continue;
     const within = source.read(load.p_offset, Math.min(load.p_filesz, 1 << 16));
-    for (let at = within.indexOf(copy); at >= 0; at = within.indexOf(copy, at + 1)) {
-      const offset = load.p_offset + at;
-      if (offset === segment.p_offset) continue;
-      for (const size of sizesWithoutPadding(copySize)) yield { offset, address: load.p_vaddr + at, size };
-    }
+    for (let at = within.indexOf(bytes); at >= 0; at = within.indexOf(bytes, at + 1))
+      yield load.p_offset + at;
   }
-  yield 'moved';
 }
 
 function* movedNoteGuesses(

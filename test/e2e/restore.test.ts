@@ -246,6 +246,25 @@ describe('alternating updates', { skip: needs('sha256sum') }, () => {
   });
 });
 
+test('a file whose notes patchelf has put far behind the start of its segment gets its old bytes', {
+  skip: skip || needs('patchelf'),
+}, t => {
+  const shop = new Workshop(tempDir(t));
+  const [sample] = buildCells(shop, pairCells().slice(0, 1)).samples.values();
+  assert.ok(sample !== undefined);
+  const { dir } = shop.kit(sample.cell.target);
+  const spare = join(dir, 'spare');
+  // Behind more than 64 KiB, and less than one argument may have.
+  const count = Math.ceil(100_000 / spare.length);
+  const far = [...Array.from({ length: count }, () => spare), join(dir, 'both')].join(':');
+  runOk('patchelf', ['--set-rpath', far, sample.file]);
+  const original = readFileSync(sample.file);
+  assert.equal(elfnoteAll('build-cache', [sample.file])[0]?.action, 'written');
+  assert.ok(!readFileSync(sample.file).equals(original));
+  elfnoteAll('remove-cache', [sample.file]);
+  assert.ok(readFileSync(sample.file).equals(original));
+});
+
 test('a separate debug file has no note, though objcopy copies the section, and is left alone', {
   skip: skip || needs('objcopy'),
 }, t => {
