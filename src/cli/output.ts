@@ -3,7 +3,7 @@ import { isatty } from 'node:tty';
 import { systemCode } from '../errors.js';
 
 const FULL = 16_384;
-const AT_ONCE = isatty(1);
+export const OUT_IS_TERMINAL = isatty(1);
 
 let lost = false;
 let pending: Buffer[] = [];
@@ -19,7 +19,7 @@ export function printOut(text: string | Buffer): void {
   const bytes = typeof text === 'string' ? Buffer.from(text) : text;
   pending.push(bytes);
   size += bytes.length;
-  if (AT_ONCE || size >= FULL) flushOut();
+  if (OUT_IS_TERMINAL || size >= FULL) flushOut();
 }
 
 /** Writes all of it before returning. What cannot be written is dropped, and the work goes on. */

@@ -9,6 +9,7 @@ export class Progress {
   readonly #wanted: boolean;
   readonly #start = performance.now();
   #bar: SingleBar | undefined;
+  #cleared = false;
   #done = 0;
 
   constructor(total: number, wanted: boolean) {
@@ -22,15 +23,22 @@ export class Progress {
     if (!this.#wanted || seconds * 1000 < DELAY_MILLISECONDS) return;
     this.#bar ??= await createBar(this.#total);
     this.#bar.update(this.#done, { rate: Math.round(this.#done / seconds), path: fitting(path) });
+    if (this.#cleared) this.#bar.render();
+    this.#cleared = false;
   }
 
   /** Makes room for a line of text; the bar comes again with the next step. */
   clear(): void {
-    if (this.#bar !== undefined) process.stderr.write('\r\x1b[K');
+    if (this.#bar === undefined) return;
+    process.stderr.write('\r\x1b[K');
+    this.#cleared = true;
   }
 
   stop(): void {
-    this.#bar?.stop();
+    if (this.#bar === undefined) return;
+    // cli-progress goes back to where the cursor was when it began. Lines have come since, so that is saved anew.
+    process.stderr.write('\x1b7');
+    this.#bar.stop();
   }
 }
 

@@ -6,7 +6,7 @@ import type { Found } from '../store/walk.js';
 import type { Result } from '../tree/run.js';
 import type { RunFlags } from './file-command.js';
 import { type Log, lazyLog } from './log.js';
-import { flushOut, printOut } from './output.js';
+import { flushOut, OUT_IS_TERMINAL, printOut } from './output.js';
 import { OutsideDirectories } from './outside.js';
 import { PathSummaries } from './path-summaries.js';
 import { Progress } from './progress.js';
@@ -104,8 +104,7 @@ export class Reporter {
   }
 
   #print(lines: readonly string[]): void {
-    if (lines.length === 0) return;
-    this.#progress.clear();
+    if (lines.length > 0 && OUT_IS_TERMINAL) this.#progress.clear();
     for (const line of lines) printOut(`${line}\n`);
   }
 }
