@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { BIN, FIXTURES, PROJECT, ROOT, run } from '../support/cli.js';
+import { tempDir } from '../support/temp.js';
+import { needs } from '../support/tools.js';
+import { copies } from '../support/tree.js';
+
+const DIST = join(PROJECT, 'dist/cli');
+const PACKAGES = ['commander', 'fast-glob', 'pino', 'cli-progress', 'tinypool', 'elfy'];
+
+/** In the bundle every CommonJS module is called by its path; tinypool is not in the bundle. */
+function packagesIn(file: string): string[] {
+  const bundled = file.startsWith(DIST) ? readFileSync(file, 'utf8') : file;
+  return PACKAGES.filter(name => bundled.includes(`node_modules/${name}/`));
+}
+
+describe('a command reads only the packages that it needs', { skip: needs('strace') }, () => {
+  const COMMANDS: Readonly<Record<string, readonly [readonly string[], readonly string[]]>> = {
+    '--version': [['--version'], ['commander']],
+    '--help': [['build-cache', '--help'], ['commander']],
+    dump: [
+      ['dump', '--root', ROOT, join(FIXTURES, 'kinds/pie-bfd')],
+      ['commander', 'elfy'],
+    ],
+    'build-cache of a file': [
+      ['build-cache', '-n', '--root', ROOT, join(FIXTURES, 'kinds/pie-bfd')],
+      ['commander', 'elfy', 'fast-glob'],
+    ],
+    'build-cache with a warning': [
+      ['build-cache', '-n', '--root', ROOT, join(FIXTURES, 'kinds/rpath')],
+      ['commander', 'elfy', 'fast-glob', 'pino'],
+    ],
+    'build-cache with threads': [
+      ['build-cache', '-n', '--root', ROOT, '-j', '2', 'tree'],
+      ['commander', 'elfy', 'fast-glob', 'tinypool'],
+    ],
+  };
+  for (const [what, [args, expected]] of Object.entries(COMMANDS)) {
+    test(what, t => {
+      const cwd = tempDir(t);
+      copies(join(cwd, 'tree'), 2);
+      const trace = join(cwd, 'trace');
+      const command = [process.execPath, BIN, ...args];
+      run('strace', ['-f', '-qq', '-e', 'trace=openat', '-o', trace, ...command], { cwd });
+      const opened = [...readFileSync(trace, 'utf8').matchAll(/openat\([^"]*"([^"]+)"[^)]*\) = \d/g)].flatMap(
+        ([, path = '']) => (path.startsWith(PROJECT) && path.endsWith('.js') ? [path] : []),
+      );
+      assert.ok(opened.includes(join(DIST, 'main.js')));
+      assert.deepEqual([...new Set(opened.flatMap(packagesIn))].sort(), [...expected].sort());
+    });
+  }
+});
+
+test('the bundle holds every package that it is asked for, and names no directory of this machine', () => {
+  const files = readdirSync(DIST).map(name => join(DIST, name));
+  const bundled = [...new Set(files.flatMap(packagesIn))].sort();
+  assert.deepEqual(bundled, PACKAGES.filter(name => name !== 'tinypool').sort());
+  for (const file of files) assert.ok(!readFileSync(file, 'utf8').includes(PROJECT));
+});
