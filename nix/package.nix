@@ -4,7 +4,7 @@
   importNpmLock,
   nodejs,
   runCommand,
-  # package-lock.json names no registry, so that any mirror serves. npm knows its own; give one to do without this build.
+  # package-lock.json names no registry, so that any mirror serves. npm knows its own; with one given, nothing is asked.
   npmRegistry ? lib.fileContents (
     runCommand "npm-registry" { nativeBuildInputs = [ nodejs ]; } ''
       HOME=$TMPDIR npm config get registry > $out
@@ -39,6 +39,7 @@ buildNpmPackage {
       ../CHANGELOG.md
       ../LICENSE
       ../README.md
+      (lib.fileset.difference ../audit (lib.fileset.maybeMissing ../audit/build))
       ../bin
       ../docs
       ../package-lock.json
@@ -59,6 +60,16 @@ buildNpmPackage {
   inherit (importNpmLock) npmConfigHook;
   # `npm run build` has made dist/ by then.
   npmPackFlags = [ "--ignore-scripts" ];
+
+  # The reader for an unpatched glibc, which npm builds where it may run scripts. audit/cflags says how; it needs no
+  # libc, so nothing that hardening would call there.
+  hardeningDisable = [ "all" ];
+  postBuild = ''
+    npm run build:audit
+  '';
+  postInstall = ''
+    cp -r audit/build $out/lib/node_modules/${package.name}/audit/
+  '';
 
   meta = {
     inherit (package) description;

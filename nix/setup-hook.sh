@@ -1,13 +1,13 @@
 # shellcheck shell=bash disable=SC2154 # the package sets elfnoteFlags
-# Setup hook of elfnote for nixpkgs' stdenv: writes the note into every ELF file of every output, in one elfnote process.
+# Setup hook of elfnote for nixpkgs' stdenv: writes the notes of the ELF files of all outputs, in one elfnote process.
 #
 #   dontBuildElfCache  set: no notes
-#   elfnoteFlags       more flags for `elfnote build-cache`, a string or an array; `--strict` makes the build fail when a
+#   elfnoteFlags       more flags for `elfnote build-cache`, a string or an array; `--strict` fails the build when a
 #                      library is not found or a file cannot be worked on (without it both are warnings)
 #
-# A note has to be made from the final run path. `runHook postFixup` runs the package's own postFixup, then postFixupHooks
-# in order; autoPatchelfHook and others add to that array when they are sourced, packages from preFixup. So elfnote is
-# added by the last of the preFixupHooks, behind all of them.
+# A note is made from the final run path. `runHook postFixup` runs the package's own postFixup, then postFixupHooks
+# in order; autoPatchelfHook and others add to that array when they are sourced, packages from preFixup. preFixupHooks
+# run after both, so what one of them adds comes last.
 preFixupHooks+=(elfnoteRegister)
 
 elfnoteRegister() {

@@ -6,6 +6,8 @@ rec {
   inherit (builtins) mapAttrs;
   fileContents = file: removeSuffix "\n" (builtins.readFile file);
   fileset = {
+    difference = files: _without: files;
+    maybeMissing = file: file;
     toSource = { root, fileset }: { inherit root fileset; };
     unions = files: assert builtins.all builtins.pathExists files; files;
   };
