@@ -9,8 +9,8 @@
 
 /* Some bytes of somebody else's; empty stands for "there is none". */
 struct bytes {
-    const char *start;
-    size_t size;
+  const char *start;
+  size_t size;
 };
 
 /*

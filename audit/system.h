@@ -34,14 +34,12 @@
 #endif
 
 /* Zero, or the negative error number: access(2) of a path, as the real user. */
-static inline long check_access(const char *path, int mode)
-{
-    return system_call(__NR_faccessat, AT_FDCWD, (long)path, mode, 0);
+static inline long check_access(const char *path, int mode) {
+  return system_call(__NR_faccessat, AT_FDCWD, (long)path, mode, 0);
 }
 
-static inline void write_error(const struct iovec *parts, size_t count)
-{
-    system_call(__NR_writev, STDERR_FILENO, (long)parts, (long)count, 0);
+static inline void write_error(const struct iovec *parts, size_t count) {
+  system_call(__NR_writev, STDERR_FILENO, (long)parts, (long)count, 0);
 }
 
 /* No page is smaller. */
@@ -52,19 +50,18 @@ enum { PAGE = 4096 };
  * "how", so the call changes nothing and fails with EFAULT where there is nothing to read, also behind the end of
  * a truncated file.
  */
-static inline bool readable(const void *start, size_t size)
-{
-    enum { IMPOSSIBLE_HOW = -1, SIGNAL_SET_SIZE = 8 };
-    uintptr_t page = (uintptr_t)start & -(uintptr_t)PAGE;
-    uintptr_t last = (uintptr_t)start + size - 1;
-    if (size == 0 || last < (uintptr_t)start)
-        return false;
-    for (;; page += PAGE) {
-        if (system_call(__NR_rt_sigprocmask, IMPOSSIBLE_HOW, (long)page, 0, SIGNAL_SET_SIZE) == -EFAULT)
-            return false;
-        if (last - page < PAGE)
-            return true;
-    }
+static inline bool readable(const void *start, size_t size) {
+  enum { IMPOSSIBLE_HOW = -1, SIGNAL_SET_SIZE = 8 };
+  uintptr_t page = (uintptr_t)start & -(uintptr_t)PAGE;
+  uintptr_t last = (uintptr_t)start + size - 1;
+  if (size == 0 || last < (uintptr_t)start)
+    return false;
+  for (;; page += PAGE) {
+    if (system_call(__NR_rt_sigprocmask, IMPOSSIBLE_HOW, (long)page, 0, SIGNAL_SET_SIZE) == -EFAULT)
+      return false;
+    if (last - page < PAGE)
+      return true;
+  }
 }
 
 #endif

@@ -14,57 +14,53 @@
 
 extern char **environ;
 
-static long now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec * 1000000000L + time.tv_nsec;
+static long now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return time.tv_sec * 1000000000L + time.tv_nsec;
 }
 
-static char **with(char *variable)
-{
-    size_t count = 0;
-    while (environ[count] != NULL)
-        count++;
-    char **copy = calloc(count + 2, sizeof *copy);
-    memcpy(copy, environ, count * sizeof *copy);
-    copy[count] = variable;
-    return copy;
+static char **with(char *variable) {
+  size_t count = 0;
+  while (environ[count] != NULL)
+    count++;
+  char **copy = calloc(count + 2, sizeof *copy);
+  memcpy(copy, environ, count * sizeof *copy);
+  copy[count] = variable;
+  return copy;
 }
 
-static long run(char **command, const posix_spawn_file_actions_t *silent)
-{
-    char **environment = environ;
-    if (strchr(command[0], '=') != NULL)
-        environment = with(*command++);
-    int status;
-    pid_t child;
-    long start = now();
-    if (posix_spawn(&child, command[0], silent, NULL, command, environment) != 0 ||
-        waitpid(child, &status, 0) != child || status != 0) {
-        fprintf(stderr, "%s did not succeed\n", command[0]);
-        exit(1);
+static long run(char **command, const posix_spawn_file_actions_t *silent) {
+  char **environment = environ;
+  if (strchr(command[0], '=') != NULL)
+    environment = with(*command++);
+  int status;
+  pid_t child;
+  long start = now();
+  if (posix_spawn(&child, command[0], silent, NULL, command, environment) != 0 ||
+      waitpid(child, &status, 0) != child || status != 0) {
+    fprintf(stderr, "%s did not succeed\n", command[0]);
+    exit(1);
+  }
+  long end = now();
+  if (environment != environ)
+    free(environment);
+  return end - start;
+}
+
+int main(int argc, char *argv[]) {
+  posix_spawn_file_actions_t silent;
+  posix_spawn_file_actions_init(&silent);
+  posix_spawn_file_actions_addopen(&silent, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+  long rounds = argc > 1 ? strtol(argv[1], NULL, 10) : 0;
+  for (int i = 2; i < argc; i++)
+    if (strcmp(argv[i], "--") == 0)
+      argv[i] = NULL;
+  while (rounds-- > 0)
+    for (int i = 2, number = 0; i < argc; number++, i++) {
+      printf("%d %ld\n", number, run(&argv[i], &silent));
+      while (i < argc && argv[i] != NULL)
+        i++;
     }
-    long end = now();
-    if (environment != environ)
-        free(environment);
-    return end - start;
-}
-
-int main(int argc, char *argv[])
-{
-    posix_spawn_file_actions_t silent;
-    posix_spawn_file_actions_init(&silent);
-    posix_spawn_file_actions_addopen(&silent, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-    long rounds = argc > 1 ? strtol(argv[1], NULL, 10) : 0;
-    for (int i = 2; i < argc; i++)
-        if (strcmp(argv[i], "--") == 0)
-            argv[i] = NULL;
-    while (rounds-- > 0)
-        for (int i = 2, number = 0; i < argc; number++, i++) {
-            printf("%d %ld\n", number, run(&argv[i], &silent));
-            while (i < argc && argv[i] != NULL)
-                i++;
-        }
-    return 0;
+  return 0;
 }
