@@ -198,16 +198,17 @@ describe('a note full of nonsense', { skip: needs('gcc', 'patchelf') }, () => {
     const address = 0x20_0000n + BigInt(end);
     for (const at of headersOf(grown)) {
       const type = grown.readUInt32LE(at);
-      const stack = type === 0x6474e551;
-      if (!isNote(grown, at) && !stack) continue;
-      grown.writeUInt32LE(stack ? PT_LOAD : PT_NOTE, at);
+      // PT_GNU_EH_FRAME, which only unwinding needs, makes room for the segment.
+      const spare = type === 0x6474e550;
+      if (!isNote(grown, at) && !spare) continue;
+      grown.writeUInt32LE(spare ? PT_LOAD : PT_NOTE, at);
       grown.writeUInt32LE(4, at + 4);
       grown.writeBigUInt64LE(BigInt(end), at + 8);
       grown.writeBigUInt64LE(address, at + 16);
       grown.writeBigUInt64LE(address, at + 24);
       grown.writeBigUInt64LE(64n, at + 32);
       grown.writeBigUInt64LE(64n, at + 40);
-      grown.writeBigUInt64LE(stack ? 4096n : 4n, at + 48);
+      grown.writeBigUInt64LE(spare ? 4096n : 4n, at + 48);
     }
     writeFileSync(library, grown);
     const { said } = assertSame(shop, shop.program('opens-cut'), [`open:${library}`]);
