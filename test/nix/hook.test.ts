@@ -5,7 +5,8 @@ import { before, describe, test } from 'node:test';
 import { entriesOf, runOk } from '../support/cli.js';
 import { NEEDS_NIX, NixStore } from '../support/nix.js';
 import { nixosNotes } from '../support/readelf.js';
-import { suiteScope } from '../support/temp.js';
+import { buildReader, needsTracing, trace } from '../support/reader.js';
+import { suiteScope, tempDir } from '../support/temp.js';
 import { needs } from '../support/tools.js';
 
 /** The `DT_NEEDED` names, as readelf sees them. */
@@ -54,6 +55,20 @@ describe('the setup hook in a Nix build', { skip: NEEDS_NIX }, () => {
     assert.deepEqual(needed(program), ['libc.so.6', 'libone.so', 'libthree.so', 'libtwo.so']);
     assert.deepEqual(entriesOf(program), exactEntries(program));
     assert.equal(runOk(program).stdout, '7\n');
+  });
+
+  test('with the reader for an unpatched glibc, no library is looked for in vain', {
+    skip: needsTracing(),
+  }, t => {
+    const dir = tempDir(t);
+    const LD_AUDIT = buildReader(dir);
+    const [noted, plain] = ['program { }', 'program { nativeBuildInputs = [ ]; }'].map(expression => {
+      const program = join(store.build(expression).path, 'bin/program');
+      const { stdout, missed } = trace(dir, program, [], { LD_AUDIT });
+      return { stdout, missed: missed.filter(path => path.startsWith(store.dir)).length };
+    });
+    assert.deepEqual(noted, { stdout: '7\n', missed: 0 });
+    assert.ok((plain?.missed ?? 0) > 0, 'without notes some are');
   });
 
   test('references are the same with and without the hook', () => {
