@@ -5,7 +5,7 @@
  *   --small N         how many small files the memory is measured with (default 100000)
  *   --rounds N        how often each measurement is repeated; the median counts (default 5)
  *
- * Needs Linux, patchelf, dpkg, strace, and programs to copy (ffmpeg, emacs-gtk, gdb, ...). Figures of one run compare
+ * Needs Linux, gcc, patchelf, dpkg, strace, and programs to copy (ffmpeg, emacs-gtk, gdb, ...). Figures of one run compare
  * with each other only: they are ratios, and the machine must do nothing else.
  */
 import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { measureMemory } from './memory.js';
+import { measureReader } from './reader.js';
 import { measureStartUp } from './start-up.js';
 import { buildStore } from './store.js';
 import { measureThroughput } from './throughput.js';
@@ -28,6 +29,7 @@ const rounds = Number(values.rounds);
 const work = mkdtempSync(join(tmpdir(), 'elfnote-bench-'));
 try {
   await measureStartUp(rounds * 4);
+  measureReader();
   const directory = join(work, 'store');
   mkdirSync(directory);
   const store = buildStore(directory);

@@ -2,19 +2,21 @@
  * What start-up costs with notes and the reader, and without: `npm run bench:reader`. All is measured in one run, the
  * ways of starting a program in turn, and given as medians. Needs gcc, patchelf and strace.
  *
- * A slow file system is one system call in which a path is looked up delayed by so many microseconds, by strace.
+ * The slow file system is this one: strace delays each system call that looks a path up, for as long as a server on
+ * the network would take to answer.
  */
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { elfnoteOk, runOk } from '../test/support/cli.js';
-import { annotateStore, makePackageStore } from '../test/support/package-store.js';
-import { buildReader } from '../test/support/reader.js';
+import { elfnoteOk, runOk } from '../../test/support/cli.js';
+import { annotateStore, makePackageStore } from '../../test/support/package-store.js';
+import { buildReader } from '../../test/support/reader.js';
+import { median } from './measure.js';
 
 /** Medians in milliseconds. */
-export interface ReaderRow {
+interface ReaderRow {
   readonly name: string;
   readonly libraries: number;
   /** Without notes and without the reader. */
@@ -27,7 +29,7 @@ export interface ReaderRow {
 /** Time for the rounds of one program, in milliseconds, and how many of them there are at least and at most. */
 const BUDGET = 3000;
 const [FEWEST, MOST] = [3, 501];
-/** About what a network file system takes to answer. */
+/** In microseconds. */
 const DELAY = 200;
 
 /** A program twice, with and without notes. */
@@ -39,7 +41,7 @@ interface Pair {
 }
 
 /** Start-up times on a warm cache, then on a slow file system. */
-export function benchReader(): { warm: ReaderRow[]; slow: ReaderRow[] } {
+function benchReader(): { warm: ReaderRow[]; slow: ReaderRow[] } {
   const dir = mkdtempSync(join(tmpdir(), 'elfnote-bench-'));
   try {
     const launch = join(dir, 'launch');
@@ -88,10 +90,6 @@ function measurePair(
 
 function clamp(rounds: number): number {
   return Math.max(FEWEST, Math.min(MOST, Math.round(rounds)));
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0;
 }
 
 const LOOKUPS = 'openat,newfstatat,faccessat,access';
@@ -168,8 +166,11 @@ function print(title: string, rows: readonly ReaderRow[]): void {
   console.log();
 }
 
-if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
+/** Prints what start-up takes, with notes and the reader and without. */
+export function measureReader(): void {
   const { warm, slow } = benchReader();
-  print('Warm cache', warm);
-  print(`Each path lookup delayed by ${DELAY} microseconds`, slow);
+  print('Start-up on stock glibc, warm cache', warm);
+  print(`The same, each path lookup delayed by ${DELAY} microseconds`, slow);
 }
+
+if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) measureReader();
