@@ -22,12 +22,12 @@ export function commonOptions(flags: RunFlags): Job['options'] {
  * @returns the exit status.
  */
 export async function runOverFiles(paths: readonly string[], flags: RunFlags, job: Job): Promise<number> {
+  const interrupt = new Interrupt();
   const { named, found } = await filesOf(paths, flags);
   const target = new Target(named, found, flags);
   const { jobs, failFast } = flags;
   const reporter = new Reporter(flags, named, found.length);
   for (const store of target.registered) await reporter.warn(store, REGISTERED_STORE);
-  const interrupt = new Interrupt();
   let done = 0;
   for await (const result of runOver(target.files(), job, { jobs, failFast, signal: interrupt.signal })) {
     await reporter.report(target.done(result));
@@ -63,18 +63,20 @@ async function filesOf(paths: readonly string[], flags: RunFlags): Promise<Files
   };
 }
 
+const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
+
 /** The first SIGINT or SIGTERM ends the run after the files in hand; the next one kills. */
 class Interrupt {
   readonly #controller = new AbortController();
-  #name: 'SIGINT' | 'SIGTERM' | undefined;
+  #name: NodeJS.Signals | undefined;
 
   constructor() {
-    for (const name of ['SIGINT', 'SIGTERM'] as const) {
-      process.once(name, () => {
-        this.#name ??= name;
-        this.#controller.abort();
-      });
-    }
+    const onSignal = (name: NodeJS.Signals) => {
+      for (const other of SIGNALS) process.removeListener(other, onSignal);
+      this.#name = name;
+      this.#controller.abort();
+    };
+    for (const name of SIGNALS) process.on(name, onSignal);
   }
 
   get signal(): AbortSignal {

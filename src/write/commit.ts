@@ -208,16 +208,29 @@ function checkUnchanged(path: string, now: BigIntStats, stats: BigIntStats): voi
 /** Step by step; after a failed write the bytes written so far are put back as they were. */
 function writeInPlace(path: string, fd: number, source: ByteSource, change: Change): void {
   const done: Edit[] = [];
+  let last: BigIntStats | undefined;
   try {
     for (const edit of joined(change.edits)) {
+      if (last !== undefined) refuseCompany(path, fd, last);
       done.push(edit);
       writeAll(fd, edit.bytes, edit.offset);
+      last = fstatSync(fd, { bigint: true });
     }
     ftruncateSync(fd, change.size);
   } catch (error) {
+    if (error instanceof ElfnoteError) throw error;
     undo(fd, source, done);
     throw fromSystemError('unwritable', 'cannot write', path, error);
   }
+}
+
+/**
+ * Another process that found the file between two writes has planned on what it saw there, which is sound. Neither
+ * going on nor undoing would leave it so.
+ */
+function refuseCompany(path: string, fd: number, last: BigIntStats): void {
+  if (isUnchanged(fstatSync(fd, { bigint: true }), last)) return;
+  throw new ElfnoteError('changed', 'another process wrote to the file at the same time', { path });
 }
 
 /** Neighbours of one step as one write. */
