@@ -5,9 +5,15 @@ import { describe, test } from 'node:test';
 import { elfnote, elfnoteOk, entriesOf, runOk } from '../support/cli.js';
 import { NEEDS_NIX, NixStore } from '../support/nix.js';
 import { nixosNotes } from '../support/readelf.js';
-import { tempDir } from '../support/temp.js';
+import { makeWritable, tempDir } from '../support/temp.js';
 
 const PLAIN = '{ nativeBuildInputs = [ ]; }';
+
+/** A store path that its owner has made writable, as root need not. */
+function writable(path: string): string {
+  makeWritable(path);
+  return path;
+}
 
 /** Whether each path still has the contents that Nix has recorded. */
 function verify(store: NixStore): { status: number | null; modified: string[] } {
@@ -23,7 +29,10 @@ describe('a registered Nix store', { skip: NEEDS_NIX }, () => {
   test('outside a build a store path is processed after one warning, and what it foretells comes true', t => {
     const store = new NixStore(t);
     const { path } = store.build(`program ${PLAIN}`);
-    const { status, stderr } = elfnote(['build-cache', '--store-dir', store.dir, path], outsideBuild);
+    const { status, stderr } = elfnote(
+      ['build-cache', '--store-dir', store.dir, writable(path)],
+      outsideBuild,
+    );
     assert.deepEqual(
       { status, lines: stderr.trimEnd().split('\n').length },
       { status: 0, lines: 1 },
@@ -39,7 +48,7 @@ describe('a registered Nix store', { skip: NEEDS_NIX }, () => {
     const store = new NixStore(t);
     const { path } = store.build(`program ${PLAIN}`);
     const processed = (env: Readonly<Record<string, string | undefined>>) =>
-      elfnoteOk(['build-cache', '--store-dir', store.dir, path], { env });
+      elfnoteOk(['build-cache', '--store-dir', store.dir, writable(path)], { env });
     const inBuild = processed({ NIX_BUILD_TOP: '/build', IN_NIX_SHELL: undefined });
     const inShell = processed({ NIX_BUILD_TOP: '/tmp', IN_NIX_SHELL: 'impure' });
     const dry = elfnoteOk(['build-cache', '--dry-run', '--store-dir', store.dir, path], outsideBuild);
@@ -74,7 +83,7 @@ describe('a registered Nix store', { skip: NEEDS_NIX }, () => {
     store.run('nix-store', '--optimise');
     const [file, twin] = [join(first, 'lib/libsame.so'), join(second, 'lib/libsame.so')];
     assert.equal(inode(file), inode(twin), 'optimised');
-    elfnoteOk(['build-cache', '--store-dir', store.dir, first], outsideBuild);
+    elfnoteOk(['build-cache', '--store-dir', store.dir, writable(first)], outsideBuild);
     assert.equal(nixosNotes(file).length, 1);
     assert.equal(nixosNotes(twin).length, 0);
     assert.deepEqual(verify(store), { status: 1, modified: ['first'] });
@@ -92,7 +101,7 @@ describe('a registered Nix store', { skip: NEEDS_NIX }, () => {
     };
     const before = links();
     assert.ok(before.length > 0);
-    elfnoteOk(['build-cache', '--store-dir', store.dir, store.dir], outsideBuild);
+    elfnoteOk(['build-cache', '--store-dir', store.dir, writable(store.dir)], outsideBuild);
     assert.deepEqual(
       files.map(file => nixosNotes(file).length),
       [1, 1],
@@ -120,7 +129,7 @@ describe('a registered Nix store', { skip: NEEDS_NIX }, () => {
     const store = new NixStore(t);
     const { path } = store.build(`program ${PLAIN}`);
     const dir = tempDir(t);
-    runOk('ln', ['-s', path, join(dir, 'result')]);
+    runOk('ln', ['-s', writable(path), join(dir, 'result')]);
     for (const target of [join(dir, 'result'), join(path, 'bin/program')]) {
       const { stderr } = elfnoteOk(['build-cache', target], outsideBuild);
       assert.match(stderr, /is a Nix store/);

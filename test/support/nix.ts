@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, readdirSync, realpathSync, writeFileSync } from 'node:fs';
+import { mkdirSync, realpathSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { BIN, PROJECT, type RunResult, run } from './cli.js';
 import { tempDir } from './temp.js';
@@ -13,7 +13,7 @@ export class NixStore {
   readonly #env: Readonly<Record<string, string>>;
 
   constructor(scope: { after(hook: () => void): void }) {
-    const base = tempDir({ after: hook => scope.after(() => removeWith(hook, base)) });
+    const base = tempDir(scope);
     this.dir = join(base, 'store');
     const conf = join(base, 'etc');
     mkdirSync(conf);
@@ -75,12 +75,4 @@ function inPackages(expression: string): string {
   };
   const given = Object.entries(args).map(([name, value]) => `${name} = ${JSON.stringify(value)};`);
   return `with import ${PROJECT}/test/nix/packages.nix { ${given.join(' ')} }; ${expression}`;
-}
-
-/** Directories of a store are read-only, also to the user who owns them. */
-function removeWith(remove: () => void, dir: string): void {
-  for (const entry of readdirSync(dir, { recursive: true, withFileTypes: true })) {
-    if (entry.isDirectory()) chmodSync(join(entry.parentPath, entry.name), 0o755);
-  }
-  remove();
 }

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,8 +12,16 @@ interface Scope {
 /** A new directory that is removed when the test is over. */
 export function tempDir(scope: Scope): string {
   const dir = realpathSync(mkdtempSync(join(tmpdir(), 'elfnote-test-')));
-  scope.after(() => rmSync(dir, { recursive: true, force: true }));
+  scope.after(() => {
+    makeWritable(dir);
+    rmSync(dir, { recursive: true, force: true });
+  });
   return dir;
+}
+
+/** Packages have directories that are read-only, also to the user who owns them; root need not care. */
+export function makeWritable(dir: string): void {
+  if (process.getuid?.() !== 0) spawnSync('chmod', ['-R', 'u+rwX', dir]);
 }
 
 /** A scope that ends with the suite, or the file, in which it is made; usable from its `before` hook. */
