@@ -175,7 +175,7 @@ function workOn<T>(path: string, work: (source: FileSource) => T, settled = fals
         return work(source);
       } catch (error) {
         // What is wrong with bytes that others change meanwhile says nothing about the file; a failed write is our own.
-        const isOurs = error instanceof ElfnoteError && error.code === 'unwritable';
+        const isOurs = error instanceof ElfnoteError && ['unwritable', 'changed'].includes(error.code);
         if (!isOurs) refuseChanged(source, error);
         throw error;
       }
