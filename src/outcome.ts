@@ -1,3 +1,4 @@
+import type { ByteString } from './elf/bytes.js';
 import { ElfnoteError } from './errors.js';
 import type { Edit, SkipReason, WritePlan } from './layout/plan.js';
 import type { Resolution } from './resolve/resolve.js';
@@ -22,6 +23,8 @@ export interface FailedOutcome {
 export interface Explained {
   readonly path: string;
   readonly resolution: Resolution | undefined;
+  /** What elfnote's `DT_AUDIT` names when all is done, if there is one. */
+  readonly reader?: ByteString | undefined;
   readonly warnings: readonly string[];
 }
 

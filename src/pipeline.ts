@@ -1,7 +1,15 @@
 import { realpathSync } from 'node:fs';
 import { posix } from 'node:path';
 import { type CacheEntry, decodeDescriptor } from './cache/note.js';
-import { type ByteSource, type ByteString, byteStringOf, displayBytes, zeroRun } from './elf/bytes.js';
+import { type Audit, isProgram, ownReader, readAudit } from './elf/audit.js';
+import {
+  type ByteSource,
+  type ByteString,
+  byteStringOf,
+  displayBytes,
+  PatchedSource,
+  zeroRun,
+} from './elf/bytes.js';
 import { CACHE_NOTE_OWNER, ET_CORE, ET_DYN, ET_EXEC, ET_REL } from './elf/constants.js';
 import { type FileSource, withFile } from './elf/file-source.js';
 import { addressOfOffset, type CacheNoteLocation, type ElfImage } from './elf/image.js';
@@ -10,6 +18,7 @@ import { ElfnoteError } from './errors.js';
 import type { Plan, PlanOptions, SkipPlan, WritePlan } from './layout/plan.js';
 import { planFile, planRemoval } from './layout/plan-file.js';
 import { type Explained, skippedOutcome, summaryOf, type WorkedOutcome } from './outcome.js';
+import { checkedReader, refuseReader } from './reader.js';
 import { agreesWithRunPath } from './resolve/agree.js';
 import { judgeCandidate, type Verdict } from './resolve/candidate.js';
 import { FileSystemProbe } from './resolve/fs-probe.js';
@@ -17,7 +26,7 @@ import type { LibraryProbe } from './resolve/probe.js';
 import { type Resolution, resolveImage, runPathOf } from './resolve/resolve.js';
 import { type AttributeCheck, LOST_IN_PLACE, readAttributes } from './write/attributes.js';
 import { type Change, commitChange, writeCopy } from './write/commit.js';
-import { verifyPlan } from './write/verify.js';
+import { verifyWithReader } from './write/verify-reader.js';
 
 export interface LookupOptions {
   /** A directory that holds the file system in which run paths are looked up. Default: this machine's. */
@@ -50,6 +59,11 @@ export interface BuildOptions extends LookupOptions, RemoveOptions {
   readonly placement?: PlanOptions['placement'];
   /** Let the program header table move where nothing else fits. Such a file does not survive `strip`. */
   readonly moveTable?: PlanOptions['moveTable'];
+  /**
+   * An audit module, as an absolute path that a program's `DT_AUDIT` shall name. Without it, one that elfnote has
+   * written stays.
+   */
+  readonly reader?: string | undefined;
 }
 
 /** A note as it stands in a file, with what the machine has for each element now. */
@@ -62,6 +76,8 @@ export interface NoteReport {
   readonly entries: readonly CacheEntry[];
   /** False when the run path or `DT_NEEDED` has changed since: the note is stale. */
   readonly agreesWithRunPath: boolean;
+  /** What a program asks ld.so to load before it, whoever wrote it. */
+  readonly audit: Audit | undefined;
 }
 
 /**
@@ -70,15 +86,18 @@ export interface NoteReport {
  * @throws ElfnoteError with the path, and for a malformed file the offset. The file is then unchanged.
  */
 export function buildCache(path: string, options: BuildOptions = {}): WorkedOutcome {
+  const reader = checkedReader(options.reader);
   return workOn(
     path,
     source => {
       const image = readForWork(source);
       if ('reason' in image) return skipped(path, image, source, options);
-      const resolution = resolveImage(image, probeFor(options), { storeRoots: storeRoots(options) });
+      const probe = probeFor(options);
+      const resolution = resolveImage(image, probe, { storeRoots: storeRoots(options) });
       const warnings = warningsFor(resolution, image);
       if (options.strict) refuseUnresolved(path, resolution);
-      const plan = planFile(image, source, resolution.entries, options);
+      const plan = planFile(image, source, resolution.entries, { ...options, reader });
+      if (plan.kind !== 'skip') refuseReader(image, source, reader, probe, options);
       return carryOut(source, image, plan, { path, resolution, warnings }, options);
     },
     !options.dryRun,
@@ -115,20 +134,27 @@ function carryOut(
 ): WorkedOutcome {
   if (plan.kind === 'keep') {
     leaveAlone(source, options);
-    return { ...explained, action: 'up-to-date' };
+    return { ...explained, reader: ownReader(image, source), action: 'up-to-date' };
   }
   if (plan.kind === 'skip') {
     leaveAlone(source, options);
     return { ...explained, action: 'skipped', reason: plan.reason, detail: plan.detail };
   }
-  verifyPlan(image, source, plan);
+  verifyWithReader(image, source, plan);
   const bytesAdded = plan.size - image.size;
+  explained = { ...explained, reader: readerAfter(image, source, plan) };
   if (plan.rung.table === 'move-table') {
     explained = { ...explained, warnings: [...explained.warnings, MOVED_TABLE] };
   }
   const result = { ...explained, plan: summaryOf(plan), bytesAdded };
   if (options.dryRun) return { ...result, action: 'planned', edits: plan.edits };
   return { ...result, action: 'written', lost: commit(source, plan, options) };
+}
+
+function readerAfter(image: ElfImage, source: ByteSource, plan: WritePlan): ByteString | undefined {
+  if (!isProgram(image)) return undefined;
+  const view = new PatchedSource(source, plan.edits, plan.size);
+  return ownReader(readImage(view), view);
 }
 
 /** Resolves without planning or writing. @throws ElfnoteError */
@@ -158,6 +184,7 @@ export function readNote(path: string): NoteReport | undefined {
       descriptor,
       entries,
       agreesWithRunPath: agreesWithRunPath(image, entries),
+      audit: readAudit(image, source),
     };
   });
 }

@@ -20,14 +20,16 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   write: ['errors', 'elf', 'cache', 'layout'],
   loader: ['errors', 'elf', 'resolve', 'cache'],
   store: ['errors', 'fast-glob', 'picomatch'],
-  outcome: ['errors', 'type layout/plan', 'type resolve/resolve'],
-  pipeline: ['errors', 'outcome', 'elf', 'cache', 'resolve', 'layout', 'write', 'store', 'loader'],
+  outcome: ['errors', 'type elf/bytes', 'type layout/plan', 'type resolve/resolve'],
+  reader: ['errors', 'elf', 'resolve/candidate', 'type resolve/probe'],
+  pipeline: ['errors', 'outcome', 'reader', 'elf', 'cache', 'resolve', 'layout', 'write', 'store', 'loader'],
   // Beyond the design: what the pipeline is to one file, this is to many, in threads where that pays.
   tree: ['errors', 'outcome', 'pipeline', 'store', 'resolve/fs-probe', 'write/attributes', 'tinypool'],
   cli: [
     'errors',
     'outcome',
     'pipeline',
+    'reader',
     'tree',
     'store',
     'loader',

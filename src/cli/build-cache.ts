@@ -5,6 +5,7 @@ interface Flags extends RunFlags {
   readonly root?: string;
   readonly placement: 'auto' | 'slack' | 'tail';
   readonly moveTable?: boolean;
+  readonly reader?: string;
 }
 
 const EXAMPLE = `
@@ -34,6 +35,10 @@ export function buildCacheCommand(): Command {
       '--move-table',
       'let the program header table move where nothing else fits (not safe to strip)',
     ),
+    new Option(
+      '--reader <module>',
+      'let programs ask for this audit module themselves (DT_AUDIT, glibc 2.32)',
+    ),
   ];
   return fileCommand(
     'build-cache',
@@ -42,8 +47,9 @@ export function buildCacheCommand(): Command {
   )
     .addHelpText('after', EXAMPLE)
     .action(async (paths: string[], flags: Flags) => {
-      const { root, storeDir, strict, placement, moveTable } = flags;
-      const own = { root, storeDirs: storeDir, strict, placement, moveTable };
+      const { root, storeDir, strict, placement, moveTable, reader } = flags;
+      if (reader !== undefined) (await import('../reader.js')).checkedReader(reader);
+      const own = { root, storeDirs: storeDir, strict, placement, moveTable, reader };
       const { commonOptions, runOverFiles } = await import('./run.js');
       const options = { ...commonOptions(flags), ...own };
       process.exitCode = await runOverFiles(paths, flags, { kind: 'build', options });

@@ -94,7 +94,24 @@ function noteJson(report: NoteReport, probe: LibraryProbe): object {
   return {
     ...base(report.path),
     note: { ...place(report), agreesWithRunPath, entries: elements(report, probe) },
+    reader: readerOf(report, probe) ?? null,
   };
+}
+
+interface DumpedReader {
+  readonly path: string;
+  /** False for an audit module that somebody else has put into `DT_AUDIT`. */
+  readonly own: boolean;
+  readonly state: ReturnType<typeof judgePath>['kind'];
+  readonly why: string;
+}
+
+function readerOf(report: NoteReport, probe: LibraryProbe): DumpedReader | undefined {
+  const { path, own } = report.audit ?? {};
+  if (path === undefined || own === undefined) return undefined;
+  const verdict = judgePath(report, path, probe);
+  const why = verdict.kind === 'accepted' ? '' : verdict.why;
+  return { path: displayBytes(path), own, state: verdict.kind, why };
 }
 
 const STATE_WORDS = {
@@ -104,8 +121,13 @@ const STATE_WORDS = {
   searched: 'searched at run time',
 } as const;
 
+function stateText(state: keyof typeof STATE_WORDS, why: string): string {
+  return `(${STATE_WORDS[state]}${why === '' ? '' : `: ${why}`})`;
+}
+
 function noteText(report: NoteReport, probe: LibraryProbe): string[] {
   const at = place(report);
+  const reader = readerOf(report, probe);
   const section = at.section === null ? 'no section' : `section [${at.section.index}] ${at.section.name}`;
   return [
     `${escapeControls(report.path)}: cache note of ${at.size} bytes at offset ${at.offset}, address 0x${at.address.toString(16)}`,
@@ -113,11 +135,15 @@ function noteText(report: NoteReport, probe: LibraryProbe): string[] {
     ...(report.agreesWithRunPath
       ? []
       : ['  stale: the run path or DT_NEEDED has changed since; run build-cache again']),
+    ...(reader === undefined
+      ? []
+      : [
+          `  DT_AUDIT${reader.own ? '' : ', not written by elfnote'}: ${reader.path}  ${stateText(reader.state, reader.why)}`,
+        ]),
     ...elements(report, probe).flatMap(({ soname, elements: list }) => [
       `  ${soname}`,
       ...list.map(({ element, state, why }) => {
-        const reason = why === '' ? '' : `: ${why}`;
-        return `    ${element.slice(0, 1)} ${element.slice(1)}  (${STATE_WORDS[state]}${reason})`;
+        return `    ${element.slice(0, 1)} ${element.slice(1)}  ${stateText(state, why)}`;
       }),
     ]),
   ];

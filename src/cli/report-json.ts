@@ -22,6 +22,7 @@ export function jsonOf(outcome: FileOutcome): object {
     ...(outcome.action === 'written' ? { lost: outcome.lost } : {}),
     ...(outcome.action === 'planned' ? { edits: outcome.edits.map(editJson) } : {}),
     ...(outcome.resolution === undefined ? {} : resolutionJson(outcome.resolution)),
+    ...(outcome.reader === undefined ? {} : { reader: displayBytes(outcome.reader) }),
     warnings: outcome.warnings,
   };
 }

@@ -30,7 +30,9 @@ function writtenLine(path: string, outcome: WrittenOutcome | PlannedOutcome): st
   const counts = [`${exact} exact`];
   if (hinted > 0) counts.push(`${hinted} hinted`);
   if (resolution.unresolved.length > 0) counts.push(`${resolution.unresolved.length} unresolved`);
-  return `${path}: note ${would}written in ${rungText(outcome)}: ${counts.join(', ')}, ${size}`;
+  if (outcome.reader !== undefined) counts.push(`reader ${displayBytes(outcome.reader)}`);
+  const note = plan.rung.note === 'kept' ? 'note kept' : `note ${would}written in ${rungText(outcome)}`;
+  return `${path}: ${note}: ${counts.join(', ')}, ${size}`;
 }
 
 function rungText({ plan }: Pick<WrittenOutcome, 'plan'>): string {

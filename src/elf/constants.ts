@@ -105,6 +105,8 @@ export const DT_POSFLAG_1 = 0x6ffffdfd;
 export const DT_SYMINSZ = 0x6ffffdfe;
 export const DT_SYMINENT = 0x6ffffdff;
 export const DT_GNU_HASH = 0x6ffffef5;
+export const DT_DEPAUDIT = 0x6ffffefb;
+export const DT_AUDIT = 0x6ffffefc;
 export const DT_VERSYM = 0x6ffffff0;
 export const DT_RELACOUNT = 0x6ffffff9;
 export const DT_RELCOUNT = 0x6ffffffa;
@@ -149,6 +151,9 @@ export const DT_NOT_AN_ADDRESS: ReadonlySet<number> = new Set([
   DT_POSFLAG_1,
   DT_SYMINSZ,
   DT_SYMINENT,
+  // String offsets, although they stand among the tags of addresses.
+  DT_DEPAUDIT,
+  DT_AUDIT,
   DT_RELACOUNT,
   DT_RELCOUNT,
   DT_FLAGS_1,

@@ -1,5 +1,5 @@
 import type { CacheEntry } from '../cache/note.js';
-import type { Patch } from '../elf/bytes.js';
+import type { ByteString, Patch } from '../elf/bytes.js';
 
 /** Why a file gets no note; nothing is wrong with it. */
 export type SkipReason =
@@ -15,8 +15,8 @@ export type SkipReason =
   | 'no-room'
   | 'unsupported-layout';
 
-/** Where the note stands, if it does. */
-export type NotePlace = 'slack' | 'tail' | 'removed';
+/** Where the note is written, or what else becomes of it; `kept` where only the reader changes. */
+export type NotePlace = 'slack' | 'tail' | 'removed' | 'kept';
 
 /** Where the program header table found room for its new entries. */
 export type TableRoom = 'none' | 'free' | 'reuse-note' | 'move-notes' | 'move-tables' | 'move-table';
@@ -31,6 +31,8 @@ export interface PlanOptions {
   readonly placement?: 'auto' | 'slack' | 'tail' | undefined;
   /** Let the program header table move where nothing else fits. Such a file does not survive `strip`. */
   readonly moveTable?: boolean | undefined;
+  /** What `DT_AUDIT` of a program shall name; without it, a reader that elfnote has written stays. */
+  readonly reader?: ByteString | undefined;
 }
 
 /** Bytes to write at a file offset. Edits of a lower step are on disk before those of a higher one. */
@@ -58,6 +60,29 @@ export interface WritePlan {
   readonly whyRemoved: string | undefined;
   /** False when the file's section headers could not take one more: strip would lose the note. */
   readonly hasSection: boolean;
+  /** Set where `DT_AUDIT` changes too: what `edits` are made of, each planned on what the one before it leaves. */
+  readonly commits?: readonly Commit[] | undefined;
+}
+
+export type Commit =
+  | { readonly kind: 'note'; readonly change: WritePlan }
+  | { readonly kind: 'reader-in'; readonly change: ReaderEdits }
+  | { readonly kind: 'reader-out'; readonly change: ReaderRemoval };
+
+/** What writes a reader into a program that has none. */
+export interface ReaderEdits {
+  readonly path: ByteString;
+  /** In commit order. */
+  readonly edits: readonly Edit[];
+  /** Of the file afterwards, in bytes. */
+  readonly size: number;
+  /** False where a program that is running may still read what is written over. */
+  readonly inPlaceIsSafe: boolean;
+}
+
+/** What takes a reader out. */
+export interface ReaderRemoval extends Removal {
+  readonly inPlaceIsSafe: boolean;
 }
 
 export interface Removal {
@@ -76,5 +101,8 @@ export interface SkipPlan {
 
 export type Plan = WritePlan | SkipPlan | { readonly kind: 'keep' };
 
-/** The commit order (docs/layout.md): what nothing refers to yet; pointers good before and after; the header. */
-export const STEP = { payload: 1, pointers: 2, header: 3, cleanup: 4 } as const;
+/**
+ * The commit order (docs/layout.md): what nothing refers to yet; pointers good before and after; the header; pointers
+ * to what only the header has mapped.
+ */
+export const STEP = { payload: 1, pointers: 2, header: 3, mapped: 4, cleanup: 5 } as const;

@@ -235,7 +235,7 @@ function grownGuesses(
 }
 
 /** Offsets at which `bytes` stand where nothing in the file is described. */
-function findInGaps(image: ElfImage, source: ByteSource, bytes: Buffer): number[] {
+export function findInGaps(image: ElfImage, source: ByteSource, bytes: Buffer): number[] {
   const found: number[] = [];
   if (bytes.length === 0) return found;
   let end = 0;

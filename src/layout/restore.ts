@@ -88,7 +88,7 @@ function explains(source: ByteSource, restore: Restore, entries: readonly CacheE
 const ALL_OPTIONS: readonly PlanOptions[] = [{ moveTable: true }, { placement: 'tail', moveTable: true }];
 
 /** Two files can differ only where one of them was edited. */
-function isSame(one: ByteSource, other: ByteSource, edits: readonly Edit[]): boolean {
+export function isSame(one: ByteSource, other: ByteSource, edits: readonly Edit[]): boolean {
   if (one.size !== other.size) return false;
   return edits.every(({ offset, bytes }) => {
     const length = Math.min(bytes.length, one.size - offset);

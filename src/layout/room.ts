@@ -237,6 +237,20 @@ export class RoomFinder {
     return { kind: 'move-table', block: undefined, nullsUsed: 0, reused: undefined, load, tableSize };
   }
 
+  /** What stands in [start, start + size), where that is whole tables that only a dynamic entry leads to. */
+  tablesIn(start: number, size: number): Block | undefined {
+    const end = start + size;
+    const groups = this.#after(start).filter(group => group.start < end);
+    let at = start;
+    for (const group of groups) {
+      const isTable = group.members.length === 1 && group.members.every(m => this.#tableTag(m) !== undefined);
+      if (group.start < at || !isTable || !this.#mayMove(group, true)) return undefined;
+      if (!this.#unclaimedIsZero(at, group.start)) return undefined;
+      at = group.end;
+    }
+    return groups.length > 0 && this.#unclaimedIsZero(at, end) ? this.#block(groups) : undefined;
+  }
+
   /** What patchelf needs where it would not see what stands behind the table, because the first section is away. */
   #spareFor(next: Group | undefined): number {
     const { sectionHeaders } = this.#image;

@@ -37,11 +37,8 @@ import { planFile } from '../layout/plan-file.js';
  * @throws ElfnoteError `verify`, a bug of elfnote's own; the file is left alone.
  */
 export function verifyPlan(image: ElfImage, source: ByteSource, plan: WritePlan): void {
-  const check = (ok: boolean, what: string) => {
-    if (!ok) throw new ElfnoteError('verify', `refusing to write: ${what}`, { path: image.path });
-  };
-  const inOrder = plan.edits.every((edit, i) => edit.step >= (plan.edits[i - 1]?.step ?? 0));
-  check(inOrder, 'the edits are not in commit order');
+  const check = checkOf(image);
+  checkOrder(plan.edits, check);
   let before = image;
   let base = source;
   if (plan.removal !== undefined) {
@@ -62,6 +59,18 @@ export function verifyPlan(image: ElfImage, source: ByteSource, plan: WritePlan)
   checkNote(after, view, plan, check);
   checkOldLoads(before, after, plan.addedLoads, check);
   checkNotes(before, base, after, view, check);
+}
+
+/** Throws ElfnoteError `verify`, a bug of elfnote's own, for what is not so. */
+export function checkOf(image: ElfImage): Check {
+  return (ok, what) => {
+    if (!ok) throw new ElfnoteError('verify', `refusing to write: ${what}`, { path: image.path });
+  };
+}
+
+export function checkOrder(edits: readonly Edit[], check: Check): void {
+  const inOrder = edits.every((edit, i) => edit.step >= (edits[i - 1]?.step ?? 0));
+  check(inOrder, 'the edits are not in commit order');
 }
 
 /** An exact removal was proved byte for byte when it was planned; any other must keep everything but the note. */
@@ -86,7 +95,7 @@ function checkRemoval(
   checkContents(image, source, after, view, check);
 }
 
-type Check = (ok: boolean, what: string) => void;
+export type Check = (ok: boolean, what: string) => void;
 
 function checkSameProgram(before: ElfImage, after: ElfImage, check: Check): void {
   const { e_type, e_machine, e_flags } = before.header;
@@ -112,7 +121,7 @@ function checkSameProgram(before: ElfImage, after: ElfImage, check: Check): void
  * An edit may touch headers, the dynamic and symbol tables, old cache notes, what stands where the program header
  * table will end, and zero bytes that nothing describes; nothing else.
  */
-function checkEdits(
+export function checkEdits(
   before: ElfImage,
   source: ByteSource,
   edits: readonly Edit[],
@@ -154,7 +163,7 @@ function isFreeToChange(before: ElfImage, range: Occupied): boolean {
 }
 
 /** The parts of [from, to) that no range covers; the ranges are sorted by start. */
-function gapsIn(ranges: readonly Occupied[], from: number, to: number): [number, number][] {
+export function gapsIn(ranges: readonly Occupied[], from: number, to: number): [number, number][] {
   const gaps: [number, number][] = [];
   let at = from;
   for (const { start, end } of ranges) {
@@ -165,7 +174,7 @@ function gapsIn(ranges: readonly Occupied[], from: number, to: number): [number,
   return gaps;
 }
 
-function checkSegments(before: ElfImage, after: ElfImage, check: Check): void {
+export function checkSegments(before: ElfImage, after: ElfImage, check: Check): void {
   const loads = loadsOf(after);
   for (const [i, load] of loads.entries()) {
     check(isCongruent(load) || mapsNothing(load), 'a PT_LOAD is not congruent');
@@ -227,7 +236,7 @@ function checkOldLoads(before: ElfImage, after: ElfImage, addedLoads: number, ch
 }
 
 /** Every note that was covered by a `PT_NOTE` still is, wherever it stands now. */
-function checkNotes(
+export function checkNotes(
   before: ElfImage,
   source: ByteSource,
   after: ElfImage,
@@ -259,7 +268,7 @@ function checkDynamic(before: ElfImage, after: ElfImage, check: Check): void {
   }
 }
 
-const TABLE_TAGS: ReadonlySet<number> = new Set([
+export const TABLE_TAGS: ReadonlySet<number> = new Set([
   DT_GNU_HASH,
   DT_HASH,
   DT_SYMTAB,
@@ -304,7 +313,7 @@ function checkPagesStayApart(before: ElfImage, after: ElfImage, check: Check): v
   }
 }
 
-function checkTable(before: ElfImage, after: ElfImage, mayMove: boolean, check: Check): void {
+export function checkTable(before: ElfImage, after: ElfImage, mayMove: boolean, check: Check): void {
   const { e_phoff, e_phentsize } = after.header;
   const size = after.programHeaders.length * e_phentsize;
   check(mayMove || e_phoff === before.header.e_phoff, 'the program header table moved');

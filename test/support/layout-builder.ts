@@ -722,6 +722,8 @@ class Builder {
         put(37, this.#w);
       }
     }
+    // What no entry takes is DT_NULL, as linkers leave it.
+    bytes.fill(0, 0, dynamicCount(spec) * 2 * this.#w);
     for (const [i, [tag, value]] of entries.entries()) {
       this.#e.putWord(bytes, 2 * i * this.#w, tag);
       this.#e.putWord(bytes, (2 * i + 1) * this.#w, value);

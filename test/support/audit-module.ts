@@ -1,0 +1,21 @@
+import { writeFileSync } from 'node:fs';
+import { runOk } from './cli.js';
+import type { Target } from './matrix.js';
+
+/** Says its word on standard error whenever the loader asks where a library is, and changes nothing. */
+const SOURCE = `#define _GNU_SOURCE
+#include <link.h>
+#include <unistd.h>
+unsigned int la_version(unsigned int version) { return version; }
+char *la_objsearch(const char *name, uintptr_t *cookie, unsigned int flag) {
+  if (flag == LA_SER_ORIG) write(2, WORD, sizeof WORD - 1);
+  return (char *)name;
+}
+`;
+
+/** Builds an audit module that says \`word\` and a newline. */
+export function buildAuditModule(target: Target, file: string, word: string): string {
+  writeFileSync(`${file}.c`, SOURCE);
+  runOk(target.cc, ['-shared', '-fPIC', `-DWORD="${word}\\n"`, `${file}.c`, '-o', file]);
+  return file;
+}
