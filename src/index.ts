@@ -10,6 +10,7 @@ export {
   encodeDescriptor,
   encodeNote,
 } from './cache/note.js';
+export type { Audit } from './elf/audit.js';
 export { type ByteSource, type ByteString, Encoding } from './elf/bytes.js';
 export type {
   CacheNoteLocation,

@@ -1,6 +1,6 @@
 import { type CacheEntry, encodeDescriptor, NOTE_ALIGN } from '../cache/note.js';
 import { isProgram, ownReader } from '../elf/audit.js';
-import { type ByteSource, PatchedSource } from '../elf/bytes.js';
+import { type ByteSource, type ByteString, PatchedSource } from '../elf/bytes.js';
 import { PF_R, PT_LOAD } from '../elf/constants.js';
 import type { CacheNoteLocation, ElfImage } from '../elf/image.js';
 import { readImage } from '../elf/read.js';
@@ -41,8 +41,11 @@ export function planFile(
   }
   const isNoteRight = note !== undefined && more.length === 0 && isRight(image, source, note, entries);
   if (isNoteRight && own === reader) return { kind: 'keep' };
-  const work = isNoteRight ? changeReader : replan;
-  return refuse(image) ?? work(image, source, entries, { ...options, reader });
+  const refusal = refuse(image);
+  if (refusal !== undefined) return refusal;
+  return isNoteRight && reader !== undefined
+    ? changeReader(image, source, entries, { ...options, reader })
+    : replan(image, source, entries, { ...options, reader });
 }
 
 /** Takes every note out, and the reader; `skip` when there is neither. */
@@ -81,12 +84,12 @@ function changeReader(
   image: ElfImage,
   source: ByteSource,
   entries: readonly CacheEntry[],
-  options: PlanOptions,
+  options: PlanOptions & { readonly reader: ByteString },
 ): WritePlan {
   const onTop = restoreWithoutReader(image, source, { onTop: true });
   const isBelow = onTop === undefined && isReaderBelow(image, source);
   const out = onTop ?? (isBelow ? undefined : releaseReader(image, source));
-  const alone = isBelow ? undefined : readerAlone(image, source, entries, out, options.reader ?? '');
+  const alone = isBelow ? undefined : readerAlone(image, source, entries, out, options.reader);
   const plan = alone ?? replan(image, source, entries, options);
   if (plan.rung.note === 'removed') throw noRoomForReader(image);
   return plan;
@@ -123,7 +126,8 @@ function replan(
   };
   const onTop = restoreWithoutReader(current, view, { onTop: true });
   if (onTop !== undefined) commit({ kind: 'reader-out', change: onTop });
-  if (onTop === undefined && ownReader(current, view) !== wanted) {
+  const left = ownReader(current, view);
+  if (left !== undefined && left !== wanted) {
     commit({ kind: 'note', change: replaceNotes(current, view, [], {}) });
     const below = restoreWithoutReader(current, view, { onTop: false }) ?? releaseReader(current, view);
     if (below !== undefined) commit({ kind: 'reader-out', change: below });
