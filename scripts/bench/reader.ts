@@ -8,7 +8,7 @@
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { elfnoteOk, runOk } from '../../test/support/cli.js';
 import { annotateStore, makePackageStore } from '../../test/support/package-store.js';
@@ -137,9 +137,9 @@ const REAL = [
 ] as const;
 
 function realPairs(dir: string): Pair[] {
-  return REAL.filter(([binary]) => existsSync(binary)).map(([binary, argument], i) => {
+  return REAL.filter(([binary]) => existsSync(binary)).map(([binary, argument]) => {
     const stores = ['plain', 'noted'].map(name => {
-      const root = join(dir, `${name}-${i}`);
+      const root = join(dir, `${name}-${basename(binary)}`);
       mkdirSync(root);
       return makePackageStore(root, binary);
     });
