@@ -374,6 +374,9 @@ __attribute__((constructor)) static void start(int argc, char *argv[], char *env
     const char *value = after(*environment, "LD_LIBRARY_PATH=");
     if (value != NULL)
       library_path = value;
+    /* A list would show the answer in place of the name. */
+    if (after(*environment, "LD_TRACE_LOADED_OBJECTS=") != NULL)
+      process.aside = "the loader lists the libraries under the names that are asked for";
     value = after(*environment, "ELFNOTE_DEBUG=");
     if (value != NULL)
       process.debug = value[0] == '1' && value[1] == '\0';

@@ -149,6 +149,19 @@ describe('the reader leaves to the loader what comes before a note:', {
     assert.deepEqual(said, ['stands aside: the loader was started by hand, and may have a --library-path']);
   });
 
+  test('the list of a loader that is asked for one, as by ldd', () => {
+    const lines = (text: string) => text.replaceAll(/\(0x[0-9a-f]+\)/g, '');
+    const asked = { LD_TRACE_LOADED_OBJECTS: '1' };
+    const plain = shop.plain(files.program, [], asked);
+    const { stdout, stderr } = shop.explained(files.program, [], asked);
+    assert.match(plain, /libone.so.1 => \/.*\/one\/libone.so.1 /);
+    assert.equal(lines(stdout), lines(plain));
+    assert.equal(
+      stderr,
+      'elfnote: stands aside: the loader lists the libraries under the names that are asked for\n',
+    );
+  });
+
   test('another auditor: both are asked', {
     skip: needs('/usr/lib/x86_64-linux-gnu/audit/sotruss-lib.so'),
   }, () => {
