@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, statSync, utimesSync } from 'node:fs';
+import { statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
-import { BIN, elfnoteOk, jsonLines, objectIn, ROOT, runMany } from '../support/cli.js';
+import { BIN, elfnote, elfnoteOk, jsonLines, objectIn, ROOT, runMany } from '../support/cli.js';
 import { needsTracing } from '../support/reader.js';
 import { tempDir } from '../support/temp.js';
 import { completeOf, copies } from '../support/tree.js';
@@ -74,7 +74,6 @@ test('a run stops between two writes where another process has written to the fi
 }, async t => {
   const [file = ''] = copies(tempDir(t), 1);
   utimesSync(file, 0, 0);
-  const { size } = statSync(file);
   const child = slowRun(file);
   const said: Buffer[] = [];
   child.stderr?.on('data', (piece: Buffer) => said.push(piece));
@@ -82,15 +81,10 @@ test('a run stops between two writes where another process has written to the fi
   await setTimeout(200);
   utimesSync(file, 1, 1);
   const [status] = await once(child, 'close');
-  const header = readFileSync(file).subarray(0, size);
   assert.equal(
     Buffer.concat(said).toString(),
     `elfnote: ${file}: another process wrote to the file at the same time\n`,
   );
   assert.equal(status, 1);
-  const [original = ''] = copies(tempDir(t), 1);
-  assert.ok(
-    header.subarray(0, 4096).equals(readFileSync(original).subarray(0, 4096)),
-    'the header was written',
-  );
+  assert.match(elfnote(['dump', file]).stdout, /has no cache note/, 'nothing leads to what was written');
 });
