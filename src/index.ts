@@ -36,12 +36,11 @@ export {
   type BuildOptions,
   buildCache,
   type LookupOptions,
-  type NoteReport,
   type RemoveOptions,
-  readNote,
   removeCache,
   resolveFile,
 } from './pipeline.js';
+export { type NoteReport, readNote } from './read-note.js';
 export type { RuntimeReason, SearchComponent } from './resolve/components.js';
 export { FileSystemProbe } from './resolve/fs-probe.js';
 export type { Candidate, DirectoryState, LibraryProbe } from './resolve/probe.js';

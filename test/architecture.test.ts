@@ -21,6 +21,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   loader: ['errors', 'elf', 'resolve', 'cache'],
   store: ['errors', 'fast-glob', 'picomatch'],
   outcome: ['errors', 'type elf/bytes', 'type layout/plan', 'type resolve/resolve'],
+  'read-note': ['errors', 'elf', 'cache', 'resolve'],
   reader: ['errors', 'elf', 'resolve/candidate', 'type resolve/probe'],
   pipeline: ['errors', 'outcome', 'reader', 'elf', 'cache', 'resolve', 'layout', 'write', 'store', 'loader'],
   // Beyond the design: what the pipeline is to one file, this is to many, in threads where that pays.
@@ -29,6 +30,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     'errors',
     'outcome',
     'pipeline',
+    'read-note',
     'reader',
     'tree',
     'store',
@@ -54,6 +56,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     'layout',
     'outcome',
     'pipeline',
+    'read-note',
     'tree',
     'type write',
     'type store',

@@ -1,7 +1,8 @@
 import { displayBytes, escapeControls } from '../elf/bytes.js';
 import { PT_LOAD } from '../elf/constants.js';
 import { ElfnoteError, EXIT, exitStatusOf } from '../errors.js';
-import { judgePath, type NoteReport, probeFor, readNote } from '../pipeline.js';
+import { probeFor } from '../pipeline.js';
+import { judgePath, type NoteReport, readNote } from '../read-note.js';
 import type { LibraryProbe } from '../resolve/probe.js';
 import type { DumpFlags } from './dump.js';
 import { printError, printOut } from './output.js';

@@ -138,12 +138,29 @@ function settledStats(fd: number, path: string): BigIntStats {
   throw new ElfnoteError('changed', 'is being written to by another process', { path });
 }
 
-/** Opens a file for as long as `work` needs it. @throws ElfnoteError of `FileSource.open`, or of `work` */
+/**
+ * Opens a file for as long as `work` needs it.
+ *
+ * @param settled as in `FileSource.open`.
+ * @throws ElfnoteError of `FileSource.open`, of `work`, or `changed` where `work` failed over bytes that others changed
+ * meanwhile: what is wrong with them says nothing about the file.
+ */
 export function withFile<T>(path: string, work: (source: FileSource) => T, settled = false): T {
   const source = FileSource.open(path, settled);
   try {
     return work(source);
+  } catch (error) {
+    // A failed write has changed the file itself.
+    const isOurs = error instanceof ElfnoteError && ['unwritable', 'changed'].includes(error.code);
+    if (!isOurs) refuseChanged(source, error);
+    throw error;
   } finally {
     source.close();
   }
+}
+
+/** @throws ElfnoteError `changed` when others have written to the file since it was opened. */
+export function refuseChanged(source: FileSource, cause?: unknown): void {
+  if (!source.hasChanged) return;
+  throw new ElfnoteError('changed', 'the file changed while it was read', { path: source.path, cause });
 }
