@@ -1,5 +1,4 @@
-import type { FileOutcome } from '../outcome.js';
-import { isWithin } from '../store/paths.js';
+import type { Result } from '../tree/run.js';
 import { addToSummary, emptySummary, type Summary } from './summary.js';
 
 /** What became of the files below each path that was named, in the order of the paths. */
@@ -10,12 +9,9 @@ export class PathSummaries implements Iterable<readonly [path: string, summary: 
     this.#summaries = new Map(paths.map(path => [path, emptySummary(dryRun)]));
   }
 
-  add(outcome: FileOutcome): void {
-    for (const [path, summary] of this.#summaries) {
-      if (!isWithin(outcome.path, path)) continue;
-      addToSummary(summary, outcome);
-      return;
-    }
+  add({ file, outcome }: Result): void {
+    const summary = this.#summaries.get(file.named ?? file.path);
+    if (summary !== undefined) addToSummary(summary, outcome);
   }
 
   [Symbol.iterator](): Iterator<readonly [string, Summary]> {

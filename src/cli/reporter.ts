@@ -42,14 +42,17 @@ export class Reporter {
     });
   }
 
-  /** 0, or the highest that a failure so far calls for. */
+  /** 0, or the highest that a failure so far calls for: 2 only where nothing at all could be worked on. */
   get status(): number {
-    return this.#status;
+    const worked = this.#summary.files > this.#summary.failed;
+    return worked ? Math.min(this.#status, EXIT.findings) : this.#status;
   }
 
-  async report({ file, outcome }: Result): Promise<void> {
+  async report(result: Result): Promise<void> {
+    const { file, outcome } = result;
     addToSummary(this.#summary, outcome);
-    for (const sum of [this.#summaries, this.#outside]) sum.add(outcome);
+    this.#summaries.add(result);
+    this.#outside.add(outcome);
     if (outcome.action === 'failed') await this.fail(outcome.error, file);
     else for (const warning of warningsOf(outcome, this.#hook)) await this.warn(outcome.path, warning);
     this.#print(this.#flags.json ? [JSON.stringify(jsonOf(outcome))] : this.#linesOf(outcome, file));
@@ -59,8 +62,8 @@ export class Reporter {
   /** @param file whose failure it is; one that was named by the caller counts for more. */
   async fail(error: ElfnoteError, file?: Found): Promise<void> {
     const { code, offset, message } = error;
-    // In a build hook a file that fails is a warning, unless every library has to be found.
-    const isWarning = this.#hook && this.#flags.strict !== true;
+    // In a build hook a file that fails is a warning, unless it was named or every library has to be found.
+    const isWarning = this.#hook && this.#flags.strict !== true && file?.explicit !== true;
     if (!isWarning) {
       this.#status = Math.max(this.#status, file?.explicit ? exitStatusOf(code) : EXIT.findings);
     }
@@ -78,9 +81,10 @@ export class Reporter {
   async finish(found: readonly Found[], stopped: string | undefined): Promise<Summary> {
     for (const { directory, message } of this.#outside.lines()) await this.warn(directory, message);
     this.#progress.stop();
+    if (stopped !== undefined) this.#status = Math.max(this.#status, EXIT.findings);
     const summary = { ...this.#summary, stopped: stopped ?? null };
     const isTree = found.length !== 1 || found[0]?.explicit === false;
-    if (this.#hook) this.#printByPath();
+    if (this.#hook) this.#printByPath(summary.stopped);
     else if (this.#flags.json) this.#print([JSON.stringify(summaryJson(summary))]);
     else if (!this.#flags.quiet && (isTree || stopped !== undefined)) this.#print([summaryLine(summary)]);
     flushOut();
@@ -91,8 +95,9 @@ export class Reporter {
     return this.#flags.hook === true;
   }
 
-  #printByPath(): void {
-    for (const [path, summary] of this.#summaries) {
+  #printByPath(stopped: string | null): void {
+    for (const [path, counts] of this.#summaries) {
+      const summary = { ...counts, stopped };
       if (this.#flags.json) this.#print([JSON.stringify(summaryJson(summary, path))]);
       else if (!this.#flags.quiet) this.#print([`${escapeControls(path)}: ${summaryLine(summary)}`]);
     }

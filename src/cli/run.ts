@@ -1,13 +1,16 @@
 import { constants } from 'node:os';
+import { setImmediate } from 'node:timers/promises';
 import { ElfnoteError } from '../errors.js';
+import { failedOutcome } from '../outcome.js';
 import { readPathList } from '../store/path-list.js';
-import { type Found, findFiles } from '../store/walk.js';
+import { type Found, findFiles, type PathList } from '../store/walk.js';
 import type { Job } from '../tree/job.js';
-import { runOver } from '../tree/run.js';
+import { type Result, runOver } from '../tree/run.js';
 import { writeReport } from '../write/report.js';
 import type { RunFlags } from './file-command.js';
 import { summaryJson } from './report-json.js';
 import { Reporter } from './reporter.js';
+import type { Summary } from './summary.js';
 import { Target } from './target.js';
 import { REGISTERED_STORE } from './warnings.js';
 
@@ -22,8 +25,14 @@ export function commonOptions(flags: RunFlags): Job['options'] {
  * @returns the exit status.
  */
 export async function runOverFiles(paths: readonly string[], flags: RunFlags, job: Job): Promise<number> {
+  const listed = listOf(paths, flags);
+  // Only now: a list that somebody types can be interrupted as ever.
   const interrupt = new Interrupt();
-  const { named, found } = await filesOf(paths, flags);
+  const { include, exclude, hook } = flags;
+  const files = await findFiles(paths, { include, exclude, listed });
+  // An output of a build may be any file, but has to be there.
+  const found = hook ? files.map(file => ({ ...file, explicit: isMissing(file) })) : files;
+  const named = [...paths, ...(listed?.paths ?? []), ...(listed?.failures ?? []).map(({ path }) => path)];
   const target = new Target(named, found, flags);
   const { jobs, failFast } = flags;
   const reporter = new Reporter(flags, named, found.length);
@@ -33,34 +42,43 @@ export async function runOverFiles(paths: readonly string[], flags: RunFlags, jo
     await reporter.report(target.done(result));
     done++;
   }
+  // A signal that came during the last files has its turn only now.
+  await setImmediate();
   const stopped = interrupt.name ?? (done < found.length ? '--fail-fast' : undefined);
-  if (stopped === undefined) for (const error of target.complete()) await reporter.fail(error);
+  if (stopped === undefined) {
+    for (const error of target.complete()) await reporter.report(notCopied(error));
+  }
   const summary = await reporter.finish(found, stopped);
-  if (flags.report !== undefined) writeReport(flags.report, `${JSON.stringify(summaryJson(summary))}\n`);
+  await writeSummary(summary, flags, reporter);
   return interrupt.status ?? reporter.status;
 }
 
-interface Files {
-  /** The paths that the caller named, files and directories. */
-  readonly named: readonly string[];
-  readonly found: readonly Found[];
+function notCopied(error: ElfnoteError): Result {
+  const path = error.path ?? '';
+  return { file: { path, explicit: false }, outcome: failedOutcome(path, error) };
 }
 
-async function filesOf(paths: readonly string[], flags: RunFlags): Promise<Files> {
-  const { include, exclude, filesFrom } = flags;
-  if (filesFrom === undefined && paths.length === 0) {
-    throw new ElfnoteError('usage', 'name a file or directory, or --files-from');
+function isMissing({ explicit, unreadable }: Found): boolean {
+  return explicit && unreadable !== undefined;
+}
+
+/** @throws ElfnoteError `usage` where no path is named in any way. */
+function listOf(paths: readonly string[], { filesFrom, null: nul }: RunFlags): PathList | undefined {
+  if (filesFrom !== undefined) return readPathList(filesFrom, nul === true);
+  if (paths.length === 0) throw new ElfnoteError('usage', 'name a file or directory, or --files-from');
+  if (nul) throw new ElfnoteError('usage', '--null needs --files-from');
+  return undefined;
+}
+
+/** A report that cannot be written is a failure, and does not hide how the run ended. */
+async function writeSummary(summary: Summary, { report }: RunFlags, reporter: Reporter): Promise<void> {
+  if (report === undefined) return;
+  try {
+    writeReport(report, `${JSON.stringify(summaryJson(summary))}\n`);
+  } catch (error) {
+    if (!(error instanceof ElfnoteError)) throw error;
+    await reporter.fail(error);
   }
-  if (filesFrom === undefined && flags.null) {
-    throw new ElfnoteError('usage', '--null needs --files-from');
-  }
-  const listed = filesFrom === undefined ? undefined : readPathList(filesFrom, flags.null === true);
-  const found = await findFiles(paths, { include, exclude, listed });
-  return {
-    named: [...paths, ...(listed?.paths ?? [])],
-    // An output of a build may be any file.
-    found: flags.hook ? found.map(file => ({ ...file, explicit: false })) : found,
-  };
 }
 
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;

@@ -22,7 +22,7 @@ export interface Summary {
 
 export const SKIP_WORDS: ReadonlyMap<string, string> = new Map([
   ['not-elf', 'not ELF'],
-  ['same-file', 'hard links'],
+  ['same-file', 'other names of a file'],
   ['relocatable', 'object files'],
   ['core', 'core files'],
   ['static', 'static'],
@@ -77,7 +77,7 @@ export function addToSummary(summary: Summary, outcome: FileOutcome): void {
 }
 
 function isElfOutcome(outcome: FileOutcome): boolean {
-  if (outcome.action === 'skipped') return outcome.reason !== 'not-elf';
+  if (outcome.action === 'skipped') return outcome.reason !== 'not-elf' && outcome.reason !== 'same-file';
   return outcome.action !== 'failed' || !['not-elf', 'unreadable'].includes(outcome.error.code);
 }
 

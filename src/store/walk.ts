@@ -10,6 +10,8 @@ export interface Found {
   readonly path: string;
   /** Named by the caller itself, not found in a directory. */
   readonly explicit: boolean;
+  /** The path of the caller's by which it was found first. */
+  readonly named?: string;
   /** Why nothing can be read there. */
   readonly unreadable?: string;
   /** An earlier path of the same file: a hard link, or a link that was named. */
@@ -47,12 +49,16 @@ export async function findFiles(paths: readonly string[], options: WalkOptions =
     throw new ElfnoteError('usage', 'a pattern to include or exclude is empty');
   }
   const found = new Map<string, Found>();
-  const add = (files: readonly Found[]) => {
-    for (const file of files) if (!found.has(file.path)) found.set(file.path, file);
+  const add = (named: string, files: readonly Found[]) => {
+    for (const file of files) {
+      const known = found.get(file.path);
+      if (known === undefined) found.set(file.path, { ...file, named });
+      else if (file.explicit) found.set(file.path, { ...known, explicit: true });
+    }
   };
-  for (const path of paths) add(await expand(path, true, options));
-  for (const path of options.listed?.paths ?? []) add(await expand(path, false, options));
-  add(options.listed?.failures ?? []);
+  for (const path of paths) add(path, await expand(path, true, options));
+  for (const path of options.listed?.paths ?? []) add(path, await expand(path, false, options));
+  for (const failure of options.listed?.failures ?? []) add(failure.path, [failure]);
   return markSameFiles([...found.values()]);
 }
 

@@ -96,7 +96,7 @@ export function writeCopy(
   options: CommitOptions = {},
 ): void {
   const target = targetOf(output);
-  const temporary = join(dirname(target), `.${basename(target).slice(0, 200)}.elfnote-${process.pid}`);
+  const temporary = temporaryBeside(target);
   let made = false;
   try {
     // Nobody else may read, write or run it before it is whole: the original may be setuid.
@@ -115,6 +115,14 @@ export function writeCopy(
     const what = stats.ino === inodeOf(target) ? 'a copy beside it' : output;
     throw fromSystemError('unwritable', `cannot write ${what}`, path, error);
   }
+}
+
+/** In bytes: a name may have 255, and what is put around it takes up to 20. */
+const LONGEST_STEM = 200;
+
+function temporaryBeside(target: string): string {
+  const stem = Buffer.from(basename(target)).subarray(0, LONGEST_STEM).toString();
+  return join(dirname(target), `.${stem}.elfnote-${process.pid}`);
 }
 
 /** Where a symbolic link leads, so that it stays one. */

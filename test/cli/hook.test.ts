@@ -53,10 +53,10 @@ describe('build-cache --hook', () => {
     assert.match(sourceless(stderr, dir), /^elfnote: out\/broken: /);
   });
 
-  test('a path that is not there is a warning too', t => {
+  test('a path that is not there is a failure: it was named', t => {
     const { status, stderr } = hook(join(tempDir(t), 'gone'));
-    assert.equal(status, 0);
-    assert.match(stderr, /^elfnote: warning: \S+gone: cannot open: no such file or directory\n$/);
+    assert.equal(status, 2);
+    assert.match(stderr, /^elfnote: \S+gone: cannot open: no such file or directory\n$/);
   });
 
   test('what it could not run at all is exit status 2 still', t => {
