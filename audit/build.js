@@ -13,11 +13,16 @@ const { values } = parseArgs({
   },
 });
 
-/** The compiler and its first arguments. */
+/** The compiler and its first arguments: CC and CFLAGS as make takes them. */
 function compilerFor(target) {
-  const { CC } = process.env;
-  if (target === '') return [CC ?? 'cc'];
-  return CC === undefined ? [`${target}-gcc`] : [CC, `--target=${target}`];
+  const { CC, CFLAGS } = process.env;
+  const flags = words(CFLAGS);
+  if (CC === undefined) return [target === '' ? 'cc' : `${target}-gcc`, ...flags];
+  return [...words(CC), ...(target === '' ? [] : [`--target=${target}`]), ...flags];
+}
+
+function words(text = '') {
+  return text.split(/\s+/).filter(word => word !== '');
 }
 
 /** What a command prints. */
@@ -32,12 +37,7 @@ function run([command, ...args]) {
 
 function build(target) {
   const compiler = compilerFor(target);
-  const machine = run([...compiler, '-dumpmachine']).trim();
-  if (!machine.includes('linux')) throw new Error(`${compiler[0]} builds for ${machine}, not for Linux`);
-  const architecture = machine
-    .replace(/-.*/, '')
-    .replace(/^i[3-6]86$/, 'i386')
-    .replace(/^arm.*/, 'arm');
+  const architecture = run([...compiler, '-std=c11', '-E', '-P', 'architecture.h']).trim();
   const module = `build/elfnote-audit-${architecture}.so`;
   mkdirSync(`${import.meta.dirname}/build`, { recursive: true });
   run([...compiler, '@cflags', '-o', module, 'reader.c', 'note.c']);

@@ -194,10 +194,9 @@ static struct object read_object(const struct link_map *map) {
   return object;
 }
 
-static bool has_dynamic_tag(struct object object, ElfW(Sxword) tag) {
-  size_t count = find_header(object, PT_DYNAMIC)->p_memsz / sizeof(ElfW(Dyn));
-  const ElfW(Dyn) *entry = object.map->l_ld;
-  for (; count > 0 && entry->d_tag != DT_NULL; count--, entry++)
+/* The loader has read the dynamic section to its end. */
+static bool has_dynamic_tag(const struct link_map *map, ElfW(Sxword) tag) {
+  for (const ElfW(Dyn) *entry = map->l_ld; entry != NULL && entry->d_tag != DT_NULL; entry++)
     if (entry->d_tag == tag)
       return true;
   return false;
@@ -223,9 +222,9 @@ static struct bytes notes_of(struct object object, const ElfW(Phdr) *note) {
  * looks first through DT_RPATH, also that of the objects which caused this one to be loaded.
  */
 static struct bytes read_note(const struct link_map *map) {
-  struct object object = read_object(map);
-  if (object.count == 0 || !has_dynamic_tag(object, DT_RUNPATH))
+  if (!has_dynamic_tag(map, DT_RUNPATH))
     return (struct bytes){0};
+  struct object object = read_object(map);
   for (size_t i = 0; i < object.count; i++) {
     if (object.headers[i].p_type != PT_NOTE)
       continue;

@@ -40,6 +40,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     'pino',
     'pino-pretty',
     // Beyond the design: how to show bytes and elements, and writing the report.
+    'elf/audit',
     'elf/bytes',
     'elf/constants',
     'cache/note',

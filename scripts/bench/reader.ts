@@ -92,7 +92,7 @@ function clamp(rounds: number): number {
   return Math.max(FEWEST, Math.min(MOST, Math.round(rounds)));
 }
 
-const LOOKUPS = 'openat,newfstatat,faccessat,access';
+const LOOKUPS = 'openat,newfstatat,faccessat2,access';
 
 function slowly(): string[] {
   const { stdout } = spawnSync('sh', ['-c', 'command -v strace'], { encoding: 'utf8' });

@@ -1,7 +1,8 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { escapeControls } from '../elf/bytes.js';
+import { badReaderPath } from '../elf/audit.js';
+import { byteStringOf, escapeControls } from '../elf/bytes.js';
 import { ElfnoteError } from '../errors.js';
 import { type Program, readProgram } from '../loader/program.js';
 import { printError, printOut } from './output.js';
@@ -20,8 +21,11 @@ export async function execProgram(
 ): Promise<void> {
   const path = name === undefined ? undefined : findProgram(name);
   const program = path === undefined ? undefined : inspect(path);
-  const LD_AUDIT = withReader(process.env.LD_AUDIT, readerFor(program));
   if (path !== undefined && program !== undefined) warn(path, program);
+  if (name !== undefined && !printEnv && program !== undefined && !canUseReader(program)) {
+    return runProgram(path ?? name, name, args, process.env);
+  }
+  const LD_AUDIT = withReader(process.env.LD_AUDIT, readerFor(program));
   if (printEnv) printOut(`LD_AUDIT=${LD_AUDIT}\n`);
   else if (name !== undefined) await runProgram(path ?? name, name, args, { ...process.env, LD_AUDIT });
 }
@@ -52,6 +56,10 @@ function inspect(path: string): Program | undefined {
   }
 }
 
+function canUseReader({ interpreter }: Program): boolean {
+  return interpreter?.hasAudit === true;
+}
+
 /** Node's names of the architectures that it runs on. */
 const OWN_ARCHITECTURES: Readonly<Record<string, string>> = {
   x64: 'x86_64',
@@ -76,11 +84,8 @@ function readerFor(program: Program | undefined): string {
     const how = "'npm run build:audit' builds it, and needs a C compiler";
     throw new ElfnoteError('unreadable', `this reader is not there: ${how}`, { path });
   }
-  if (path.includes(':')) {
-    throw new ElfnoteError('unreadable', 'LD_AUDIT cannot name this reader: a colon ends a path there', {
-      path,
-    });
-  }
+  const bad = badReaderPath(byteStringOf(Buffer.from(path)));
+  if (bad !== undefined) throw new ElfnoteError('unreadable', `the path of this reader ${bad}`, { path });
   return path;
 }
 

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { systemCode } from '../errors.js';
 import { printError } from './output.js';
@@ -19,7 +20,7 @@ const FORWARDED = [
   'SIGPWR',
 ] as const satisfies readonly NodeJS.Signals[];
 
-/** A terminal sends these to the program itself too, because it is in the foreground with elfnote. */
+/** A terminal sends these to the program itself too, where it is in the foreground with elfnote. */
 const FROM_TERMINAL: ReadonlySet<NodeJS.Signals> = new Set(['SIGINT', 'SIGQUIT', 'SIGWINCH']);
 
 /** As env(1), nice(1) and nohup(1) have it. */
@@ -56,14 +57,20 @@ export async function runProgram(
 
 /** Listens before there is a program, so that no signal ends elfnote alone. */
 function listen(forward: (signal: NodeJS.Signals) => void): () => void {
-  const hasTerminal = process.stdin.isTTY || process.stdout.isTTY || process.stderr.isTTY;
   const handler = (signal: NodeJS.Signals) => {
-    if (!hasTerminal || !FROM_TERMINAL.has(signal)) forward(signal);
+    if (!FROM_TERMINAL.has(signal) || !isInForeground()) forward(signal);
   };
   for (const signal of FORWARDED) process.on(signal, handler);
   return () => {
     for (const signal of FORWARDED) process.off(signal, handler);
   };
+}
+
+/** Whether the terminal's foreground is this process group: fields 5 and 8 of proc_pid_stat(5). */
+function isInForeground(): boolean {
+  const stat = readFileSync('/proc/self/stat', 'latin1');
+  const [, , group, , , foreground] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return group === foreground;
 }
 
 function sayNotStarted(name: string, error: unknown): void {

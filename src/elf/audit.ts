@@ -60,11 +60,16 @@ export function isProgram(image: ElfImage): boolean {
   return image.programHeaders.some(p => p.p_type === PT_INTERP);
 }
 
+/** In bytes with the NUL. ld.so passes over a longer name of an audit module, without a word. */
+export const AUDIT_NAME_MAX = 255;
+
 /** Why ld.so would not load a file by this name in `DT_AUDIT`, a colon-separated list, or undefined when it would. */
 export function badReaderPath(path: ByteString): string | undefined {
   if (!path.startsWith('/')) return 'must be absolute';
   if (path.includes(':')) return 'must not have a colon, which separates the names in DT_AUDIT';
   if (path.includes('$')) return 'must not have a $, which the loader expands';
   if (path.includes('\0')) return 'must not have a NUL';
-  return path.length >= PATH_MAX ? `must be shorter than ${PATH_MAX} bytes` : undefined;
+  return path.length >= AUDIT_NAME_MAX
+    ? `must be shorter than ${AUDIT_NAME_MAX} bytes, or the loader ignores it`
+    : undefined;
 }

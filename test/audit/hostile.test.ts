@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { before, describe, type TestContext, test } from 'node:test';
 import { dumpJson, numberIn, objectIn, run, runOk } from '../support/cli.js';
 import { needsTracing, READER_SOURCES } from '../support/reader.js';
 import { ANSWERED, assertSame, type Closure, closure, ReaderShop } from '../support/reader-shop.js';
 import { suiteScope, tempDir } from '../support/temp.js';
-import { needs } from '../support/tools.js';
+import { needs, needsRoot } from '../support/tools.js';
 
 describe('a note that is not true any more', { skip: needs('gcc', 'patchelf') }, () => {
   function annotated(t: TestContext): { shop: ReaderShop; files: Closure } {
@@ -52,6 +52,25 @@ describe('a note that is not true any more', { skip: needs('gcc', 'patchelf') },
       /\/system\/libthree.so.1$/m,
     );
   });
+});
+
+test('a path that the effective user may not open is passed over, whoever the real one is', {
+  skip: needsRoot('gcc'),
+}, t => {
+  const shop = new ReaderShop(tempDir(t));
+  chmodSync(shop.dir, 0o755);
+  const locked = shop.library('locked', 'three');
+  shop.library('open', 'three');
+  const user = shop.library('user', 'user', {
+    needs: [locked],
+    runPath: [shop.at('locked'), shop.at('open')],
+  });
+  const program = shop.program('program');
+  shop.annotate(user);
+  chmodSync(shop.at('locked'), 0o700);
+  const { stdout, said } = assertSame(shop, program, ['user:65534', `open:${user}`]);
+  assert.match(stdout, /\/open\/libthree.so.1$/m);
+  assert.ok(said.includes('libthree.so.1 for user/libuser.so.1: open/libthree.so.1'), said.join('\n'));
 });
 
 describe('a directory that the loader has to search (?)', { skip: needsTracing('gcc') }, () => {

@@ -5,6 +5,7 @@
  *   call:FUNCTION:NAME  has a library's function open it
  *   new:NAME         dlmopen in a new namespace, whose objects are printed
  *   threads:A,B,...  each name in a thread of its own, all at once
+ *   user:ID          goes on with the rights of another user
  *   close            closes what was opened last
  *   title            writes over the environment, as programs do that set their process title
  */
@@ -15,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 extern char **environ;
 static void *last;
@@ -96,7 +98,10 @@ static void act(char *action) {
     open_new(argument);
   else if ((argument = after(action, "threads:")) != NULL)
     open_at_once(argument);
-  else if (strcmp(action, "close") == 0)
+  else if ((argument = after(action, "user:")) != NULL) {
+    if (seteuid((uid_t)atoi(argument)) != 0)
+      perror(action);
+  } else if (strcmp(action, "close") == 0)
     dlclose(last);
   else if (strcmp(action, "title") == 0)
     set_title();
