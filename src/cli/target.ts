@@ -1,4 +1,4 @@
-import { ElfnoteError } from '../errors.js';
+import { ElfnoteError, fromSystemError } from '../errors.js';
 import { failedOutcome } from '../outcome.js';
 import { ForeignLinks } from '../store/links.js';
 import { nixStoreOf } from '../store/nix-store.js';
@@ -38,10 +38,10 @@ export class Target {
     this.#found = found;
   }
 
-  /** The files, each with how it is to be written. @throws ElfnoteError `unwritable` */
+  /** The files, each with how it is to be written; `unreadable` too are those whose copies have no place. */
   files(): readonly Found[] {
     const copies = this.#copies;
-    if (copies !== undefined) return this.#found.map(file => ({ ...file, output: copies.place(file.path) }));
+    if (copies !== undefined) return this.#found.map(file => placed(file, copies));
     return this.#found.map(file => (this.#links.has(file.path) ? { ...file, unshare: true } : file));
   }
 
@@ -59,6 +59,16 @@ export class Target {
   /** To be called at the end of a run that was not stopped. @returns what could not be copied. */
   complete(): ElfnoteError[] {
     return this.#copies?.complete() ?? [];
+  }
+}
+
+function placed(file: Found, copies: OutputDir): Found {
+  if (file.unreadable !== undefined) return file;
+  try {
+    return { ...file, output: copies.place(file.path) };
+  } catch (error) {
+    const { message } = fromSystemError('unwritable', 'cannot be copied', file.path, error);
+    return { ...file, unreadable: message };
   }
 }
 

@@ -1,4 +1,4 @@
-import { linkSync, renameSync, statSync } from 'node:fs';
+import { type BigIntStats, linkSync, renameSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fromSystemError } from '../errors.js';
 import { realPathOf } from './paths.js';
@@ -49,7 +49,7 @@ export class ForeignLinks {
 }
 
 /** Undefined for a file that cannot be looked at; reading it will say why. */
-function tryStat(path: string) {
+export function tryStat(path: string): BigIntStats | undefined {
   try {
     return statSync(path, { bigint: true });
   } catch {

@@ -1,4 +1,5 @@
 import {
+  type BigIntStats,
   chmodSync,
   constants,
   copyFileSync,
@@ -11,12 +12,12 @@ import {
   readdirSync,
   readlinkSync,
   rmSync,
-  type Stats,
   statSync,
   symlinkSync,
 } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { ElfnoteError, fromSystemError, systemCode } from '../errors.js';
+import { tryStat } from './links.js';
 import { isWithin, realPathOf } from './paths.js';
 
 interface Tree {
@@ -34,39 +35,58 @@ const UNFINISHED = 0o700;
  * `place(path)`; `complete()` copies what is still missing. The originals are only read.
  */
 export class OutputDir {
-  readonly #trees: readonly Tree[];
+  /** By the absolute path of the original. */
+  readonly #trees: ReadonlyMap<string, Tree>;
   readonly #preserveDates: boolean;
   /** The first copy of each file, by inode; its other names become links to it. */
   readonly #linked = new Map<string, string>();
 
-  /** @throws ElfnoteError `usage` where a copy would overwrite, or land in, something that is there. */
+  /**
+   * @param paths one that is named twice is copied once.
+   * @throws ElfnoteError `usage` where a copy would overwrite, or land in, something that is there; `unwritable`
+   */
   constructor(paths: readonly string[], dir: string, preserveDates = false) {
     this.#preserveDates = preserveDates;
-    this.#trees = paths.map(path => ({ path, copy: join(dir, basename(resolve(path))) }));
-    for (const tree of this.#trees) this.#check(tree, dir);
+    this.#trees = new Map(
+      paths.map(path => [resolve(path), { path, copy: join(dir, basename(resolve(path))) }]),
+    );
     try {
+      this.#check(dir);
       mkdirSync(dir, { recursive: true });
     } catch (error) {
       throw fromSystemError('unwritable', 'cannot make', dir, error);
     }
   }
 
-  #check({ path, copy }: Tree, dir: string): void {
-    if (relative(dir, copy) === '') throw usage('has no name to be copied under', path);
-    if (lstatSync(copy, { throwIfNoEntry: false })) throw usage('is there already', copy);
-    if (isWithin(realPathOf(resolve(dir)), realPathOf(path))) throw usage(`is inside ${path}`, dir);
-    for (const other of this.#trees.filter(tree => tree.path !== path)) {
-      if (other.copy === copy) throw usage(`would be the copy of ${path} and of ${other.path}`, copy);
-      if (isWithin(path, other.path)) throw usage(`is inside ${other.path}`, path);
+  #check(dir: string): void {
+    const realDir = realPathOf(resolve(dir));
+    const originals = new Map<string, string>();
+    for (const [root, { path, copy }] of this.#trees) {
+      if (relative(dir, copy) === '') throw usage('has no name to be copied under', path);
+      if (lstatSync(copy, { throwIfNoEntry: false })) throw usage('is there already', copy);
+      if (isWithin(realDir, realPathOf(path))) throw usage(`is inside ${path}`, dir);
+      const other = originals.get(copy);
+      if (other !== undefined) throw usage(`would be the copy of ${other} and of ${path}`, copy);
+      originals.set(copy, path);
+      const around = this.#treeOf(dirname(root));
+      if (around !== undefined) throw usage(`is inside ${around.path}`, path);
+    }
+  }
+
+  /** By name: the tree that a path is, or is in. */
+  #treeOf(path: string): Tree | undefined {
+    for (let place = resolve(path); ; place = dirname(place)) {
+      const tree = this.#trees.get(place);
+      if (tree !== undefined || place === dirname(place)) return tree;
     }
   }
 
   /** Where the copy of a file goes; its directory is made. @throws ElfnoteError `unwritable` */
   place(path: string): string {
-    const tree = this.#trees.find(({ path: root }) => isWithin(path, root));
+    const tree = this.#treeOf(path);
     if (tree === undefined) throw usage('is in no tree that is copied', path);
     const copy = join(tree.copy, relative(tree.path, path));
-    const stats = statSync(path, { throwIfNoEntry: false });
+    const stats = tryStat(path);
     if (stats !== undefined && !this.#linked.has(inodeOf(stats))) this.#linked.set(inodeOf(stats), copy);
     try {
       mkdirSync(dirname(copy), { recursive: true, mode: UNFINISHED });
@@ -82,14 +102,14 @@ export class OutputDir {
    */
   complete(): ElfnoteError[] {
     const failures: ElfnoteError[] = [];
-    for (const { path, copy } of this.#trees) {
+    for (const { path, copy } of this.#trees.values()) {
       // A path that is itself a symbolic link is followed, as the walk follows it.
-      if (existsSync(path)) this.#copy(path, copy, () => statSync(path), failures);
+      if (existsSync(path)) this.#copy(path, copy, () => statSync(path, { bigint: true }), failures);
     }
     return failures;
   }
 
-  #copy(from: string, to: string, look: () => Stats, failures: ElfnoteError[]): void {
+  #copy(from: string, to: string, look: () => BigIntStats, failures: ElfnoteError[]): void {
     try {
       const stats = look();
       if (stats.isDirectory()) this.#copyDirectory(from, to, failures);
@@ -106,11 +126,11 @@ export class OutputDir {
     mkdirSync(to, { recursive: true, mode: UNFINISHED });
     for (const name of readdirSync(from)) {
       const path = join(from, name);
-      this.#copy(path, join(to, name), () => lstatSync(path), failures);
+      this.#copy(path, join(to, name), () => lstatSync(path, { bigint: true }), failures);
     }
   }
 
-  #copyFile(from: string, to: string, stats: Stats): void {
+  #copyFile(from: string, to: string, stats: BigIntStats): void {
     const first = this.#linked.get(inodeOf(stats)) ?? to;
     if (first !== to && existsSync(first)) {
       rmSync(to, { force: true });
@@ -118,20 +138,20 @@ export class OutputDir {
       return;
     }
     if (!existsSync(to)) copyFileSync(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
-    if (stats.nlink > 1) this.#linked.set(inodeOf(stats), to);
+    if (stats.nlink > 1n) this.#linked.set(inodeOf(stats), to);
   }
 
-  #finish(to: string, stats: Stats): void {
+  #finish(to: string, stats: BigIntStats): void {
     // As with `cp -p`: who may not give a file away does not make a setuid file of his own.
     const kept = keepOwner(to, stats) ? 0o7777 : 0o777;
-    if (!stats.isSymbolicLink()) chmodSync(to, stats.mode & kept);
-    if (this.#preserveDates) lutimesSync(to, stats.atime, stats.mtime);
+    if (!stats.isSymbolicLink()) chmodSync(to, Number(stats.mode) & kept);
+    if (this.#preserveDates) lutimesSync(to, seconds(stats.atimeNs), seconds(stats.mtimeNs));
   }
 }
 
-function keepOwner(path: string, { uid, gid }: Stats): boolean {
+function keepOwner(path: string, { uid, gid }: BigIntStats): boolean {
   try {
-    lchownSync(path, uid, gid);
+    lchownSync(path, Number(uid), Number(gid));
     return true;
   } catch (error) {
     if (systemCode(error) !== 'EPERM') throw error;
@@ -139,7 +159,12 @@ function keepOwner(path: string, { uid, gid }: Stats): boolean {
   }
 }
 
-function inodeOf({ dev, ino }: Stats): string {
+/** As text: Node takes a number below zero for the present. */
+function seconds(nanoseconds: bigint): string {
+  return String(Number(nanoseconds) / 1e9);
+}
+
+function inodeOf({ dev, ino }: BigIntStats): string {
   return `${dev}:${ino}`;
 }
 

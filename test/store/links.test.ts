@@ -11,7 +11,7 @@ import {
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { ElfnoteError } from '../../src/errors.js';
-import { ForeignLinks } from '../../src/store/links.js';
+import { ForeignLinks, tryStat } from '../../src/store/links.js';
 import { tempDir } from '../support/temp.js';
 
 /** A file with the names `a`, `b` and `c`. */
@@ -73,4 +73,13 @@ describe('ForeignLinks', () => {
       (error: unknown) => error instanceof ElfnoteError && error.code === 'unwritable' && error.path === b,
     );
   });
+});
+
+test('what cannot be looked at has no status, whatever the reason', t => {
+  const { dir, a } = threeNames(t);
+  symlinkSync('loop', join(dir, 'loop'));
+  assert.deepEqual(
+    [a, join(dir, 'loop'), join(a, 'below'), join(dir, 'not there')].map(path => tryStat(path)?.nlink),
+    [3n, undefined, undefined, undefined],
+  );
 });

@@ -4,6 +4,7 @@ import {
   linkSync,
   lstatSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   symlinkSync,
@@ -14,7 +15,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { ElfnoteError } from '../../src/errors.js';
 import { OutputDir } from '../../src/store/output-dir.js';
-import { BIN, elfnote, elfnoteOk, FIXTURES, ROOT, runOk } from '../support/cli.js';
+import { BIN, elfnote, elfnoteAsNobody, elfnoteOk, FIXTURES, ROOT, runOk } from '../support/cli.js';
 import { nixosNotes } from '../support/readelf.js';
 import { tempDir } from '../support/temp.js';
 import { needs, needsRoot } from '../support/tools.js';
@@ -45,7 +46,7 @@ function layout(tree: string): string[] {
   return runOk('find', ['.', '-printf', '%P %M %n %l\n'], { cwd: tree }).stdout.trimEnd().split('\n').sort();
 }
 
-describe('--output-dir', { skip: needs('find') }, () => {
+describe('--output-dir', { skip: needs('find', 'touch') }, () => {
   test('keeps layout, links, hard links and modes, and leaves the originals untouched', t => {
     const dir = tempDir(t);
     const tree = makeTree(dir);
@@ -81,6 +82,22 @@ describe('--output-dir', { skip: needs('find') }, () => {
     }
   });
 
+  test('with --preserve-dates a copy keeps its times to the microsecond, also from before 1970', t => {
+    const dir = tempDir(t);
+    const tree = makeTree(dir);
+    const times = { script: '@1700000000.123456789', dangling: '@-86399.25' };
+    for (const [file, time] of Object.entries(times)) runOk('touch', ['-h', '-d', time, join(tree, file)]);
+    elfnoteOk(['build-cache', '--root', ROOT, '--preserve-dates', '--output-dir', join(dir, 'out'), tree]);
+    for (const file of Object.keys(times)) {
+      const [from, to] = [tree, join(dir, 'out/pkg')].map(top =>
+        lstatSync(join(top, file), { bigint: true }),
+      );
+      assert.ok(from !== undefined && to !== undefined);
+      const lost = from.mtimeNs - to.mtimeNs;
+      assert.ok(lost >= 0 && lost < 2000, `${file}: ${lost} ns`);
+    }
+  });
+
   test('a file that fails is copied as it is, and the exit status says so', t => {
     const dir = tempDir(t);
     const tree = makeTree(dir);
@@ -105,6 +122,75 @@ describe('--output-dir', { skip: needs('find') }, () => {
     elfnoteOk(['build-cache', '--root', ROOT, '--output-dir', join(dir, 'out'), `${tree}/`, library]);
     assert.equal(nixosNotes(join(dir, 'out/libuse-bfd.so')).length, 1);
     assert.equal(nixosNotes(join(dir, 'out/pkg/bin/program')).length, 1);
+  });
+
+  test('a path that is named twice is copied once', t => {
+    const dir = tempDir(t);
+    const tree = makeTree(dir);
+    elfnoteOk(['build-cache', '--root', ROOT, '--output-dir', join(dir, 'out'), tree, tree, `${tree}/.`]);
+    assert.deepEqual(layout(join(dir, 'out/pkg')), layout(tree));
+  });
+
+  test('a link that leads nowhere fails alone', t => {
+    const dir = tempDir(t);
+    const [tree, loop] = [makeTree(dir), join(dir, 'loop')];
+    symlinkSync('loop', loop);
+    const args = ['build-cache', '--root', ROOT, '--output-dir', join(dir, 'out'), loop, tree];
+    const { status, stderr } = elfnote(args);
+    assert.equal(status, 2);
+    assert.equal(stderr, `elfnote: ${loop}: cannot open: too many levels of symbolic links\n`);
+    assert.deepEqual(layout(join(dir, 'out/pkg')), layout(tree));
+  });
+
+  test('a directory that cannot be entered fails alone', { skip: needsRoot('setpriv') }, t => {
+    const dir = tempDir(t);
+    const tree = makeTree(dir);
+    chmodSync(dir, 0o777);
+    chmodSync(join(tree, 'script'), 0o755);
+    chmodSync(join(tree, 'empty'), 0o755);
+    chmodSync(join(tree, 'bin-extra'), 0o744);
+    const { status, stderr } = elfnoteAsNobody([
+      'build-cache',
+      '--root',
+      ROOT,
+      '--output-dir',
+      join(dir, 'out'),
+      tree,
+    ]);
+    const other = join(tree, 'bin-extra/other-name');
+    assert.deepEqual(stderr.trimEnd().split('\n'), [
+      `elfnote: ${other}: cannot open: permission denied`,
+      `elfnote: ${other}: cannot copy: permission denied`,
+    ]);
+    assert.equal(status, 1);
+    assert.equal(nixosNotes(join(dir, 'out/pkg/bin/program')).length, 1);
+    assert.equal(lstatSync(join(dir, 'out/pkg/bin-extra')).mode & 0o7777, 0o744);
+  });
+
+  test('a listed name that is not UTF-8 fails alone', t => {
+    const dir = tempDir(t);
+    const tree = makeTree(dir);
+    writeFileSync(join(dir, 'list'), Buffer.from(`${tree}\n${dir}/bad\xff\n`, 'latin1'));
+    const args = ['--root', ROOT, '--output-dir', join(dir, 'out'), '--files-from', join(dir, 'list')];
+    const { status, stderr } = elfnote(['build-cache', ...args]);
+    assert.equal(status, 1);
+    assert.equal(stderr, `elfnote: ${dir}/bad\\xff: cannot open: its name is not UTF-8\n`);
+    assert.equal(nixosNotes(join(dir, 'out/pkg/bin/program')).length, 1);
+  });
+
+  test('a file whose copy has no place fails alone', t => {
+    const dir = tempDir(t);
+    const tree = makeTree(dir);
+    // The kernel takes paths of 4095 bytes: the original has one, its copy would need more.
+    const deep = join(tree, ...Array(17).fill('d'.repeat(200)));
+    const out = join(dir, 'o'.repeat(250), 'o'.repeat(250), 'o'.repeat(250));
+    mkdirSync(deep, { recursive: true });
+    writeFileSync(join(deep, 'program'), readFileSync(join(tree, 'bin/program')));
+    const { status, stderr } = elfnote(['build-cache', '--root', ROOT, '--output-dir', out, tree]);
+    assert.equal(status, 1);
+    assert.ok(stderr.startsWith(`elfnote: ${deep}/program: cannot make the directory of ${out}/pkg/ddd`));
+    assert.doesNotMatch(stderr, /internal error/);
+    assert.equal(nixosNotes(join(out, 'pkg/bin/program')).length, 1);
   });
 
   test('a path that is a link is copied as what it leads to', t => {
@@ -172,6 +258,11 @@ describe('--output-dir', { skip: needs('find') }, () => {
         dir => ['new', `${dir}/pkg`, `${dir}/pkg/bin`],
         /pkg\/bin: .*is inside /,
       ],
+      [
+        'where one path is far inside another that is named later',
+        dir => ['new', `${dir}/pkg/a/b/c/../c/d`, `${dir}/pkg-extra`, `${dir}/pkg/`],
+        /pkg\/a\/b\/c\/\.\.\/c\/d: .*is inside \S+\/pkg\/$/m,
+      ],
       ['for a path without a name', () => ['new', '/'], /\/: --output-dir: has no name/],
       ['together with --output', dir => ['new', '--output', 'x', `${dir}/pkg/script`], /exclude each other/],
     ];
@@ -191,6 +282,22 @@ describe('--output-dir', { skip: needs('find') }, () => {
         assert.deepEqual(layout(dir), before);
       });
     }
+  });
+
+  test('a directory that cannot be made is named', t => {
+    const dir = tempDir(t);
+    const out = join(makeTree(dir), 'script');
+    const { status, stderr } = elfnote(['build-cache', '--output-dir', out, join(FIXTURES, 'kinds')]);
+    assert.equal(status, 1);
+    assert.equal(stderr, `elfnote: ${out}: cannot make: a part of the path is not a directory\n`);
+  });
+
+  test('paths of which one begins like the other are not inside each other', t => {
+    const dir = tempDir(t);
+    const tree = makeTree(dir);
+    mkdirSync(join(dir, 'pkg-extra'));
+    elfnoteOk(['build-cache', '--root', ROOT, '--output-dir', join(dir, 'out'), `${dir}/pkg-extra`, tree]);
+    assert.deepEqual(readdirSync(join(dir, 'out')), ['pkg', 'pkg-extra']);
   });
 
   test('a path that belongs to no tree has no place', t => {
