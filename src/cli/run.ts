@@ -42,12 +42,11 @@ export async function runOverFiles(paths: readonly string[], flags: RunFlags, jo
     await reporter.report(target.done(result));
     done++;
   }
+  const signal = done < found.length ? AbortSignal.abort() : interrupt.signal;
+  for await (const error of target.complete(signal)) await reporter.report(notCopied(error));
   // A signal that came during the last files has its turn only now.
   await setImmediate();
   const stopped = interrupt.name ?? (done < found.length ? '--fail-fast' : undefined);
-  if (stopped === undefined) {
-    for (const error of target.complete()) await reporter.report(notCopied(error));
-  }
   const summary = await reporter.finish(found, stopped);
   await writeSummary(summary, flags, reporter);
   return interrupt.status ?? reporter.status;

@@ -56,9 +56,12 @@ export class Target {
     }
   }
 
-  /** To be called at the end of a run that was not stopped. @returns what could not be copied. */
-  complete(): ElfnoteError[] {
-    return this.#copies?.complete() ?? [];
+  /**
+   * To be called at the end of a run. After an aborted signal nothing more is copied; what is there is finished.
+   * @returns what could not be copied.
+   */
+  async *complete(signal?: AbortSignal): AsyncGenerator<ElfnoteError> {
+    if (this.#copies !== undefined) yield* this.#copies.complete(signal);
   }
 }
 

@@ -16,6 +16,7 @@ import {
   symlinkSync,
 } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { ElfnoteError, fromSystemError, systemCode } from '../errors.js';
 import { tryStat } from './links.js';
 import { isWithin, realPathOf } from './paths.js';
@@ -97,37 +98,47 @@ export class OutputDir {
   }
 
   /**
-   * Copies everything that has no copy yet, then sets owners (where this user may) and modes.
+   * Copies everything that has no copy yet, then sets owners (where this user may) and modes. Once the signal is
+   * aborted nothing more is copied, but what is there is finished.
    * @returns what could not be copied.
    */
-  complete(): ElfnoteError[] {
-    const failures: ElfnoteError[] = [];
+  async *complete(signal?: AbortSignal): AsyncGenerator<ElfnoteError> {
+    // A path that is itself a symbolic link is followed, as the walk follows it.
+    const look = (path: string) => statSync(path, { bigint: true });
     for (const { path, copy } of this.#trees.values()) {
-      // A path that is itself a symbolic link is followed, as the walk follows it.
-      if (existsSync(path)) this.#copy(path, copy, () => statSync(path, { bigint: true }), failures);
+      if (existsSync(path)) yield* this.#copy(path, copy, look, signal);
     }
-    return failures;
   }
 
-  #copy(from: string, to: string, look: () => BigIntStats, failures: ElfnoteError[]): void {
+  async *#copy(
+    from: string,
+    to: string,
+    look: (path: string) => BigIntStats,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<ElfnoteError> {
+    // Copying is synchronous: this is where signals come in.
+    await setImmediate();
+    if (signal?.aborted && !existsSync(to)) return;
     try {
-      const stats = look();
-      if (stats.isDirectory()) this.#copyDirectory(from, to, failures);
+      const stats = look(from);
+      if (stats.isDirectory()) yield* this.#copyDirectory(from, to, signal);
       else if (stats.isSymbolicLink()) symlinkSync(readlinkSync(from), to);
       else if (stats.isFile()) this.#copyFile(from, to, stats);
       else throw new ElfnoteError('unsupported', 'is no file, directory or link: not copied', { path: from });
       this.#finish(to, stats);
     } catch (error) {
-      failures.push(fromSystemError('unwritable', 'cannot copy', from, error));
+      yield fromSystemError('unwritable', 'cannot copy', from, error);
     }
   }
 
-  #copyDirectory(from: string, to: string, failures: ElfnoteError[]): void {
+  async *#copyDirectory(
+    from: string,
+    to: string,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<ElfnoteError> {
     mkdirSync(to, { recursive: true, mode: UNFINISHED });
-    for (const name of readdirSync(from)) {
-      const path = join(from, name);
-      this.#copy(path, join(to, name), () => lstatSync(path, { bigint: true }), failures);
-    }
+    const look = (path: string) => lstatSync(path, { bigint: true });
+    for (const name of readdirSync(from)) yield* this.#copy(join(from, name), join(to, name), look, signal);
   }
 
   #copyFile(from: string, to: string, stats: BigIntStats): void {

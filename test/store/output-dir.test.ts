@@ -11,7 +11,7 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
 import { ElfnoteError } from '../../src/errors.js';
 import { OutputDir } from '../../src/store/output-dir.js';
@@ -44,6 +44,12 @@ function makeTree(dir: string): string {
 /** A line for each entry: mode, number of links, what a link says. */
 function layout(tree: string): string[] {
   return runOk('find', ['.', '-printf', '%P %M %n %l\n'], { cwd: tree }).stdout.trimEnd().split('\n').sort();
+}
+
+async function failuresOf(copies: OutputDir, signal: AbortSignal): Promise<ElfnoteError[]> {
+  const failures: ElfnoteError[] = [];
+  for await (const failure of copies.complete(signal)) failures.push(failure);
+  return failures;
 }
 
 describe('--output-dir', { skip: needs('find', 'touch') }, () => {
@@ -298,6 +304,49 @@ describe('--output-dir', { skip: needs('find', 'touch') }, () => {
     mkdirSync(join(dir, 'pkg-extra'));
     elfnoteOk(['build-cache', '--root', ROOT, '--output-dir', join(dir, 'out'), `${dir}/pkg-extra`, tree]);
     assert.deepEqual(readdirSync(join(dir, 'out')), ['pkg', 'pkg-extra']);
+  });
+
+  test('a signal is heard between two files, ends the copying, and what is there is finished', async t => {
+    const dir = tempDir(t);
+    const tree = makeTree(dir);
+    const data = join(tree, 'data');
+    mkdirSync(data);
+    for (let i = 0; i < 1000; i++) writeFileSync(join(data, `${i}`), '');
+    chmodSync(data, 0o555);
+    const copies = new OutputDir([tree], join(dir, 'out'));
+    const copy = copies.place(join(data, '0'));
+    const interrupt = new AbortController();
+    process.once('SIGUSR2', () => interrupt.abort());
+    process.kill(process.pid, 'SIGUSR2');
+    assert.deepEqual(await failuresOf(copies, interrupt.signal), []);
+    assert.ok(interrupt.signal.aborted);
+    assert.ok(readdirSync(dirname(copy)).length < 1000);
+    assert.deepEqual(
+      [dirname(copy), join(dir, 'out/pkg')].map(path => lstatSync(path).mode),
+      [data, tree].map(path => lstatSync(path).mode),
+    );
+  });
+
+  test('a run that stops leaves directories with the modes of the originals, and nothing more', t => {
+    const dir = tempDir(t);
+    const tree = makeTree(dir);
+    writeFileSync(join(tree, 'bin-extra/broken'), readFileSync(join(tree, 'bin/program')).subarray(0, 100));
+    const out = join(dir, 'out');
+    const { status, stdout } = elfnote([
+      'build-cache',
+      '--root',
+      ROOT,
+      '--fail-fast',
+      '--output-dir',
+      out,
+      tree,
+    ]);
+    assert.equal(status, 1);
+    assert.match(stdout, /^stopped by --fail-fast; /m);
+    assert.deepEqual(readdirSync(join(out, 'pkg'), { recursive: true }).sort(), ['bin', 'bin-extra']);
+    for (const made of ['.', 'bin', 'bin-extra']) {
+      assert.equal(lstatSync(join(out, 'pkg', made)).mode, lstatSync(join(tree, made)).mode, made);
+    }
   });
 
   test('a path that belongs to no tree has no place', t => {
