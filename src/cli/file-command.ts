@@ -40,7 +40,7 @@ export function fileCommand(name: string, description: string, own: readonly Opt
     .option('--exclude <glob>', 'leave such files and directories of a directory out (repeatable)', repeated)
     .option('--files-from <file>', 'read paths from a file, one a line; - is standard input')
     .option('-0, --null', 'the paths of --files-from end with NUL')
-    .option('-j, --jobs <n>', 'worker threads (default: the processors, for enough files)', count)
+    .option('-j, --jobs <n>', 'worker threads (default: 1, see docs/performance.md)', count)
     .option('--fail-fast', 'stop at the first file that fails')
     .option('--no-progress', 'show no progress bar on a terminal')
     .option('--force', 'write although capabilities, extended attributes or hard links get lost')

@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os';
 import { setImmediate } from 'node:timers/promises';
 import type { FileOutcome } from '../outcome.js';
 import type { Found } from '../store/walk.js';
@@ -6,7 +5,7 @@ import { batchesOf } from './batches.js';
 import { type Job, startJob } from './job.js';
 
 export interface RunOptions {
-  /** Worker threads; by default as many as there are processors, where the files are enough to pay for them. */
+  /** Worker threads; by default none but the caller's, which was the fastest where it was measured (docs/performance.md). */
   readonly jobs?: number | undefined;
   /** Stop after the first failure; files are then worked on one after the other. */
   readonly failFast?: boolean | undefined;
@@ -19,16 +18,13 @@ export interface Result {
   readonly outcome: FileOutcome;
 }
 
-/** Below this many files for each, threads take longer to start than they save (docs/performance.md). */
-const FILES_PER_THREAD = 200;
-
 /** Works on the files, one process for all; outcomes come in the order of the files, whatever the number of jobs. */
 export async function* runOver(
   found: readonly Found[],
   job: Job,
   options: RunOptions = {},
 ): AsyncGenerator<Result> {
-  const jobs = options.failFast ? 1 : Math.min(options.jobs ?? jobsFor(found.length), found.length);
+  const jobs = options.failFast ? 1 : Math.min(options.jobs ?? 1, found.length);
   const readsAttributes = job.options.dryRun !== true;
   if (jobs > 1) {
     const { runInThreads } = await import('./threads.js');
@@ -46,10 +42,6 @@ export async function* runOver(
       await turn.give();
     }
   }
-}
-
-function jobsFor(files: number): number {
-  return Math.max(1, Math.min(availableParallelism(), Math.floor(files / FILES_PER_THREAD)));
 }
 
 const TURN_MILLISECONDS = 50;
