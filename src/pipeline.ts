@@ -140,7 +140,7 @@ export function resolveFile(path: string, options: LookupOptions = {}): Resoluti
   );
 }
 
-export function probeFor(options: LookupOptions): LibraryProbe {
+function probeFor(options: LookupOptions): LibraryProbe {
   return options.probe ?? new FileSystemProbe(options.root);
 }
 

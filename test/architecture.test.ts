@@ -47,6 +47,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     'type layout/plan',
     'type resolve/probe',
     'type resolve/resolve',
+    'resolve/fs-probe',
     'write/report',
   ],
   index: [

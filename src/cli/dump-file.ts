@@ -1,8 +1,8 @@
 import { displayBytes, escapeControls } from '../elf/bytes.js';
 import { PT_LOAD } from '../elf/constants.js';
 import { ElfnoteError, EXIT, exitStatusOf } from '../errors.js';
-import { probeFor } from '../pipeline.js';
 import { judgePath, type NoteReport, readNote } from '../read-note.js';
+import { FileSystemProbe } from '../resolve/fs-probe.js';
 import type { LibraryProbe } from '../resolve/probe.js';
 import type { DumpFlags } from './dump.js';
 import { printError, printOut } from './output.js';
@@ -10,7 +10,7 @@ import { JSON_SCHEMA } from './report-json.js';
 
 /** @returns the exit status. */
 export function dumpFiles(files: readonly string[], flags: DumpFlags): number {
-  const probe = probeFor({ root: flags.root });
+  const probe = new FileSystemProbe(flags.root);
   return Math.max(...files.map(file => dumpFile(file, flags, probe)));
 }
 
