@@ -19,7 +19,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   // Verifying reads the edited view anew and asks for the note's bytes.
   write: ['errors', 'elf', 'cache', 'layout'],
   loader: ['errors', 'elf', 'resolve', 'cache'],
-  store: ['errors', 'fast-glob', 'picomatch'],
+  // Unfinished files are passed over, and made where a link is replaced.
+  store: ['errors', 'fast-glob', 'picomatch', 'write/temporary'],
   outcome: ['errors', 'type elf/bytes', 'type layout/plan', 'type resolve/resolve'],
   'read-note': ['errors', 'elf', 'cache', 'resolve'],
   reader: ['errors', 'elf', 'resolve/candidate', 'type resolve/probe'],

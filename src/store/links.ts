@@ -1,6 +1,6 @@
 import { type BigIntStats, linkSync, renameSync, statSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
 import { fromSystemError } from '../errors.js';
+import { temporaryBeside } from '../write/temporary.js';
 import { realPathOf } from './paths.js';
 
 /**
@@ -37,7 +37,7 @@ export class ForeignLinks {
     const real = realPathOf(path);
     for (const name of this.#names.get(path) ?? []) {
       if (name === real) continue;
-      const temporary = join(dirname(name), `.${basename(name).slice(0, 200)}.elfnote-${process.pid}`);
+      const temporary = temporaryBeside(name);
       try {
         linkSync(real, temporary);
         renameSync(temporary, name);

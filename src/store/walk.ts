@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import fastGlob from 'fast-glob';
 import picomatch from 'picomatch';
 import { ElfnoteError, fromSystemError } from '../errors.js';
+import { TEMPORARY_FILES } from '../write/temporary.js';
 import { codeLineEnds, decodeLineEnds, nameOf } from './names.js';
 
 /** One file to work on, or a place that could not be looked into. */
@@ -72,9 +73,6 @@ async function expand(path: string, explicit: boolean, options: WalkOptions): Pr
   return isDirectory ? walk(path, options) : [{ path, explicit }];
 }
 
-/** What another run is about to rename (src/write/commit.ts). */
-const UNFINISHED = '**/.*.elfnote-+([0-9])';
-
 async function walk(directory: string, { include, exclude = [] }: WalkOptions): Promise<Found[]> {
   const failures: Found[] = [];
   const files = await fastGlob('**/*', {
@@ -85,7 +83,8 @@ async function walk(directory: string, { include, exclude = [] }: WalkOptions): 
     ignore: [
       '**/.build-id/**',
       '.links/**',
-      UNFINISHED,
+      // What another run is about to rename.
+      TEMPORARY_FILES,
       ...exclude.map(pattern => codeLineEnds(pattern.replace(/\/+$/, ''))),
     ],
     fs: { readdir: tolerantReaddir(directory, failures) },

@@ -16,11 +16,11 @@ import {
   statSync,
   writeSync,
 } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
 import type { ByteSource } from '../elf/bytes.js';
 import { isUnchanged } from '../elf/file-source.js';
 import { ElfnoteError, fromSystemError, systemCode } from '../errors.js';
 import type { Edit } from '../layout/plan.js';
+import { temporaryBeside } from './temporary.js';
 
 export interface Change {
   /** In commit order. */
@@ -115,14 +115,6 @@ export function writeCopy(
     const what = stats.ino === inodeOf(target) ? 'a copy beside it' : output;
     throw fromSystemError('unwritable', `cannot write ${what}`, path, error);
   }
-}
-
-/** In bytes: a name may have 255, and what is put around it takes up to 20. */
-const LONGEST_STEM = 200;
-
-function temporaryBeside(target: string): string {
-  const stem = Buffer.from(basename(target)).subarray(0, LONGEST_STEM).toString();
-  return join(dirname(target), `.${stem}.elfnote-${process.pid}`);
 }
 
 /** Where a symbolic link leads, so that it stays one. */

@@ -3,15 +3,14 @@ import { chmodSync, copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, w
 import { before, describe, type TestContext, test } from 'node:test';
 import { dumpJson, numberIn, objectIn, run, runOk } from '../support/cli.js';
 import { needsTracing, READER_SOURCES } from '../support/reader.js';
-import { ANSWERED, assertSame, type Closure, closure, ReaderShop } from '../support/reader-shop.js';
+import { ANSWERED, annotatedClosure, assertSame, type Closure, ReaderShop } from '../support/reader-shop.js';
 import { suiteScope, tempDir } from '../support/temp.js';
 import { needs, needsRoot } from '../support/tools.js';
 
 describe('a note that is not true any more', { skip: needs('gcc', 'patchelf') }, () => {
   function annotated(t: TestContext): { shop: ReaderShop; files: Closure } {
     const shop = new ReaderShop(tempDir(t));
-    const files = closure(shop);
-    shop.annotate(files.program, files.one, files.two, files.three);
+    const files = annotatedClosure(shop);
     return { shop, files };
   }
   const NOWHERE = 'libthree.so.1 for two/libtwo.so.1: left to the loader: no path of the note is there';
@@ -151,8 +150,7 @@ describe('a note full of nonsense', { skip: needs('gcc', 'patchelf') }, () => {
   let plain: string;
   before(() => {
     shop = new ReaderShop(tempDir(scope));
-    files = closure(shop);
-    shop.annotate(files.program, files.one, files.two, files.three);
+    files = annotatedClosure(shop);
     plain = shop.plain(files.program);
   });
 

@@ -2,7 +2,14 @@ import assert from 'node:assert/strict';
 import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { before, describe, test } from 'node:test';
 import { run, runOk } from '../support/cli.js';
-import { ANSWERED, assertSame, type Closure, closure, ReaderShop, sayings } from '../support/reader-shop.js';
+import {
+  ANSWERED,
+  annotatedClosure,
+  assertSame,
+  type Closure,
+  ReaderShop,
+  sayings,
+} from '../support/reader-shop.js';
 import { suiteScope, tempDir } from '../support/temp.js';
 import { needs, needsRoot } from '../support/tools.js';
 
@@ -16,8 +23,7 @@ describe('the reader leaves to the loader what comes before a note:', {
   let files: Closure;
   before(() => {
     shop = new ReaderShop(tempDir(scope));
-    files = closure(shop);
-    shop.annotate(files.program, files.one, files.two, files.three);
+    files = annotatedClosure(shop);
     shop.library('path', 'three');
     shop.library('tall/glibc-hwcaps/x86-64-v2', 'three');
     shop.library('old/tls/x86_64', 'three');

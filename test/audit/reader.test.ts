@@ -3,7 +3,7 @@ import { copyFileSync } from 'node:fs';
 import { before, describe, test } from 'node:test';
 import { elfnoteOk, runOk } from '../support/cli.js';
 import { needsTracing } from '../support/reader.js';
-import { ANSWERED, assertSame, type Closure, closure, ReaderShop } from '../support/reader-shop.js';
+import { ANSWERED, annotatedClosure, assertSame, type Closure, ReaderShop } from '../support/reader-shop.js';
 import { suiteScope, tempDir } from '../support/temp.js';
 import { needs } from '../support/tools.js';
 
@@ -13,8 +13,7 @@ describe('the reader', { skip: needsTracing('gcc', 'patchelf') }, () => {
   let files: Closure;
   before(() => {
     shop = new ReaderShop(tempDir(scope));
-    files = closure(shop);
-    shop.annotate(files.program, files.one, files.two, files.three);
+    files = annotatedClosure(shop);
   });
 
   test('answers from the note of the object that asks, and the loader misses nothing', () => {

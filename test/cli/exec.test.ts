@@ -7,7 +7,7 @@ import { before, describe, test } from 'node:test';
 import { BIN, elfnote, elfnoteOk, FIXTURES, PROJECT, run, runOk } from '../support/cli.js';
 import { architecture } from '../support/programs.js';
 import { READER_SOURCES } from '../support/reader.js';
-import { ANSWERED, type Closure, closure, ReaderShop, sayings } from '../support/reader-shop.js';
+import { ANSWERED, annotatedClosure, type Closure, ReaderShop, sayings } from '../support/reader-shop.js';
 import { suiteScope, tempDir } from '../support/temp.js';
 import { needs, needsRoot } from '../support/tools.js';
 
@@ -20,8 +20,7 @@ describe('elfnote exec', { skip: needs('gcc', 'sh', INSTALLED) }, () => {
   let files: Closure;
   before(() => {
     shop = new ReaderShop(tempDir(scope));
-    files = closure(shop);
-    shop.annotate(files.program, files.one, files.two, files.three);
+    files = annotatedClosure(shop);
   });
 
   test('runs a program with the reader', () => {

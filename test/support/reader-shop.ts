@@ -143,6 +143,13 @@ export function closure(shop: ReaderShop): Closure {
   return { program, one, two, three, dirs };
 }
 
+/** The same with notes in all of its files. */
+export function annotatedClosure(shop: ReaderShop): Closure {
+  const files = closure(shop);
+  shop.annotate(files.program, files.one, files.two, files.three);
+  return files;
+}
+
 /** What the reader says of `closure` where nothing is in its way. */
 export const ANSWERED = [
   'libone.so.1 for the program: one/libone.so.1',
