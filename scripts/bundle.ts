@@ -10,7 +10,7 @@ const outdir = join(root, 'dist', 'cli');
 rmSync(outdir, { recursive: true, force: true });
 await build({
   absWorkingDir: root,
-  entryPoints: { main: 'src/cli/main.ts', worker: 'src/tree/worker.ts' },
+  entryPoints: { main: 'src/cli/main.ts', worker: 'src/batch/worker.ts' },
   outdir,
   bundle: true,
   // What a command does not need is a file of its own, and is not read.

@@ -3,15 +3,10 @@
  *
  * @packageDocumentation
  */
-export {
-  type CacheEntry,
-  type CacheStep,
-  decodeDescriptor,
-  encodeDescriptor,
-  encodeNote,
-} from './cache/note.js';
-export type { Audit } from './elf/audit.js';
+
+export { type AnnotateOptions, annotateTree, type CleanOptions, cleanTree } from './batch/annotate.js';
 export { type ByteSource, type ByteString, Encoding } from './elf/bytes.js';
+export type { Audit } from './elf/dt-audit.js';
 export type {
   CacheNoteLocation,
   DynamicEntry,
@@ -22,7 +17,15 @@ export type {
   SectionHeader,
 } from './elf/image.js';
 export { ElfnoteError, type ErrorCode } from './errors.js';
-export type { Edit, NotePlace, Rung, SkipReason, TableRoom, WritePlan } from './layout/plan.js';
+export type { Edit, NotePlace, Rung, SkipReason, TableRoom, WritePlan } from './layout/model/plan.js';
+export {
+  type CacheEntry,
+  type CacheStep,
+  decodeDescriptor,
+  encodeDescriptor,
+  encodeNote,
+} from './note/cache.js';
+export { type NoteReport, readNote } from './note-report.js';
 export type {
   FailedOutcome,
   FileOutcome,
@@ -40,9 +43,7 @@ export {
   removeCache,
   resolveFile,
 } from './pipeline.js';
-export { type NoteReport, readNote } from './read-note.js';
 export type { RuntimeReason, SearchComponent } from './resolve/components.js';
 export { FileSystemProbe } from './resolve/fs-probe.js';
 export type { Candidate, DirectoryState, LibraryProbe } from './resolve/probe.js';
 export type { Attempt, Resolution, ResolvedEntry, Unresolved } from './resolve/resolve.js';
-export { type AnnotateOptions, annotateTree, type CleanOptions, cleanTree } from './tree/annotate.js';

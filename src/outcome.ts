@@ -1,6 +1,6 @@
 import type { ByteString } from './elf/bytes.js';
 import { ElfnoteError } from './errors.js';
-import type { Edit, SkipReason, WritePlan } from './layout/plan.js';
+import type { Edit, SkipReason, WritePlan } from './layout/model/plan.js';
 import type { Resolution } from './resolve/resolve.js';
 
 /** What became of one file. Reports read nothing else. */

@@ -1,22 +1,22 @@
 import { realpathSync } from 'node:fs';
 import { posix } from 'node:path';
-import { isProgram, ownReader } from './elf/audit.js';
+import { checkedReader, refuseReader } from './audit-module.js';
 import { type ByteSource, type ByteString, byteStringOf, displayBytes, PatchedSource } from './elf/bytes.js';
 import { ET_CORE, ET_DYN, ET_EXEC, ET_REL } from './elf/constants.js';
-import { type FileSource, refuseChanged, withFile } from './elf/file-source.js';
+import { isProgram, ownReader } from './elf/dt-audit.js';
 import type { ElfImage } from './elf/image.js';
 import { readImage } from './elf/read.js';
 import { ElfnoteError } from './errors.js';
-import type { Plan, PlanOptions, SkipPlan, WritePlan } from './layout/plan.js';
+import { type AttributeCheck, LOST_IN_PLACE, readAttributes } from './files/attributes.js';
+import { type FileSource, refuseChanged, withFile } from './files/source.js';
+import type { Plan, PlanOptions, SkipPlan, WritePlan } from './layout/model/plan.js';
 import { planFile, planRemoval } from './layout/plan-file.js';
 import { type Explained, skippedOutcome, summaryOf, type WorkedOutcome } from './outcome.js';
-import { checkedReader, refuseReader } from './reader.js';
 import { FileSystemProbe } from './resolve/fs-probe.js';
 import type { LibraryProbe } from './resolve/probe.js';
 import { type Resolution, resolveImage, runPathOf } from './resolve/resolve.js';
-import { type AttributeCheck, LOST_IN_PLACE, readAttributes } from './write/attributes.js';
 import { type Change, commitChange, writeCopy } from './write/commit.js';
-import { verifyWithReader } from './write/verify-reader.js';
+import { verifyWithReader } from './write/verify-dt-audit.js';
 
 export interface LookupOptions {
   /** A directory that holds the file system in which run paths are looked up. Default: this machine's. */

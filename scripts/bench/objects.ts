@@ -1,8 +1,8 @@
 import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { BufferSource } from '../../src/elf/bytes.js';
-import { FileSource } from '../../src/elf/file-source.js';
 import { sectionHeaderSize } from '../../src/elf/image.js';
 import { isElf, readImage } from '../../src/elf/read.js';
+import { FileSource } from '../../src/files/source.js';
 
 export function readDynamic(path: string): { needed: readonly string[]; soname: string | undefined } {
   const source = FileSource.open(path);

@@ -2,11 +2,11 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { escapeControls } from '../elf/bytes.js';
 import { ElfnoteError, EXIT, exitStatusOf } from '../errors.js';
-import { buildCacheCommand } from './build-cache.js';
-import { dumpCommand } from './dump.js';
-import { execCommand } from './exec.js';
+import { buildCacheCommand } from './commands/build-cache.js';
+import { dumpCommand } from './commands/dump.js';
+import { execCommand } from './commands/exec.js';
+import { removeCacheCommand } from './commands/remove-cache.js';
 import { flushOut, outputLost, printError } from './output.js';
-import { removeCacheCommand } from './remove-cache.js';
 
 function version(): string {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');

@@ -1,7 +1,7 @@
 import { type ByteString, displayBytes } from '../elf/bytes.js';
+import { isWithin } from '../files/paths.js';
 import type { FileOutcome } from '../outcome.js';
 import type { Attempt, ResolvedEntry } from '../resolve/resolve.js';
-import { isWithin } from '../store/paths.js';
 
 interface Cost {
   /** Pairs of a file and a soname for which the loader looks here before it opens an exact path. */

@@ -1,16 +1,16 @@
 import { constants } from 'node:os';
 import { setImmediate } from 'node:timers/promises';
+import type { Job } from '../batch/job.js';
+import { readPathList } from '../batch/lists.js';
+import { type Result, runOver } from '../batch/run.js';
+import { type Found, findFiles, type PathList } from '../batch/walk.js';
 import { ElfnoteError } from '../errors.js';
+import { writeReport } from '../files/report.js';
 import { failedOutcome } from '../outcome.js';
-import { readPathList } from '../store/path-list.js';
-import { type Found, findFiles, type PathList } from '../store/walk.js';
-import type { Job } from '../tree/job.js';
-import { type Result, runOver } from '../tree/run.js';
-import { writeReport } from '../write/report.js';
-import type { RunFlags } from './file-command.js';
-import { summaryJson } from './report-json.js';
-import { Reporter } from './reporter.js';
-import type { Summary } from './summary.js';
+import type { RunFlags } from './commands/file-command.js';
+import { summaryJson } from './reports/json.js';
+import { Reporter } from './reports/reporter.js';
+import type { Summary } from './reports/summary.js';
 import { Target } from './target.js';
 import { REGISTERED_STORE } from './warnings.js';
 

@@ -1,11 +1,11 @@
+import { OutputDir } from '../batch/output-dir.js';
+import type { Result } from '../batch/run.js';
+import type { Found } from '../batch/walk.js';
 import { ElfnoteError, fromSystemError } from '../errors.js';
+import { ForeignLinks } from '../files/links.js';
+import { nixStoreOf } from '../files/nix-store.js';
 import { failedOutcome } from '../outcome.js';
-import { ForeignLinks } from '../store/links.js';
-import { nixStoreOf } from '../store/nix-store.js';
-import { OutputDir } from '../store/output-dir.js';
-import type { Found } from '../store/walk.js';
-import type { Result } from '../tree/run.js';
-import type { RunFlags } from './file-command.js';
+import type { RunFlags } from './commands/file-command.js';
 
 /** Where the files of a run are written to, and what may not change by it. A dry run has nothing to keep. */
 export class Target {

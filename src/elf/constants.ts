@@ -161,7 +161,7 @@ export const DT_NOT_AN_ADDRESS: ReadonlySet<number> = new Set([
   DT_VERNEEDNUM,
 ]);
 
-/** The owner, type and section of the cache note (format in src/cache/note.ts). */
+/** The owner, type and section of the cache note (format in src/note/cache.ts). */
 export const CACHE_NOTE_OWNER = 'NixOS';
 export const CACHE_NOTE_TYPE = 0x63a86cb6;
 export const CACHE_NOTE_SECTION = '.note.nixos.ldcache';

@@ -1,10 +1,11 @@
-import { type CacheEntry, encodeDescriptor, NOTE_ALIGN } from '../cache/note.js';
-import { isProgram, ownReader } from '../elf/audit.js';
 import { type ByteSource, type ByteString, PatchedSource } from '../elf/bytes.js';
 import { PF_R, PT_LOAD } from '../elf/constants.js';
+import { isProgram, ownReader } from '../elf/dt-audit.js';
 import type { CacheNoteLocation, ElfImage } from '../elf/image.js';
 import { readImage } from '../elf/read.js';
-import { refuse } from './ladder.js';
+import { type CacheEntry, encodeDescriptor, NOTE_ALIGN } from '../note/cache.js';
+import { compose, noRoomForReader, planWithReader, readerAlone } from './dt-audit/plan.js';
+import { releaseReader, restoreWithoutReader } from './dt-audit/removal.js';
 import {
   type Commit,
   type Edit,
@@ -14,11 +15,10 @@ import {
   type SkipPlan,
   STEP,
   type WritePlan,
-} from './plan.js';
-import { compose, noRoomForReader, planWithReader, readerAlone } from './plan-reader.js';
-import { releaseReader, restoreWithoutReader } from './reader-removal.js';
-import { releaseNote } from './release.js';
-import { restoreOriginal } from './restore.js';
+} from './model/plan.js';
+import { refuse } from './rungs/ladder.js';
+import { releaseNote } from './undo/release.js';
+import { restoreOriginal } from './undo/restore.js';
 
 /**
  * Decides what becomes of a file, given the entries its note should have: nothing, a new note, another one, none. A

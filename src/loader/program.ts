@@ -8,9 +8,9 @@ import {
   EM_X86_64,
   PT_INTERP,
 } from '../elf/constants.js';
-import { type FileSource, withFile } from '../elf/file-source.js';
 import { readImage } from '../elf/read.js';
 import { ElfnoteError } from '../errors.js';
+import { type FileSource, withFile } from '../files/source.js';
 
 /** What decides whether a program's loader can use an auditing module, and which one. */
 export interface Program {

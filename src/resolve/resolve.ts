@@ -1,6 +1,6 @@
-import { type CacheEntry, type CacheStep, ELEMENT_LIMIT, elementOf } from '../cache/note.js';
 import type { ByteString } from '../elf/bytes.js';
 import type { ElfImage } from '../elf/image.js';
+import { type CacheEntry, type CacheStep, ELEMENT_LIMIT, elementOf } from '../note/cache.js';
 import { judgeCandidate } from './candidate.js';
 import {
   classifyComponent,

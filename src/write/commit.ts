@@ -17,10 +17,10 @@ import {
   writeSync,
 } from 'node:fs';
 import type { ByteSource } from '../elf/bytes.js';
-import { isUnchanged } from '../elf/file-source.js';
 import { ElfnoteError, fromSystemError, systemCode } from '../errors.js';
-import type { Edit } from '../layout/plan.js';
-import { temporaryBeside } from './temporary.js';
+import { isUnchanged } from '../files/source.js';
+import { temporaryBeside } from '../files/temporary.js';
+import type { Edit } from '../layout/model/plan.js';
 
 export interface Change {
   /** In commit order. */

@@ -1,4 +1,3 @@
-import { decodeDescriptor, encodeDescriptor } from '../cache/note.js';
 import { type ByteSource, isZero, largest, PatchedSource } from '../elf/bytes.js';
 import {
   CACHE_NOTE_SECTION,
@@ -25,10 +24,11 @@ import {
 import { addressOfOffset, type ElfImage, offsetOfAddress, type ProgramHeader } from '../elf/image.js';
 import { readImage } from '../elf/read.js';
 import { ElfnoteError } from '../errors.js';
-import { isWiped, type Occupied, occupiedRanges, tableEnd } from '../layout/occupied.js';
-import { isCongruent, MIN_PAGE_SIZE, mapsNothing, maxPageSize } from '../layout/pages.js';
-import type { Edit, Removal, WritePlan } from '../layout/plan.js';
+import { isWiped, type Occupied, occupiedRanges, tableEnd } from '../layout/model/occupied.js';
+import { isCongruent, MIN_PAGE_SIZE, mapsNothing, maxPageSize } from '../layout/model/pages.js';
+import type { Edit, Removal, WritePlan } from '../layout/model/plan.js';
 import { planFile } from '../layout/plan-file.js';
+import { decodeDescriptor, encodeDescriptor } from '../note/cache.js';
 
 /**
  * Checks the edited view against everything that the kernel, ld.so and binutils demand (docs/layout.md), before a

@@ -13,8 +13,8 @@ import { BufferSource } from '../../src/elf/bytes.js';
 import type { ElfImage } from '../../src/elf/image.js';
 import { readImage } from '../../src/elf/read.js';
 import { ElfnoteError } from '../../src/errors.js';
+import { readNote } from '../../src/note-report.js';
 import { buildCache, removeCache } from '../../src/pipeline.js';
-import { readNote } from '../../src/read-note.js';
 import { FileSystemProbe } from '../../src/resolve/fs-probe.js';
 import { type EHDR, ehdrAt, phdrAt, shdrAt, writerFor } from '../support/elf-builder.js';
 

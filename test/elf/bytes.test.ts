@@ -18,8 +18,8 @@ import {
   PatchedSource,
   zeroRun,
 } from '../../src/elf/bytes.js';
-import { FileSource } from '../../src/elf/file-source.js';
 import { ElfnoteError } from '../../src/errors.js';
+import { FileSource } from '../../src/files/source.js';
 import { ENCODINGS } from '../support/elf-builder.js';
 
 /** The same inputs every time, so that a failure is the change's own; `FC_SEED` tries others. */

@@ -14,11 +14,11 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import elfy from 'elfy';
 import { BufferSource } from '../../src/elf/bytes.js';
-import { FileSource } from '../../src/elf/file-source.js';
 import type { ElfImage } from '../../src/elf/image.js';
 import { addressOfOffset, offsetOfAddress } from '../../src/elf/image.js';
 import { isElf, readElfHeader, readImage } from '../../src/elf/read.js';
 import { ElfnoteError } from '../../src/errors.js';
+import { FileSource } from '../../src/files/source.js';
 import {
   type BuiltElf,
   buildElf,

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type CacheEntry, encodeDescriptor } from '../../src/cache/note.js';
 import { BufferSource, PatchedSource } from '../../src/elf/bytes.js';
 import { readImage } from '../../src/elf/read.js';
-import type { Plan, WritePlan } from '../../src/layout/plan.js';
+import type { Plan, WritePlan } from '../../src/layout/model/plan.js';
 import { planFile, planRemoval } from '../../src/layout/plan-file.js';
+import { type CacheEntry, encodeDescriptor } from '../../src/note/cache.js';
 import { verifyPlan } from '../../src/write/verify.js';
 import {
   type BuiltLayout,

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { elementOf } from '../../src/cache/note.js';
 import { BufferSource } from '../../src/elf/bytes.js';
 import type { ElfImage } from '../../src/elf/image.js';
 import { readImage } from '../../src/elf/read.js';
+import { elementOf } from '../../src/note/cache.js';
 import { type Resolution, resolveImage, runPathOf } from '../../src/resolve/resolve.js';
 import { buildElf, type ElfSpec } from '../support/elf-builder.js';
 import { ELF, MemoryProbe, type MemoryTree } from '../support/memory-probe.js';

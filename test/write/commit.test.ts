@@ -18,8 +18,8 @@ import fs, {
 import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
-import { FileSource } from '../../src/elf/file-source.js';
 import { ElfnoteError } from '../../src/errors.js';
+import { FileSource } from '../../src/files/source.js';
 import { type Change, type CommitOptions, commitChange, writeCopy } from '../../src/write/commit.js';
 import {
   BIN,

@@ -1,0 +1,41 @@
+import { type ByteSource, type ByteString, byteStringOf, displayBytes, escapeControls } from './elf/bytes.js';
+import { PT_INTERP } from './elf/constants.js';
+import { badReaderPath, isProgram } from './elf/dt-audit.js';
+import type { ElfImage } from './elf/image.js';
+import { ElfnoteError } from './errors.js';
+import { judgeCandidate } from './resolve/candidate.js';
+import type { LibraryProbe } from './resolve/probe.js';
+
+/** The path of an audit module as bytes. @throws ElfnoteError `usage` for one that ld.so would not load. */
+export function checkedReader(path: string | undefined): ByteString | undefined {
+  if (path === undefined) return undefined;
+  const bytes = byteStringOf(Buffer.from(path));
+  const bad = badReaderPath(bytes);
+  if (bad !== undefined) throw new ElfnoteError('usage', `the reader's path ${bad}: ${escapeControls(path)}`);
+  return bytes;
+}
+
+/**
+ * ld.so complains about a reader that it cannot load at every start of the program.
+ *
+ * @throws ElfnoteError `unsupported` under musl, `refused` for a module of another kind.
+ */
+export function refuseReader(
+  image: ElfImage,
+  source: ByteSource,
+  reader: ByteString | undefined,
+  probe: LibraryProbe,
+  options: { readonly force?: boolean | undefined },
+): void {
+  if (reader === undefined || !isProgram(image)) return;
+  const { path } = source;
+  const interpreter = image.programHeaders.find(p => p.p_type === PT_INTERP);
+  const loader = source.read(interpreter?.p_offset ?? 0, interpreter?.p_filesz ?? 0).toString('latin1');
+  if (/\/ld-musl-[^/]*$/.test(loader)) {
+    throw new ElfnoteError('unsupported', 'cannot have a reader: musl has no audit interface', { path });
+  }
+  const verdict = judgeCandidate(probe.candidate(reader), image);
+  if (verdict.kind === 'accepted' || options.force) return;
+  const what = `the loader would not take the reader ${displayBytes(reader)}: ${verdict.why}`;
+  throw new ElfnoteError('refused', `${what}; --force writes it all the same`, { path });
+}

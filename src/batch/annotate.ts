@@ -1,0 +1,40 @@
+import type { FileOutcome } from '../outcome.js';
+import type { BuildOptions, RemoveOptions } from '../pipeline.js';
+import type { Job } from './job.js';
+import { type RunOptions, runOver } from './run.js';
+import { findFiles, type WalkOptions } from './walk.js';
+
+type OneFileOnly = 'output' | 'attributes' | 'probe' | 'unshare';
+
+export interface AnnotateOptions extends Omit<BuildOptions, OneFileOnly>, WalkOptions, RunOptions {}
+
+export interface CleanOptions extends Omit<RemoveOptions, OneFileOnly>, WalkOptions, RunOptions {}
+
+/**
+ * Writes the notes of all files that the paths name, directories walked, in one process.
+ *
+ * Yields one outcome a file, in the order of the paths and sorted by name inside a directory; a file that fails is an
+ * outcome like any other. Ending the iteration early stops the work.
+ */
+export function annotateTree(
+  paths: readonly string[],
+  options: AnnotateOptions = {},
+): AsyncGenerator<FileOutcome> {
+  const { include, exclude, listed, jobs, failFast, signal, ...rest } = options;
+  return run(paths, { kind: 'build', options: rest }, options);
+}
+
+/** Takes the notes out again, as `annotateTree` writes them. */
+export function cleanTree(paths: readonly string[], options: CleanOptions = {}): AsyncGenerator<FileOutcome> {
+  const { include, exclude, listed, jobs, failFast, signal, ...rest } = options;
+  return run(paths, { kind: 'remove', options: rest }, options);
+}
+
+async function* run(
+  paths: readonly string[],
+  job: Job,
+  options: WalkOptions & RunOptions,
+): AsyncGenerator<FileOutcome> {
+  const found = await findFiles(paths, options);
+  for await (const { outcome } of runOver(found, job, options)) yield outcome;
+}

@@ -1,0 +1,44 @@
+import { ElfnoteError } from '../errors.js';
+import type { AttributeCheck } from '../files/attributes.js';
+import { type FileOutcome, failedOutcome, skippedOutcome } from '../outcome.js';
+import { type BuildOptions, buildCache, type RemoveOptions, removeCache } from '../pipeline.js';
+import { FileSystemProbe } from '../resolve/fs-probe.js';
+import type { Found } from './walk.js';
+
+type PerFile = 'attributes' | 'probe';
+
+/** What is done to every file of a tree. Plain data: worker threads get a copy. */
+export type Job =
+  | { readonly kind: 'build'; readonly options: Omit<BuildOptions, PerFile> }
+  | { readonly kind: 'remove'; readonly options: Omit<RemoveOptions, PerFile> };
+
+type FileOptions = Pick<RemoveOptions, 'attributes' | 'output' | 'unshare'>;
+
+export type WorkOnFile = (file: Found, attributes: AttributeCheck) => FileOutcome;
+
+/** A job at work; it looks each library directory up once, whatever the number of files. */
+export function startJob(job: Job): WorkOnFile {
+  const work = workOf(job);
+  return (file, attributes) => {
+    if (file.sameAs !== undefined) {
+      return skippedOutcome(file.path, 'same-file', `is the same file as ${file.sameAs}`);
+    }
+    try {
+      if (file.unreadable !== undefined) {
+        throw new ElfnoteError('unreadable', file.unreadable, { path: file.path });
+      }
+      const { output = job.options.output, unshare } = file;
+      return work(file.path, { attributes, output, unshare });
+    } catch (error) {
+      const failed = failedOutcome(file.path, error);
+      const passedOver = failed.error.code === 'not-elf' && !file.explicit;
+      return passedOver ? skippedOutcome(file.path, 'not-elf', failed.error.message) : failed;
+    }
+  };
+}
+
+function workOf(job: Job): (path: string, options: FileOptions) => FileOutcome {
+  if (job.kind === 'remove') return (path, options) => removeCache(path, { ...job.options, ...options });
+  const probe = new FileSystemProbe(job.options.root);
+  return (path, options) => buildCache(path, { ...job.options, ...options, probe });
+}

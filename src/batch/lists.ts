@@ -1,0 +1,40 @@
+import { readFileSync } from 'node:fs';
+import { ElfnoteError, fromSystemError } from '../errors.js';
+import { nameOf } from '../files/names.js';
+import { type Found, foreignName, type PathList } from './walk.js';
+
+/**
+ * Reads a list of paths, one a line or, with `nul`, each ended by a NUL as `find -print0` does. Empty ones are
+ * passed over.
+ *
+ * @param file `-` is standard input.
+ * @throws ElfnoteError `usage` when the list cannot be read, or has NUL inside a line.
+ */
+export function readPathList(file: string, nul: boolean): PathList {
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(file === '-' ? 0 : file);
+  } catch (error) {
+    throw fromSystemError('usage', 'cannot read the list of files', file, error);
+  }
+  if (!nul && bytes.includes(0)) {
+    throw new ElfnoteError('usage', 'the list of files has NUL bytes: it needs --null', { path: file });
+  }
+  const paths: string[] = [];
+  const failures: Found[] = [];
+  for (const name of split(bytes, nul ? 0 : 0x0a)) {
+    const { text, isUtf8 } = nameOf(name);
+    if (isUtf8) paths.push(text);
+    else failures.push(foreignName(text));
+  }
+  return { paths, failures };
+}
+
+function* split(bytes: Buffer, separator: number): Generator<Buffer> {
+  for (let start = 0; start < bytes.length; ) {
+    const end = bytes.indexOf(separator, start);
+    const piece = bytes.subarray(start, end < 0 ? bytes.length : end);
+    if (piece.length > 0) yield piece;
+    start += piece.length + 1;
+  }
+}

@@ -1,0 +1,177 @@
+import { type Dirent, readdir, readdirSync, statSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import fastGlob from 'fast-glob';
+import picomatch from 'picomatch';
+import { ElfnoteError, fromSystemError } from '../errors.js';
+import { codeLineEnds, decodeLineEnds, nameOf } from '../files/names.js';
+import { TEMPORARY_FILES } from '../files/temporary.js';
+
+/** One file to work on, or a place that could not be looked into. */
+export interface Found {
+  readonly path: string;
+  /** Named by the caller itself, not found in a directory. */
+  readonly explicit: boolean;
+  /** The path of the caller's by which it was found first. */
+  readonly named?: string;
+  /** Why nothing can be read there. */
+  readonly unreadable?: string;
+  /** An earlier path of the same file: a hard link, or a link that was named. */
+  readonly sameAs?: string;
+  /** Where its copy goes; undefined: the file itself is written. */
+  readonly output?: string;
+  /** To be replaced rather than edited: it has hard links whose content must stay. */
+  readonly unshare?: boolean;
+}
+
+export interface WalkOptions {
+  /** Globs of the files to take, relative to the directory that is walked; one without `/` is any file's name. */
+  readonly include?: readonly string[] | undefined;
+  /** Globs of files and directories to leave out, read in the same way. */
+  readonly exclude?: readonly string[] | undefined;
+  /** More paths, which a program has named: one that is no ELF file is passed over, as in a directory. */
+  readonly listed?: PathList | undefined;
+}
+
+/** What a list of paths says, and those of its names that Node cannot open. */
+export interface PathList {
+  readonly paths: readonly string[];
+  readonly failures: readonly Found[];
+}
+
+/**
+ * The files that the paths name: a file is itself, a directory is every regular file below it, sorted by name.
+ * Symbolic links inside a directory are not followed; `.build-id` directories hold links and debug files of
+ * other packages and are left out, and so is a Nix store's `.links`, where each name is the hash of the content.
+ *
+ * @throws ElfnoteError `usage` for an empty pattern.
+ */
+export async function findFiles(paths: readonly string[], options: WalkOptions = {}): Promise<Found[]> {
+  if ([...(options.include ?? []), ...(options.exclude ?? [])].includes('')) {
+    throw new ElfnoteError('usage', 'a pattern to include or exclude is empty');
+  }
+  const found = new Map<string, Found>();
+  const add = (named: string, files: readonly Found[]) => {
+    for (const file of files) {
+      const known = found.get(file.path);
+      if (known === undefined) found.set(file.path, { ...file, named });
+      else if (file.explicit) found.set(file.path, { ...known, explicit: true });
+    }
+  };
+  for (const path of paths) add(path, await expand(path, true, options));
+  for (const path of options.listed?.paths ?? []) add(path, await expand(path, false, options));
+  for (const failure of options.listed?.failures ?? []) add(failure.path, [failure]);
+  return markSameFiles([...found.values()]);
+}
+
+async function expand(path: string, explicit: boolean, options: WalkOptions): Promise<Found[]> {
+  let isDirectory: boolean;
+  try {
+    isDirectory = statSync(path).isDirectory();
+  } catch (error) {
+    return [{ path, explicit, unreadable: problem('cannot open', path, error) }];
+  }
+  return isDirectory ? walk(path, options) : [{ path, explicit }];
+}
+
+async function walk(directory: string, { include, exclude = [] }: WalkOptions): Promise<Found[]> {
+  const failures: Found[] = [];
+  const files = await fastGlob('**/*', {
+    cwd: directory,
+    dot: true,
+    followSymbolicLinks: false,
+    baseNameMatch: true,
+    ignore: [
+      '**/.build-id/**',
+      '.links/**',
+      // What another run is about to rename.
+      TEMPORARY_FILES,
+      ...exclude.map(pattern => codeLineEnds(pattern.replace(/\/+$/, ''))),
+    ],
+    fs: { readdir: tolerantReaddir(directory, failures) },
+  });
+  const found = files
+    .map(decodeLineEnds)
+    .filter(isIncluded(include))
+    .map(name => ({ path: join(directory, name), explicit: false }));
+  return [...found, ...failures].sort((a, b) => (a.path < b.path ? -1 : 1));
+}
+
+/**
+ * What to take is told from the whole walk: given to fast-glob, a pattern could name where to start, behind a link
+ * or outside the directory.
+ */
+function isIncluded(include: readonly string[] = []): (name: string) => boolean {
+  if (include.length === 0) return () => true;
+  const anywhere = include.map(pattern => (pattern.includes('/') ? pattern : `**/${pattern}`));
+  return picomatch(anywhere, { dot: true, nonegate: true, flags: 's' });
+}
+
+type Listed = (error: Error | null, entries: Dirent[]) => void;
+
+/** fast-glob stops at the first directory it cannot read; here it is noted and passed over. */
+function tolerantReaddir(directory: string, failures: Found[]): typeof readdir {
+  const top = resolve(directory);
+  const handler: ProxyHandler<typeof readdir> = {
+    apply(target, self, [coded, options, done]: [string, object, Listed]) {
+      const path = join(directory, decodeLineEnds(coded.slice(top.length)));
+      const listed: Listed = (error, entries) => {
+        if (error === null) return done(null, presented(path, entries, failures));
+        failures.push({ path, explicit: false, unreadable: problem('cannot list', path, error) });
+        done(null, []);
+      };
+      return Reflect.apply(target, self, [path, options, listed]);
+    },
+  };
+  return new Proxy(readdir, handler);
+}
+
+function presented(directory: string, entries: Dirent[], failures: Found[]): Dirent[] {
+  const own = withoutForeignNames(directory, entries, failures);
+  for (const entry of own) entry.name = codeLineEnds(entry.name);
+  return own;
+}
+
+const REPLACEMENT = '\ufffd';
+
+/** Node shows a name that is not UTF-8 with replacement characters, by which the file cannot be opened. */
+function withoutForeignNames(directory: string, entries: Dirent[], failures: Found[]): Dirent[] {
+  if (!entries.some(({ name }) => name.includes(REPLACEMENT))) return entries;
+  const real = new Set<string>();
+  for (const bytes of readdirSync(directory, { encoding: 'buffer' })) {
+    const { text, isUtf8 } = nameOf(bytes);
+    if (isUtf8) real.add(text);
+    else failures.push(foreignName(join(directory, text)));
+  }
+  return entries.filter(({ name }) => real.has(name));
+}
+
+/** A path that Node cannot open; `path` shows its bytes. */
+export function foreignName(path: string): Found {
+  return { path, explicit: false, unreadable: 'cannot open: its name is not UTF-8' };
+}
+
+function problem(doing: string, path: string, error: unknown): string {
+  return fromSystemError('unreadable', doing, path, error).message;
+}
+
+function markSameFiles(found: readonly Found[]): Found[] {
+  const first = new Map<string, string>();
+  return found.map(file => {
+    const inode = file.unreadable === undefined ? inodeOf(file.path) : undefined;
+    if (inode === undefined) return file;
+    const sameAs = first.get(inode);
+    if (sameAs !== undefined) return { ...file, sameAs };
+    first.set(inode, file.path);
+    return file;
+  });
+}
+
+/** Undefined when it has gone meanwhile: that is for those to say who open it. */
+function inodeOf(path: string): string | undefined {
+  try {
+    const { dev, ino } = statSync(path, { bigint: true });
+    return `${dev}:${ino}`;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,67 @@
+import type { SingleBar } from 'cli-progress';
+import { escapeControls } from '../../elf/bytes.js';
+
+const DELAY_MILLISECONDS = 500;
+
+/** A progress bar on standard error, for walks that take longer than half a second. */
+export class Progress {
+  readonly #total: number;
+  readonly #wanted: boolean;
+  readonly #start = performance.now();
+  #bar: SingleBar | undefined;
+  #cleared = false;
+  #done = 0;
+
+  constructor(total: number, wanted: boolean) {
+    this.#total = total;
+    this.#wanted = wanted && process.stderr.isTTY === true;
+  }
+
+  async step(path: string): Promise<void> {
+    this.#done++;
+    const seconds = (performance.now() - this.#start) / 1000;
+    if (!this.#wanted || seconds * 1000 < DELAY_MILLISECONDS) return;
+    this.#bar ??= await createBar(this.#total);
+    this.#bar.update(this.#done, { rate: Math.round(this.#done / seconds), path: fitting(path) });
+    if (this.#cleared) this.#bar.render();
+    this.#cleared = false;
+  }
+
+  /** Makes room for a line of text; the bar comes again with the next step. */
+  clear(): void {
+    if (this.#bar === undefined) return;
+    process.stderr.write('\r\x1b[K');
+    this.#cleared = true;
+  }
+
+  stop(): void {
+    if (this.#bar === undefined) return;
+    // cli-progress goes back to where the cursor was when it began. Lines have come since, so that is saved anew.
+    process.stderr.write('\x1b7');
+    this.#bar.stop();
+  }
+}
+
+/** Without colours, so there is nothing for NO_COLOR to take away. */
+async function createBar(total: number): Promise<SingleBar> {
+  const { default: cliProgress } = await import('cli-progress');
+  const bar = new cliProgress.SingleBar({
+    format: '{bar} {value}/{total} files, {rate}/s  {path}',
+    stream: process.stderr,
+    clearOnComplete: true,
+    forceRedraw: true,
+    gracefulExit: false,
+    barsize: 20,
+  });
+  bar.start(total, 0, { rate: 0, path: '' });
+  return bar;
+}
+
+const ROOM_FOR_NUMBERS = 60;
+
+/** The end of a path tells more than its start. */
+function fitting(path: string): string {
+  const room = Math.max(0, (process.stderr.columns ?? 80) - ROOM_FOR_NUMBERS);
+  const text = escapeControls(path);
+  return text.length <= room ? text : text.slice(text.length - room);
+}

@@ -1,0 +1,115 @@
+import type { Result } from '../../batch/run.js';
+import type { Found } from '../../batch/walk.js';
+import { escapeControls } from '../../elf/bytes.js';
+import { type ElfnoteError, EXIT, exitStatusOf } from '../../errors.js';
+import type { FileOutcome } from '../../outcome.js';
+import { storeRoots } from '../../pipeline.js';
+import type { RunFlags } from '../commands/file-command.js';
+import { type Log, lazyLog } from '../log.js';
+import { flushOut, OUT_IS_TERMINAL, printOut } from '../output.js';
+import { OutsideDirectories } from '../outside.js';
+import { warningsOf } from '../warnings.js';
+import { jsonOf, summaryJson } from './json.js';
+import { PathSummaries } from './path-summaries.js';
+import { Progress } from './progress.js';
+import { addToSummary, emptySummary, type Summary } from './summary.js';
+import { summaryLine, textOf } from './text.js';
+
+/** Tells what becomes of the files: lines or JSON on standard output, the log and a bar on standard error. */
+export class Reporter {
+  readonly #flags: RunFlags;
+  readonly #log: Log;
+  readonly #progress: Progress;
+  readonly #summary: Summary;
+  readonly #summaries: PathSummaries;
+  readonly #outside: OutsideDirectories;
+  #status: number = EXIT.ok;
+
+  /**
+   * @param paths as the caller named them.
+   * @param files how many were found below them.
+   */
+  constructor(flags: RunFlags, paths: readonly string[], files: number) {
+    this.#flags = flags;
+    // A build's standard error is a terminal in Nix, whose log has no use for a bar.
+    this.#progress = new Progress(files, flags.progress && !flags.hook);
+    this.#summary = emptySummary(flags.dryRun === true);
+    this.#summaries = new PathSummaries(flags.hook ? paths : [], flags.dryRun === true);
+    this.#outside = new OutsideDirectories(storeRoots({ storeDirs: flags.storeDir }));
+    this.#log = lazyLog(flags, () => {
+      flushOut();
+      this.#progress.clear();
+    });
+  }
+
+  /** 0, or the highest that a failure so far calls for: 2 only where nothing at all could be worked on. */
+  get status(): number {
+    const worked = this.#summary.files > this.#summary.failed;
+    return worked ? Math.min(this.#status, EXIT.findings) : this.#status;
+  }
+
+  async report(result: Result): Promise<void> {
+    const { file, outcome } = result;
+    addToSummary(this.#summary, outcome);
+    this.#summaries.add(result);
+    this.#outside.add(outcome);
+    if (outcome.action === 'failed') await this.fail(outcome.error, file);
+    else for (const warning of warningsOf(outcome, this.#hook)) await this.warn(outcome.path, warning);
+    this.#print(this.#flags.json ? [JSON.stringify(jsonOf(outcome))] : this.#linesOf(outcome, file));
+    await this.#progress.step(file.path);
+  }
+
+  /** @param file whose failure it is; one that was named by the caller counts for more. */
+  async fail(error: ElfnoteError, file?: Found): Promise<void> {
+    const { code, offset, message } = error;
+    // In a build hook a file that fails is a warning, unless it was named or every library has to be found.
+    const isWarning = this.#hook && this.#flags.strict !== true && file?.explicit !== true;
+    if (!isWarning) {
+      this.#status = Math.max(this.#status, file?.explicit ? exitStatusOf(code) : EXIT.findings);
+    }
+    const path = escapeControls(file?.path ?? error.path ?? '');
+    const where = offset === undefined ? '' : ` (at offset ${offset})`;
+    const text = `${escapeControls(message)}${where}`;
+    await this.#log(isWarning ? 'warn' : 'error', { path, code, offset }, text);
+  }
+
+  async warn(path: string, message: string): Promise<void> {
+    await this.#log('warn', { path: escapeControls(path) }, message);
+  }
+
+  /** @param stopped the signal or `--fail-fast` that ended the run early. */
+  async finish(found: readonly Found[], stopped: string | undefined): Promise<Summary> {
+    for (const { directory, message } of this.#outside.lines()) await this.warn(directory, message);
+    this.#progress.stop();
+    if (stopped !== undefined) this.#status = Math.max(this.#status, EXIT.findings);
+    const summary = { ...this.#summary, stopped: stopped ?? null };
+    const isTree = found.length !== 1 || found[0]?.explicit === false;
+    if (this.#hook) this.#printByPath(summary.stopped);
+    else if (this.#flags.json) this.#print([JSON.stringify(summaryJson(summary))]);
+    else if (!this.#flags.quiet && (isTree || stopped !== undefined)) this.#print([summaryLine(summary)]);
+    flushOut();
+    return summary;
+  }
+
+  get #hook(): boolean {
+    return this.#flags.hook === true;
+  }
+
+  #printByPath(stopped: string | null): void {
+    for (const [path, counts] of this.#summaries) {
+      const summary = { ...counts, stopped };
+      if (this.#flags.json) this.#print([JSON.stringify(summaryJson(summary, path))]);
+      else if (!this.#flags.quiet) this.#print([`${escapeControls(path)}: ${summaryLine(summary)}`]);
+    }
+  }
+
+  #linesOf(outcome: FileOutcome, { explicit }: Found): string[] {
+    const verbose = this.#flags.verbose === true;
+    return this.#flags.quiet || (this.#hook && !verbose) ? [] : textOf(outcome, { verbose, explicit });
+  }
+
+  #print(lines: readonly string[]): void {
+    if (lines.length > 0 && OUT_IS_TERMINAL) this.#progress.clear();
+    for (const line of lines) printOut(`${line}\n`);
+  }
+}

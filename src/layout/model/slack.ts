@@ -1,0 +1,68 @@
+import { PF_R, PF_W, PT_LOAD } from '../../elf/constants.js';
+import type { ElfImage, ProgramHeader } from '../../elf/image.js';
+import type { Occupied } from './occupied.js';
+import { MIN_PAGE_SIZE } from './pages.js';
+
+/** Unused file bytes right behind a read-only segment, which may grow over them. */
+export interface Slack {
+  /** Index of the `PT_LOAD`. */
+  readonly load: number;
+  /** File offset and address of the first byte. */
+  readonly offset: number;
+  readonly address: number;
+  /** Bytes up to the next thing in the file or the next segment's pages. They may not all be zero. */
+  readonly size: number;
+}
+
+/**
+ * The gaps behind the read-only segments, plain data before code.
+ * @param mayGrow whether a segment that ends the file may grow over its end.
+ */
+export function findSlack(image: ElfImage, occupied: readonly Occupied[], mayGrow: boolean): Slack[] {
+  const result: Slack[] = [];
+  for (const [load, p] of image.programHeaders.entries()) {
+    if (p.p_type !== PT_LOAD || (p.p_flags & (PF_R | PF_W)) !== PF_R) continue;
+    if (p.p_filesz !== p.p_memsz || p.p_filesz === 0) continue;
+    const offset = p.p_offset + p.p_filesz;
+    const address = p.p_vaddr + p.p_memsz;
+    const inFile = mayGrow && offset === image.size ? Number.POSITIVE_INFINITY : fileGap(offset, occupied);
+    const toTop = image.encoding.is64 ? Number.POSITIVE_INFINITY : 2 ** 32 - address;
+    const size = Math.min(inFile, addressGap(p, image.programHeaders), toTop);
+    if (size > 0) result.push({ load, offset, address, size });
+  }
+  const flags = (slack: Slack) => image.programHeaders[slack.load]?.p_flags ?? 0;
+  return result.sort((a, b) => flags(a) - flags(b) || a.load - b.load);
+}
+
+/**
+ * Bytes from `offset` to whatever comes next in the file; 0 when something already covers `offset`, and when nothing
+ * comes next: what stands behind the last described byte is somebody's appended data, even where it is zero.
+ */
+export function fileGap(offset: number, occupied: readonly Occupied[]): number {
+  let end = Number.POSITIVE_INFINITY;
+  for (const range of occupied) {
+    if (range.start < offset && range.end > offset) return 0;
+    if (range.start >= offset) end = Math.min(end, range.start);
+  }
+  return Number.isFinite(end) ? end - offset : 0;
+}
+
+/**
+ * Bytes that a segment can grow in memory before it reaches a page of the next one. Where the segments are
+ * apart at a large page size (the file's own `p_align`), they must stay so.
+ */
+export function addressGap(load: ProgramHeader, programHeaders: readonly ProgramHeader[]): number {
+  const loads = programHeaders.filter(p => p.p_type === PT_LOAD);
+  const end = load.p_vaddr + load.p_memsz;
+  const above = loads.filter(p => p.p_vaddr >= end && p !== load).map(p => p.p_vaddr);
+  if (above.length === 0) return Number.POSITIVE_INFINITY;
+  const next = Math.min(...above);
+  let page = MIN_PAGE_SIZE;
+  for (const { p_align } of loads) if (p_align > page) page = p_align;
+  while (page >= MIN_PAGE_SIZE) {
+    const nextPage = Math.floor(next / page) * page;
+    if (Math.ceil(end / page) * page <= nextPage) return nextPage - end;
+    page /= 2;
+  }
+  return 0;
+}

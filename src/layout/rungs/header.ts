@@ -1,0 +1,91 @@
+import type { ByteSource } from '../../elf/bytes.js';
+import { PN_XNUM, PT_LOAD, PT_PHDR } from '../../elf/constants.js';
+import { type ElfImage, type ProgramHeader, programHeaderSize } from '../../elf/image.js';
+import { type Edit, STEP } from '../model/plan.js';
+
+/** The one write that covers both must stay within the file's first page. */
+const FIRST_PAGE = 4096;
+
+export interface HeaderPlan {
+  readonly edits: readonly Edit[];
+  /** Whether one write covers the ELF header and the whole table. */
+  readonly atomic: boolean;
+}
+
+export interface NewHeaders {
+  /** Where the table stands from now on; where it stood when missing. */
+  readonly table?: { readonly offset: number; readonly address: number } | undefined;
+  readonly programHeaders: readonly ProgramHeader[];
+  readonly e_shoff: number;
+  readonly e_shnum: number;
+}
+
+/** The ELF header and the program header table. `PT_PHDR` is kept true for ld.so. */
+export function headerPlan(image: ElfImage, source: ByteSource, next: NewHeaders): HeaderPlan {
+  const { encoding, header } = image;
+  const table = encodeProgramHeaders(image, next);
+  const ehdr = Buffer.from(source.read(0, encoding.is64 ? 64 : 52));
+  const e_phoff = next.table?.offset ?? header.e_phoff;
+  if (next.table !== undefined) encoding.putWord(ehdr, encoding.is64 ? 32 : 28, e_phoff);
+  encoding.putWord(ehdr, encoding.is64 ? 40 : 32, next.e_shoff);
+  encoding.putU16(ehdr, encoding.is64 ? 56 : 44, next.programHeaders.length);
+  // With extended numbering the field is 0 and the number stands in section 0.
+  if (image.sectionHeaders.length > 0 && next.e_shnum !== header.e_shnum)
+    encoding.putU16(ehdr, encoding.is64 ? 60 : 48, next.e_shnum);
+
+  const end = e_phoff + table.length;
+  const why = 'ELF header and program header table';
+  if (e_phoff !== header.e_phoff) {
+    const edits: Edit[] = [
+      { offset: e_phoff, bytes: table, step: STEP.payload, why: 'program header table in its new place' },
+      { offset: 0, bytes: ehdr, step: STEP.header, why: 'ELF header' },
+    ];
+    return { edits, atomic: true };
+  }
+  if (e_phoff >= ehdr.length && end <= FIRST_PAGE) {
+    const between = source.read(ehdr.length, e_phoff - ehdr.length);
+    const bytes = Buffer.concat([ehdr, between, table]);
+    return { edits: [{ offset: 0, bytes, step: STEP.header, why }], atomic: true };
+  }
+  return {
+    edits: [
+      { offset: e_phoff, bytes: table, step: STEP.header, why: 'program header table' },
+      { offset: 0, bytes: ehdr, step: STEP.header, why: 'ELF header' },
+    ],
+    atomic: false,
+  };
+}
+
+function encodeProgramHeaders(image: ElfImage, { programHeaders, table: place }: NewHeaders): Buffer {
+  const { encoding } = image;
+  const size = programHeaderSize(encoding);
+  const table = Buffer.alloc(programHeaders.length * size);
+  for (const [i, p] of programHeaders.entries()) {
+    const at = i * size;
+    const isTable = p.p_type === PT_PHDR;
+    const p_offset = isTable && place ? place.offset : p.p_offset;
+    const p_vaddr = isTable && place ? place.address : p.p_vaddr;
+    const w = encoding.wordSize;
+    encoding.putU32(table, at, p.p_type);
+    encoding.putU32(table, at + (encoding.is64 ? 4 : 24), p.p_flags);
+    const words = at + (encoding.is64 ? 8 : 4);
+    encoding.putWord(table, words, p_offset);
+    encoding.putWord(table, words + w, p_vaddr);
+    encoding.putWord(table, words + 2 * w, p.p_paddr - p.p_vaddr + p_vaddr);
+    encoding.putWord(table, words + 3 * w, isTable ? table.length : p.p_filesz);
+    encoding.putWord(table, words + 4 * w, isTable ? table.length : p.p_memsz);
+    encoding.putWord(table, at + (encoding.is64 ? 48 : 28), p.p_align);
+  }
+  return table;
+}
+
+/** Whether the table can hold that many entries without extended numbering. */
+export function fitsPhnum(count: number): boolean {
+  return count < PN_XNUM;
+}
+
+/** Inserts a new, highest segment so that the `PT_LOAD` entries stay in ascending order. */
+export function withLastLoad(programHeaders: readonly ProgramHeader[], load: ProgramHeader): ProgramHeader[] {
+  const at = programHeaders.findLastIndex(p => p.p_type === PT_LOAD) + 1;
+  return [...programHeaders.slice(0, at), load, ...programHeaders.slice(at)];
+}

@@ -1,0 +1,155 @@
+import type { ByteSource } from '../../elf/bytes.js';
+import { PT_INTERP, PT_LOAD, PT_PHDR } from '../../elf/constants.js';
+import { addressOfOffset, type ElfImage } from '../../elf/image.js';
+import { type CacheEntry, encodeNote } from '../../note/cache.js';
+import { appendedData, hasSections, type Occupied, occupiedRanges, tableEnd } from '../model/occupied.js';
+import { isCongruent, mapsNothing } from '../model/pages.js';
+import type { PlanOptions, SkipPlan, WritePlan } from '../model/plan.js';
+import { findSlack } from '../model/slack.js';
+import { buildPlan, type Candidate, movedNames } from './build.js';
+import { fitsPhnum } from './header.js';
+import { type Place, placeInSlack, placeInTail } from './place.js';
+import { type Room, RoomFinder } from './room.js';
+import { type SectionTableRoom, sectionTableRoom } from './section-table.js';
+
+/**
+ * Plans a note for a file that has none: the ladder of docs/layout.md. The cheapest rung that fits wins: fewest added
+ * segments, then fewest sections moved, then fewest bytes added. Reads only, and depends on nothing but the file and
+ * the entries.
+ */
+export function planNote(
+  image: ElfImage,
+  source: ByteSource,
+  entries: readonly CacheEntry[],
+  options: PlanOptions = {},
+): WritePlan | SkipPlan {
+  const occupied = occupiedRanges(image);
+  const refusal = refuse(image);
+  if (refusal !== undefined) return refusal;
+  const note = encodeNote(entries, image.encoding);
+  const mayAppend = !appendedData(image, occupied, source);
+  const candidate = findCandidate(image, source, occupied, note.length, mayAppend, options);
+  if (candidate === undefined) {
+    const why = mayAppend
+      ? 'the program header table has no room for another entry'
+      : 'data is appended to the file and no read-only segment has slack';
+    return { kind: 'skip', reason: 'no-room', detail: why };
+  }
+  return buildPlan(image, source, entries, note, candidate);
+}
+
+/** Layouts that elfnote does not understand well enough to touch. */
+export function refuse(image: ElfImage): SkipPlan | undefined {
+  const skip = (detail: string): SkipPlan => ({ kind: 'skip', reason: 'unsupported-layout', detail });
+  const loads = image.programHeaders.filter(p => p.p_type === PT_LOAD);
+  for (const [i, load] of loads.entries()) {
+    const next = loads[i + 1];
+    if (next !== undefined && next.p_vaddr < load.p_vaddr + load.p_memsz) {
+      return skip('the PT_LOAD entries overlap or are not in ascending order');
+    }
+    // Kernels before 5.18 compute AT_PHDR from the first one, whatever it maps.
+    if (!isCongruent(load) && !(i > 0 && mapsNothing(load))) {
+      return skip('a PT_LOAD has an offset that is not congruent to its address');
+    }
+  }
+  const { header, programHeaders } = image;
+  const phdr = programHeaders.find(p => p.p_type === PT_PHDR);
+  const table = addressOfOffset(programHeaders, header.e_phoff, tableEnd(image) - header.e_phoff);
+  if (table === undefined) return skip('no PT_LOAD holds the program header table');
+  if (phdr !== undefined && (phdr.p_offset !== header.e_phoff || phdr.p_vaddr !== table)) {
+    return skip('PT_PHDR does not say where the program header table is');
+  }
+  const interp = programHeaders.find(p => p.p_type === PT_INTERP);
+  if (
+    interp !== undefined &&
+    addressOfOffset(programHeaders, interp.p_offset, interp.p_filesz) !== interp.p_vaddr
+  ) {
+    return skip('no PT_LOAD holds PT_INTERP');
+  }
+  if (!fitsPhnum(image.programHeaders.length + 2)) return skip('too many program headers');
+  return undefined;
+}
+
+type Rooms = readonly (() => Room | undefined)[];
+
+/** The ladder of rooms for a note in slack, which needs one entry, and in a tail, which needs two. */
+function rooms(finder: RoomFinder): Record<'slack' | 'tail', Rooms> {
+  return {
+    slack: [
+      () => finder.free(1),
+      () => finder.extendNote(),
+      () => finder.reuseNote(0),
+      () => finder.byMoving('move-notes', 1),
+      () => finder.byMoving('move-tables', 1),
+    ],
+    tail: [
+      () => finder.free(2),
+      () => finder.reuseNote(1),
+      () => finder.byMovingNotesAndReusing(1),
+      () => finder.byMoving('move-notes', 2),
+      () => finder.byMoving('move-tables', 2),
+    ],
+  };
+}
+
+function findCandidate(
+  image: ElfImage,
+  source: ByteSource,
+  occupied: readonly Occupied[],
+  noteSize: number,
+  mayAppend: boolean,
+  { placement, moveTable }: PlanOptions,
+): Candidate | undefined {
+  const finder = new RoomFinder(image, source, occupied);
+  const fit = (kind: Place['kind'], room: Room | undefined): Candidate[] => {
+    if (room === undefined) return [];
+    const sections = mayAppend ? sectionTableRoom(image, source, occupied, copiedSections(room)) : undefined;
+    // A note that nobody can give a section header would take the others it shares a segment with down in strip.
+    if (room.reused !== undefined && sections === undefined && hasSections(image)) return [];
+    const slacks = findSlack(image, occupied, mayGrow(image, sections, mayAppend));
+    const place =
+      kind === 'slack'
+        ? placeInSlack(image, source, slacks, room, noteSize)
+        : placeInTail(image, room, noteSize, sections?.fileEnd ?? image.size);
+    return place ? [{ rung: { note: kind, table: room.kind }, room, place, sections }] : [];
+  };
+  const kinds: Place['kind'][] = [];
+  if (placement !== 'tail') kinds.push('slack');
+  if (placement !== 'slack' && mayAppend) kinds.push('tail');
+  const ladder = rooms(finder);
+  // A tail costs a segment, so any slack beats it.
+  for (const kind of kinds) {
+    const best = cheapest(ladder[kind].flatMap(room => fit(kind, room())));
+    if (best !== undefined) return best;
+  }
+  if (!moveTable) return undefined;
+  return kinds.flatMap(kind => fit(kind, finder.byMovingTable(kind === 'slack' ? 1 : 2)))[0];
+}
+
+/** New section headers and names would stand where a segment that ends the file wants to grow. */
+function mayGrow(image: ElfImage, sections: SectionTableRoom | undefined, mayAppend: boolean): boolean {
+  return mayAppend && (sections === undefined || sections.fileEnd === image.size);
+}
+
+/** Only `reuse-note` copies; every other room moves. */
+function copiedSections(room: Room): readonly number[] {
+  return room.kind === 'reuse-note' ? (room.block?.sections ?? []) : [];
+}
+
+/**
+ * Fewest sections moved, then fewest bytes at the end of the file, then the order of the ladder. Moving comes
+ * before bytes: what has not moved cannot be missed by another tool.
+ */
+function cheapest(candidates: readonly Candidate[]): Candidate | undefined {
+  const cost = ({ room, place, sections }: Candidate) =>
+    [
+      movedNames(room).length,
+      Math.max(place.kind === 'tail' ? place.end : 0, sections?.fileEnd ?? 0),
+    ] as const;
+  return candidates.reduce<Candidate | undefined>((best, candidate) => {
+    if (best === undefined) return candidate;
+    const [moved, bytes] = cost(candidate);
+    const [bestMoved, bestBytes] = cost(best);
+    return moved < bestMoved || (moved === bestMoved && bytes < bestBytes) ? candidate : best;
+  }, undefined);
+}

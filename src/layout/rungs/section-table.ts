@@ -1,0 +1,156 @@
+import { alignUp, type ByteSource, bytesOf, type Encoding, zeroRun } from '../../elf/bytes.js';
+import { CACHE_NOTE_SECTION, SHF_ALLOC, SHN_LORESERVE, SHT_NOTE, SHT_NULL } from '../../elf/constants.js';
+import { type ElfImage, sectionHeaderSize } from '../../elf/image.js';
+import { NOTE_ALIGN } from '../../note/cache.js';
+import type { Occupied } from '../model/occupied.js';
+import { type Edit, STEP } from '../model/plan.js';
+import { fileGap } from '../model/slack.js';
+
+/** Where the note stands, for its section header. */
+export interface NoteRange {
+  readonly offset: number;
+  readonly address: number;
+  readonly size: number;
+}
+
+export interface SectionTablePlan {
+  readonly edits: readonly Edit[];
+  readonly e_shoff: number;
+  readonly e_shnum: number;
+  /** End of the file so far. */
+  readonly fileEnd: number;
+}
+
+/** Addresses and offsets that sections get, by index. */
+export type NewPlaces = ReadonlyMap<number, { readonly address: number; readonly offset: number }>;
+
+/** How the section header table takes more entries; the note's own place may depend on where it ends. */
+export interface SectionTableRoom {
+  /** End of the file once the entries and the names are written. */
+  readonly fileEnd: number;
+  /**
+   * @param moved new place of each section that moves.
+   * @param copied place of the copy of each section of `copies`.
+   */
+  plan(note: NoteRange, moved: NewPlaces, copied: NewPlaces): SectionTablePlan;
+}
+
+/**
+ * New section headers behind the last, and the names behind them: the note's, and before it one for each section
+ * of which the note's segment holds a copy. A table that neither ends the file nor has room behind it is copied to the
+ * end; the old one stays, unreferenced. Other headers keep their indexes.
+ *
+ * @param copies indexes of the sections that are copied.
+ * @returns undefined when the file has no section headers, or too many.
+ */
+export function sectionTableRoom(
+  image: ElfImage,
+  source: ByteSource,
+  occupied: readonly Occupied[],
+  copies: readonly number[],
+): SectionTableRoom | undefined {
+  const { sectionHeaders, header, encoding } = image;
+  const strings = sectionHeaders[header.e_shstrndx];
+  const count = sectionHeaders.length;
+  if (strings === undefined || header.e_shstrndx === 0) return undefined;
+  if (count + copies.length + 1 >= SHN_LORESERVE) return undefined;
+  const entrySize = sectionHeaderSize(encoding);
+
+  const reusable = sectionHeaders.findIndex(
+    (s, i) => i > 0 && s.sh_type === SHT_NULL && s.name === CACHE_NOTE_SECTION,
+  );
+  const oldNames = source.read(strings.sh_offset, strings.sh_size);
+  const known = oldNames.indexOf(bytesOf(`\0${CACHE_NOTE_SECTION}\0`));
+  const added = copies.length + (reusable < 0 ? 1 : 0);
+  const names = known < 0 ? Buffer.concat([oldNames, bytesOf(`${CACHE_NOTE_SECTION}\0`)]) : undefined;
+  const free = zerosBehind(source, occupied, header.e_shoff + count * entrySize);
+  const { inPlace, e_shoff, namesAt, fileEnd } = fitTable(image, free, added, names?.length ?? 0);
+  const e_shnum = count + added;
+
+  return {
+    fileEnd,
+    plan(note, moved, copied) {
+      const edits: Edit[] = [];
+      const put = (offset: number, bytes: Buffer, step: number, why: string) =>
+        edits.push({ offset, bytes, step, why });
+      const entryAt = (index: number) => e_shoff + index * entrySize;
+      if (!inPlace) {
+        const table = source.read(header.e_shoff, count * entrySize);
+        put(e_shoff, table, STEP.payload, 'copy of the section header table, which did not end the file');
+      }
+      for (const [i, index] of copies.entries()) {
+        const entry = Buffer.from(source.read(header.e_shoff + index * entrySize, entrySize));
+        const place = copied.get(index) ?? { address: 0, offset: 0 };
+        placeBytes(encoding, place).copy(entry, 8 + encoding.wordSize);
+        const name = sectionHeaders[index]?.name ?? '';
+        put(entryAt(count + i), entry, STEP.payload, `section header of the copy of ${name}`);
+      }
+      const own = ownHeader(encoding, note, known < 0 ? oldNames.length : known + 1);
+      const ownIndex = reusable < 0 ? count + copies.length : reusable;
+      put(entryAt(ownIndex), own, STEP.payload, `section header of ${CACHE_NOTE_SECTION}`);
+      if (names !== undefined) {
+        put(namesAt, names, STEP.payload, `section names with ${CACHE_NOTE_SECTION}`);
+        const field = Buffer.concat([encoding.wordBytes(namesAt), encoding.wordBytes(names.length)]);
+        const at = entryAt(header.e_shstrndx) + 8 + 2 * encoding.wordSize;
+        put(at, field, STEP.pointers, 'section names: their new place and size');
+      }
+      edits.push(...movedSectionEdits(image, e_shoff, moved));
+      return { edits, e_shoff, e_shnum, fileEnd };
+    },
+  };
+}
+
+/** Where the table stands with `added` more entries, and where the names: behind the table, as long as that has room. */
+function fitTable(
+  { header, encoding, sectionHeaders, size }: ElfImage,
+  free: number,
+  added: number,
+  namesSize: number,
+): { inPlace: boolean; e_shoff: number; namesAt: number; fileEnd: number } {
+  const entrySize = sectionHeaderSize(encoding);
+  const tableEnd = header.e_shoff + sectionHeaders.length * entrySize;
+  const inPlace = tableEnd === size || added * entrySize <= free;
+  const e_shoff = inPlace ? header.e_shoff : alignUp(size, encoding.wordSize);
+  const newEnd = e_shoff + (sectionHeaders.length + added) * entrySize;
+  const end = Math.max(size, newEnd);
+  if (inPlace && newEnd + namesSize <= tableEnd + free)
+    return { inPlace, e_shoff, namesAt: newEnd, fileEnd: end };
+  return { inPlace, e_shoff, namesAt: end, fileEnd: end + namesSize };
+}
+
+/**
+ * Free bytes behind the table, as patchelf leaves them in front of the segment that it adds. Those behind a segment
+ * that ends with the table are that segment's slack.
+ */
+function zerosBehind(source: ByteSource, occupied: readonly Occupied[], tableEnd: number): number {
+  if (occupied.some(({ kind, end }) => kind === 'load' && end === tableEnd)) return 0;
+  return zeroRun(source, tableEnd, fileGap(tableEnd, occupied));
+}
+
+function ownHeader(encoding: Encoding, note: NoteRange, sh_name: number): Buffer {
+  const bytes = Buffer.alloc(sectionHeaderSize(encoding));
+  const w = encoding.wordSize;
+  encoding.putU32(bytes, 0, sh_name);
+  encoding.putU32(bytes, 4, SHT_NOTE);
+  encoding.putWord(bytes, 8, SHF_ALLOC);
+  placeBytes(encoding, note).copy(bytes, 8 + w);
+  encoding.putWord(bytes, 8 + 3 * w, note.size);
+  encoding.putWord(bytes, 16 + 4 * w, NOTE_ALIGN);
+  return bytes;
+}
+
+/** `sh_addr` and `sh_offset`, which stand side by side. */
+function placeBytes(encoding: Encoding, place: { address: number; offset: number }): Buffer {
+  return Buffer.concat([encoding.wordBytes(place.address), encoding.wordBytes(place.offset)]);
+}
+
+/** `sh_addr` and `sh_offset` of the sections that move, in the table at `e_shoff`. */
+export function movedSectionEdits(image: ElfImage, e_shoff: number, moved: NewPlaces): Edit[] {
+  const { encoding, sectionHeaders } = image;
+  return [...moved].map(([index, place]) => ({
+    offset: e_shoff + index * sectionHeaderSize(encoding) + 8 + encoding.wordSize,
+    bytes: placeBytes(encoding, place),
+    step: STEP.pointers,
+    why: `section header of ${sectionHeaders[index]?.name ?? ''}: its new place`,
+  }));
+}

@@ -1,0 +1,100 @@
+import { type ByteSource, largest } from '../../elf/bytes.js';
+import { PT_LOAD, SHT_NULL } from '../../elf/constants.js';
+import {
+  type CacheNoteLocation,
+  type ElfImage,
+  type ProgramHeader,
+  sectionHeaderSize,
+} from '../../elf/image.js';
+import { occupiedRanges } from '../model/occupied.js';
+import { type Edit, STEP } from '../model/plan.js';
+import { headerPlan } from '../rungs/header.js';
+
+export interface Release {
+  /** In commit order: the note loses its pointer first, its bytes are zeroed afterwards. */
+  readonly edits: readonly Edit[];
+  readonly size: number;
+  readonly inPlaceIsSafe: boolean;
+}
+
+/**
+ * Takes a cache note out of the loader's sight and gives its space back: its program header goes or shrinks,
+ * its segment ends before it, its bytes are zeroed, its section header becomes `SHT_NULL`. What moved to make room
+ * for it stays where it is.
+ *
+ * @param options.keepSection keeps the name in the section header, so that the next note uses it again.
+ */
+export function releaseNote(
+  image: ElfImage,
+  source: ByteSource,
+  note: CacheNoteLocation,
+  options: { readonly keepSection: boolean },
+): Release {
+  const programHeaders = releasedProgramHeaders(image.programHeaders, note);
+  const header = headerPlan(image, source, {
+    programHeaders,
+    e_shoff: image.header.e_shoff,
+    e_shnum: image.header.e_shnum,
+  });
+  const edits: Edit[] = [...header.edits];
+  const zero = (offset: number, length: number, why: string) =>
+    edits.push({ offset, bytes: Buffer.alloc(length), step: STEP.cleanup, why });
+  const freed = (image.programHeaders.length - programHeaders.length) * image.header.e_phentsize;
+  if (freed > 0) {
+    const end = image.header.e_phoff + image.programHeaders.length * image.header.e_phentsize;
+    zero(end - freed, freed, 'program header entries given back');
+  }
+  zero(note.offset, note.end - note.offset, 'bytes of the old cache note');
+  edits.push(...releasedSection(image, note, options.keepSection));
+  return { edits, size: releasedSize(image, programHeaders, note), inPlaceIsSafe: header.atomic };
+}
+
+function releasedProgramHeaders(
+  programHeaders: readonly ProgramHeader[],
+  note: CacheNoteLocation,
+): ProgramHeader[] {
+  return programHeaders.flatMap((p, i): ProgramHeader[] => {
+    const isNotes = i === note.segment;
+    const endsSegment =
+      p.p_type === PT_LOAD &&
+      p.p_offset <= note.offset &&
+      p.p_offset + p.p_filesz === note.end &&
+      p.p_filesz === p.p_memsz;
+    if (!isNotes && !endsSegment) return [p];
+    const left = note.offset - p.p_offset;
+    if (isNotes && p.p_offset + p.p_filesz > note.end) return [p];
+    return left === 0 ? [] : [{ ...p, p_filesz: left, p_memsz: left }];
+  });
+}
+
+function releasedSection(image: ElfImage, note: CacheNoteLocation, keepName: boolean): Edit[] {
+  const section = note.section === undefined ? undefined : image.sectionHeaders[note.section];
+  if (section === undefined || section.sh_offset !== note.offset || note.section === undefined) return [];
+  const { encoding } = image;
+  const size = sectionHeaderSize(encoding);
+  const bytes = Buffer.alloc(size);
+  if (keepName) encoding.putU32(bytes, 0, section.sh_name);
+  encoding.putU32(bytes, 4, SHT_NULL);
+  const offset = image.header.e_shoff + note.section * size;
+  return [{ offset, bytes, step: STEP.cleanup, why: 'section header of the old cache note' }];
+}
+
+/** A note that ended the file is cut off; anything else keeps the file's size. */
+function releasedSize(
+  image: ElfImage,
+  programHeaders: readonly ProgramHeader[],
+  note: CacheNoteLocation,
+): number {
+  if (note.end !== image.size) return image.size;
+  const sectionHeaders = image.sectionHeaders.filter((_, i) => i !== note.section);
+  const left = occupiedRanges({ ...image, programHeaders, sectionHeaders });
+  const table = image.sectionHeaders.length * sectionHeaderSize(image.encoding);
+  const tableEnd = image.sectionHeaders.length > 0 ? image.header.e_shoff + table : 0;
+  return Math.min(
+    image.size,
+    largest(
+      left.map(range => range.end),
+      tableEnd,
+    ),
+  );
+}

@@ -1,0 +1,287 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import { BufferSource, PatchedSource } from '../../../src/elf/bytes.js';
+import { readAudit } from '../../../src/elf/dt-audit.js';
+import { readImage } from '../../../src/elf/read.js';
+import { ElfnoteError } from '../../../src/errors.js';
+import type { PlanOptions, WritePlan } from '../../../src/layout/model/plan.js';
+import { planFile, planRemoval } from '../../../src/layout/plan-file.js';
+import type { CacheEntry } from '../../../src/note/cache.js';
+import { verifyWithReader } from '../../../src/write/verify-dt-audit.js';
+import {
+  type BuiltLayout,
+  buildLayout,
+  type ItemSpec,
+  type LayoutSpec,
+  RW,
+  RX,
+} from '../../support/layout-builder.js';
+import { judgePrefix } from '../../support/layout-oracle.js';
+
+fc.configureGlobal({ seed: Number(process.env.FC_SEED ?? 20261121) });
+
+const ENTRIES: readonly CacheEntry[] = [
+  { soname: 'libone.so.1', steps: [{ kind: 'path', path: '/store/one/lib/libone.so.1' }] },
+];
+const READER = '/store/reader/lib/audit.so';
+
+/** As GNU ld lays a program out. */
+const PROGRAM: LayoutSpec = {
+  is64: true,
+  littleEndian: true,
+  machine: 62,
+  align: 4096,
+  phdr: true,
+  items: [
+    { kind: 'interp' },
+    { kind: 'build-id' },
+    { kind: 'gnu-hash' },
+    { kind: 'dynsym' },
+    { kind: 'dynstr' },
+    { kind: 'versym' },
+    { kind: 'relocations' },
+  ],
+  segments: [
+    { flags: RX, size: 200, gap: 2000, padded: true },
+    { flags: RW, size: 400, dynamic: true, bss: 100, padded: true },
+  ],
+};
+
+/** The items without some, and with more room for the string behind others. */
+function items(change: (item: ItemSpec) => readonly ItemSpec[]): readonly ItemSpec[] {
+  return PROGRAM.items.flatMap(change);
+}
+
+function planned(bytes: Buffer, options: PlanOptions = { reader: READER }, entries = ENTRIES): WritePlan {
+  const source = new BufferSource(bytes);
+  const image = readImage(source);
+  const plan = planFile(image, source, entries, options);
+  if (plan.kind !== 'write') assert.fail(`got no plan but ${plan.kind}`);
+  verifyWithReader(image, source, plan);
+  return plan;
+}
+
+function applied(bytes: Buffer, plan: Pick<WritePlan, 'edits' | 'size'>): Buffer {
+  return new PatchedSource(new BufferSource(bytes), plan.edits, plan.size).read(0, plan.size);
+}
+
+function audit(bytes: Buffer): string | undefined {
+  const source = new BufferSource(bytes);
+  return readAudit(readImage(source), source)?.path;
+}
+
+function removed(bytes: Buffer): Buffer {
+  const source = new BufferSource(bytes);
+  const image = readImage(source);
+  const plan = planRemoval(image, source);
+  if (plan.kind !== 'write') assert.fail(`got no plan but ${plan.kind}`);
+  verifyWithReader(image, source, plan);
+  return applied(bytes, plan);
+}
+
+/** What the reader's own commit copies to another place. */
+function movedFor(plan: WritePlan): string | undefined {
+  const change = plan.commits?.find(({ kind }) => kind === 'reader-in')?.change;
+  return change?.edits.find(({ why }) => why.startsWith('copy of '))?.why.slice('copy of '.length);
+}
+
+describe('where the path stands', () => {
+  test('bytes behind the string table that nothing describes are taken first', () => {
+    const roomy = items(item => [item.kind === 'versym' ? { ...item, gap: 64 } : item]);
+    const { bytes } = buildLayout({ ...PROGRAM, items: roomy });
+    const plan = planned(bytes);
+    assert.equal(movedFor(plan), undefined);
+    assert.equal(plan.inPlaceIsSafe, true);
+    assert.equal(audit(applied(bytes, plan)), READER);
+    assert.deepEqual(removed(applied(bytes, plan)), bytes);
+  });
+
+  test('bytes that are not zero are not free', () => {
+    const filled = items(item => [item.kind === 'versym' ? { ...item, gap: 35, fill: 7 } : item]);
+    assert.notEqual(movedFor(planned(buildLayout({ ...PROGRAM, items: filled }).bytes)), undefined);
+  });
+
+  test('else the tables behind it move, and a file that may be running is replaced', () => {
+    const many = {
+      ...PROGRAM,
+      items: items(item => (item.kind === 'versym' ? [item, { kind: 'hash' }] : [item])),
+    };
+    const { bytes } = buildLayout(many);
+    const plan = planned(bytes);
+    assert.equal(movedFor(plan), '.gnu.version, .hash');
+    assert.equal(plan.inPlaceIsSafe, false);
+    assert.deepEqual(removed(applied(bytes, plan)), bytes);
+  });
+
+  test('else the string table itself moves, in a file that may be loaded anywhere', () => {
+    const tight = items(item => (item.kind === 'versym' ? [] : [item]));
+    const { bytes } = buildLayout({ ...PROGRAM, items: tight });
+    const plan = planned(bytes);
+    assert.equal(movedFor(plan), '.dynstr');
+    assert.deepEqual(removed(applied(bytes, plan)), bytes);
+    const fixed = buildLayout({ ...PROGRAM, items: tight, type: 2, base: 0x400000 });
+    assert.throws(() => planned(fixed.bytes), /no segment has room for its path/);
+  });
+
+  test('what something points into does not move', () => {
+    const pinned = buildLayout({ ...PROGRAM, pins: [{ target: 'versym', by: 'symbol' }] });
+    assert.equal(movedFor(planned(pinned.bytes)), '.dynstr');
+    const both = buildLayout({
+      ...PROGRAM,
+      pins: [
+        { target: 'versym', by: 'symbol' },
+        { target: 'dynstr', by: 'symbol' },
+      ],
+    });
+    assert.throws(() => planned(both.bytes), /no segment has room for its path/);
+  });
+
+  test('where no slack holds what moves, the note gets a segment of its own with room behind it', () => {
+    const narrow = PROGRAM.segments.map(segment => ({ ...segment, gap: 0, padded: false }));
+    const { bytes } = buildLayout({ ...PROGRAM, segments: narrow, tableGap: 200 });
+    const plan = planned(bytes);
+    assert.equal(plan.rung.note, 'tail');
+    assert.equal(audit(applied(bytes, plan)), READER);
+    assert.deepEqual(removed(applied(bytes, plan)), bytes);
+  });
+});
+
+describe('what is refused', () => {
+  const cannot = (bytes: Buffer, why: RegExp) =>
+    assert.throws(
+      () => planned(bytes),
+      (error: unknown) =>
+        error instanceof ElfnoteError && error.code === 'unsupported' && why.test(error.message),
+    );
+
+  /** The file offset of the first `DT_NULL`, and of the end of the section. */
+  function dynamicOf(built: BuiltLayout): { end: number; sectionEnd: number } {
+    const entries = readImage(new BufferSource(built.bytes)).dynamic?.entries ?? [];
+    const sectionEnd = built.claims.find(({ name }) => name === '.dynamic')?.end ?? 0;
+    return { end: (entries.at(-1)?.offset ?? 0) + 16, sectionEnd };
+  }
+
+  test('a dynamic section without a spare entry', () => {
+    const built = buildLayout(PROGRAM);
+    const { end, sectionEnd } = dynamicOf(built);
+    for (let at = end; at + 16 < sectionEnd; at += 16) built.bytes.writeBigUInt64LE(21n, at);
+    cannot(built.bytes, /its dynamic section has no spare entry/);
+    built.bytes.writeBigUInt64LE(0n, sectionEnd - 32);
+    assert.equal(audit(applied(built.bytes, planned(built.bytes))), READER, 'one is enough');
+  });
+
+  test('an entry whose value could not be put back', () => {
+    const built = buildLayout(PROGRAM);
+    const { end } = dynamicOf(built);
+    built.bytes.writeBigUInt64LE(1n, end + 8);
+    cannot(built.bytes, /its dynamic section has no spare entry/);
+    built.bytes.writeBigUInt64LE(0n, end + 8);
+    built.bytes.writeBigUInt64LE(1n, end + 24);
+    const edited = applied(built.bytes, planned(built.bytes));
+    assert.deepEqual(removed(edited), built.bytes, 'the one that ends the table may have any');
+  });
+
+  test('section headers that say something else, or nothing', () => {
+    cannot(
+      buildLayout({ ...PROGRAM, sections: 'none' }).bytes,
+      /its dynamic section has no spare entry|no section header/,
+    );
+  });
+});
+
+test('a file without PT_INTERP gets a note and no reader', () => {
+  const { bytes } = buildLayout({
+    ...PROGRAM,
+    phdr: false,
+    items: items(item => (item.kind === 'interp' ? [] : [item])),
+  });
+  const plan = planned(bytes);
+  assert.equal(plan.commits, undefined);
+  assert.equal(audit(applied(bytes, plan)), undefined);
+});
+
+test('in any layout the path is written right or refused, each write leaves a good file, and removal undoes all', () => {
+  const spec = fc
+    .record({
+      is64: fc.boolean(),
+      littleEndian: fc.boolean(),
+      type: fc.constantFrom(2, 3),
+      tableGap: fc.constantFrom(0, 0, 60, 200),
+      stringGap: fc.nat({ max: 90 }),
+      hash: fc.boolean(),
+      versym: fc.boolean(),
+      gap: fc.nat({ max: 1200 }),
+      symtab: fc.boolean(),
+      reader: fc.nat({ max: 300 }).map(length => `/${'r'.repeat(length)}`),
+    })
+    .map(({ is64, littleEndian, type, tableGap, stringGap, hash, versym, gap, symtab, reader }) => {
+      const machine = is64 ? 62 : 3;
+      const own = items(item => {
+        if (item.kind === 'versym' && !versym) return hash ? [{ kind: 'hash' }] : [];
+        if (item.kind === 'versym')
+          return [{ ...item, gap: stringGap }, ...(hash ? [{ kind: 'hash' as const }] : [])];
+        return [item];
+      });
+      const [code, data] = PROGRAM.segments;
+      const segments = code && data ? [{ ...code, gap }, data] : [];
+      const base = type === 2 ? 0x400000 : 0;
+      const layout = {
+        ...PROGRAM,
+        is64,
+        littleEndian,
+        machine,
+        type,
+        base,
+        tableGap,
+        symtab,
+        items: own,
+        segments,
+      };
+      return { layout, reader, stringGap };
+    });
+  const seen = new Map<string, number>();
+  fc.assert(
+    fc.property(spec, ({ layout, reader, stringGap }) => {
+      const built = buildLayout(layout);
+      const plan = attempt(() => planned(built.bytes, { reader }));
+      const kind = plan === undefined ? 'refused' : (movedFor(plan) ?? 'nothing');
+      seen.set(kind, (seen.get(kind) ?? 0) + 1);
+      if (plan === undefined) return;
+      const edited = applied(built.bytes, plan);
+      assert.equal(audit(edited), reader);
+      const longer = { reader: `${reader}2` };
+      const fresh = attempt(() => applied(built.bytes, planned(built.bytes, longer)));
+      const updated = attempt(() => applied(edited, planned(edited, longer)));
+      const bare = removed(edited);
+      // Where linkers leave no gap, one more says nobody how far from the strings a table stood.
+      if (stringGap < 2 || kind === 'nothing') {
+        assert.deepEqual(bare, built.bytes);
+        assert.deepEqual(updated, fresh, 'an update differs');
+      }
+      for (let count = 0; count < plan.edits.length; count++) {
+        const edits = plan.edits.slice(0, count);
+        const size = Math.max(built.bytes.length, ...edits.map(edit => edit.offset + edit.bytes.length));
+        const partly = applied(built.bytes, { edits, size });
+        const source = new BufferSource(partly);
+        const { dynamic } = readImage(source);
+        assert.deepEqual(dynamic?.needed, built.needed);
+        assert.equal(audit(partly), undefined, `write ${count} of ${plan.edits.length}`);
+        if (plan.inPlaceIsSafe) judgePrefix(built, partly);
+      }
+    }),
+    { numRuns: 300, includeErrorInReport: true },
+  );
+  for (const kind of ['nothing', '.gnu.version', '.gnu.version, .hash', '.dynstr', 'refused']) {
+    assert.ok((seen.get(kind) ?? 0) > 0, `no layout led to ${kind}: ${JSON.stringify([...seen])}`);
+  }
+});
+
+function attempt<T>(work: () => T): T | undefined {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof ElfnoteError && error.code === 'unsupported') return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,350 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { alignUp, BufferSource } from '../../../src/elf/bytes.js';
+import { readImage } from '../../../src/elf/read.js';
+import { type PlanOptions, STEP, type WritePlan } from '../../../src/layout/model/plan.js';
+import { planNote } from '../../../src/layout/rungs/ladder.js';
+import { arrange } from '../../../src/layout/rungs/place.js';
+import { type CacheEntry, encodeNote } from '../../../src/note/cache.js';
+import { AARCH64, image, MIPS, program, S390 } from '../../support/image.js';
+import {
+  buildLayout,
+  type ItemSpec,
+  type LayoutSpec,
+  type Pin,
+  R,
+  RW,
+  RX,
+} from '../../support/layout-builder.js';
+
+const entries = (length: number): CacheEntry[] => [
+  { soname: 'libone.so', steps: [{ kind: 'path', path: `/${'p'.repeat(length)}` }] },
+];
+
+const INTERP: ItemSpec = { kind: 'interp', size: 83 };
+const TABLES: readonly ItemSpec[] = [{ kind: 'gnu-hash' }, { kind: 'dynsym' }, { kind: 'dynstr' }];
+
+/** 64-bit, little-endian; text and data follow with gaps that each test names. */
+function spec(items: readonly ItemSpec[], slack: number, more: Partial<LayoutSpec> = {}): LayoutSpec {
+  return {
+    is64: true,
+    littleEndian: true,
+    machine: AARCH64,
+    align: 0x10000,
+    rela: true,
+    items: [...items, { kind: 'rodata', size: 64 }],
+    segments: [
+      { flags: RX, size: 64, gap: slack },
+      { flags: RW, size: 320, dynamic: true, bss: 64 },
+    ],
+    ...more,
+  };
+}
+
+function plan(layout: LayoutSpec, length = 20, options: PlanOptions = {}) {
+  const source = new BufferSource(buildLayout(layout).bytes);
+  return planNote(readImage(source), source, entries(length), options);
+}
+
+function written(layout: LayoutSpec, length = 20, options: PlanOptions = {}): WritePlan {
+  const result = plan(layout, length, options);
+  if (result.kind !== 'write') assert.fail(`${result.reason}: ${result.detail}`);
+  return result;
+}
+
+const rung = (layout: LayoutSpec, length?: number) => {
+  const { note, table } = written(layout, length).rung;
+  return `${note} ${table}`;
+};
+
+const ABI: ItemSpec = { kind: 'build-id' };
+
+describe('the rung', () => {
+  it('is slack and free room where there is both', () => {
+    assert.equal(rung(spec([INTERP, ABI, ...TABLES], 500, { tableGap: 56 })), 'slack free');
+  });
+
+  it('is a copied note rather than anything that moves', () => {
+    const result = written(spec([INTERP, ABI, ...TABLES], 500));
+    assert.deepEqual(result.rung, { note: 'slack', table: 'reuse-note' });
+    assert.deepEqual(result.moved, []);
+  });
+
+  it('is free room rather than a copy, which costs bytes', () => {
+    assert.equal(rung(spec([ABI, ...TABLES], 500, { tableGap: 60 })), 'slack free');
+  });
+
+  it('is a PT_NULL where one ends the table', () => {
+    const layout = spec(TABLES, 500, { nulls: 1, nullsLast: true });
+    assert.equal(rung(layout), 'slack free');
+    const { edits } = written(layout);
+    const header = edits.find(({ step }) => step === STEP.header);
+    const count = new BufferSource(buildLayout(layout).bytes).read(56, 2).readUInt16LE();
+    assert.equal(header?.bytes.readUInt16LE(56), count, 'the table does not grow');
+  });
+
+  it('is moved notes where nothing can be copied', () => {
+    const result = written(spec([INTERP, { kind: 'property' }, ...TABLES], 500));
+    assert.deepEqual(result.rung, { note: 'slack', table: 'move-notes' });
+    assert.deepEqual(result.moved, ['.interp', '.note.gnu.property']);
+  });
+
+  it('is moved tables where there are no notes', () => {
+    const result = written(spec(TABLES, 500));
+    assert.deepEqual(result.rung, { note: 'slack', table: 'move-tables' });
+    assert.deepEqual(result.moved, ['.gnu.hash', '.dynsym']);
+  });
+
+  it('is slack with moved tables rather than a tail, which costs a segment', () => {
+    assert.equal(written(spec(TABLES, 2000, { tableGap: 0 })).addedLoads, 0);
+  });
+
+  it('is a tail where the slack is too short for the note', () => {
+    const layout = spec([INTERP, ABI, ...TABLES], 200, { tableGap: 112 });
+    assert.equal(rung(layout, 20), 'slack free');
+    const result = written(layout, 300);
+    assert.deepEqual(result.rung, { note: 'tail', table: 'free' });
+    assert.equal(result.addedLoads, 1);
+  });
+
+  it('is a tail with a copied note where there is room for one entry', () => {
+    assert.equal(rung(spec([ABI, ...TABLES], 0, { tableGap: 56 }), 300), 'tail reuse-note');
+  });
+
+  it('is a tail with moved notes where there is none', () => {
+    const notes: ItemSpec[] = [INTERP, { kind: 'property' }, ABI, { kind: 'abi-tag' }];
+    assert.equal(rung(spec([...notes, ...TABLES], 0), 300), 'tail move-notes');
+  });
+});
+
+describe('the slack', () => {
+  it('is filled to the last byte, and not beyond', () => {
+    const seen = new Set<boolean>();
+    for (let gap = 40; gap < 120; gap++) {
+      const layout = spec([INTERP, ...TABLES], gap, { tableGap: 112 });
+      const { programHeaders, encoding } = readImage(new BufferSource(buildLayout(layout).bytes));
+      const [first, next] = programHeaders.filter(p => p.p_type === 1);
+      assert.ok(first && next);
+      const end = first.p_offset + first.p_filesz;
+      const fits = alignUp(end, 4) + encodeNote(entries(20), encoding).length <= next.p_offset;
+      assert.equal(rung(layout), fits ? 'slack free' : 'tail free', `${next.p_offset - end} bytes`);
+      seen.add(fits);
+    }
+    assert.equal(seen.size, 2);
+  });
+
+  it('with any other byte than zero is no slack', () => {
+    const dirty = spec([INTERP, ...TABLES], 0, {
+      tableGap: 120,
+      segments: [
+        { flags: RX, size: 64, gap: 80, fill: 1 },
+        { flags: RW, size: 320, dynamic: true, gap: 0 },
+      ],
+    });
+    assert.equal(rung(dirty, 60), 'tail free');
+    assert.equal(
+      rung({ ...dirty, segments: dirty.segments.map(segment => ({ ...segment, fill: 0 })) }, 40),
+      'slack free',
+    );
+  });
+
+  it('of plain data is taken before that of code', () => {
+    const both = spec(TABLES, 0, {
+      tableGap: 56,
+      firstFlags: RX,
+      segments: [
+        { flags: R, size: 64, gap: 500 },
+        { flags: RW, size: 320, dynamic: true, gap: 500 },
+      ],
+    });
+    const source = new BufferSource(buildLayout(both).bytes);
+    const loads = readImage(source).programHeaders.filter(p => p.p_type === 1);
+    const note = written(both).edits.find(({ why }) => why === 'the cache note');
+    assert.ok(note && loads[1] && note.offset >= loads[1].p_offset + loads[1].p_filesz);
+  });
+});
+
+describe('what a pointer leads into', () => {
+  const pins: Pin['by'][] = ['symbol', 'relocation', 'relr', 'unknown-entry'];
+  const machines = [
+    { machine: AARCH64, is64: true, littleEndian: true, rela: true },
+    { machine: S390, is64: true, littleEndian: false, rela: true },
+    { machine: MIPS, is64: true, littleEndian: true, rela: false },
+    { machine: 3, is64: false, littleEndian: true, rela: false },
+    { machine: 20, is64: false, littleEndian: false, rela: true },
+  ];
+  for (const by of pins) {
+    for (const machine of machines) {
+      const name = `${machine.is64 ? 64 : 32}-bit ${machine.littleEndian ? 'little' : 'big'}-endian`;
+      it(`does not move for a ${by}, ${name}, machine ${machine.machine}`, () => {
+        const items: ItemSpec[] = [INTERP, { kind: 'hash' }, ...TABLES, { kind: 'relocations' }];
+        for (const sections of ['end', 'none'] as const) {
+          const free = spec(items, 500, { ...machine, sections });
+          if (sections === 'end') assert.deepEqual(written(free).moved.slice(0, 1), ['.interp']);
+          const pinned = plan({ ...free, pins: [{ target: 'interp', by }] });
+          assert.ok(pinned.kind === 'skip' && pinned.reason === 'no-room');
+        }
+      });
+    }
+  }
+});
+
+describe('a file is skipped by name', () => {
+  it('when the table has no room', () => {
+    const { kind, ...why } = plan(spec([{ kind: 'rodata', size: 300 }, ...TABLES], 500));
+    assert.equal(kind, 'skip');
+    assert.deepEqual(why, {
+      reason: 'no-room',
+      detail: 'the program header table has no room for another entry',
+    });
+  });
+
+  it('when data is appended and nothing fits without appending', () => {
+    const { kind, ...why } = plan(spec([INTERP, ...TABLES], 0, { tableGap: 200, appended: 10 }), 300);
+    assert.equal(kind, 'skip');
+    assert.deepEqual(why, {
+      reason: 'no-room',
+      detail: 'data is appended to the file and no read-only segment has slack',
+    });
+  });
+
+  it('when its segments overlap, descend or are not congruent', () => {
+    const refused = (programHeaders: readonly ReturnType<typeof program>[]) => {
+      const source = new BufferSource(Buffer.alloc(0x10000));
+      const result = planNote(image({ programHeaders }), source, entries(5));
+      return result.kind === 'skip' ? result.reason : result.kind;
+    };
+    const first = program({ p_filesz: 0x1000, p_memsz: 0x2000 });
+    const at = (p_vaddr: number, p_offset = 0x4000) => program({ p_offset, p_vaddr, p_filesz: 0x10 });
+    assert.equal(refused([first, at(0x1000)]), 'unsupported-layout');
+    assert.equal(refused([at(0x5000, 0x5000), at(0x4000)]), 'unsupported-layout');
+    assert.equal(refused([first, at(0x5010)]), 'unsupported-layout');
+    assert.equal(refused([first, at(0x5000)]), 'no-room', 'nothing is wrong with this one but its room');
+    const empty = (p_vaddr: number, p_offset: number) => program({ p_offset, p_vaddr });
+    assert.equal(refused([first, empty(0x5000, 0x4010)]), 'no-room', 'the kernel maps nothing for it');
+    assert.equal(refused([first, empty(0x5010, 0x4000)]), 'unsupported-layout', 'the kernel maps its page');
+    const second = program({ p_vaddr: 0x5000, p_filesz: 0x1000 });
+    assert.equal(refused([empty(0x1000, 0x1000), second]), 'no-room');
+    assert.equal(refused([empty(0x1000, 0x1010), second]), 'unsupported-layout', 'the first one counts');
+  });
+
+  it('when its program header table is not loaded', () => {
+    const programHeaders = [program({ p_offset: 0x1000, p_vaddr: 0x1000, p_filesz: 0x100 })];
+    const result = planNote(image({ programHeaders }), new BufferSource(Buffer.alloc(0x10000)), entries(5));
+    assert.ok(result.kind === 'skip' && result.reason === 'unsupported-layout', result.kind);
+  });
+
+  it('when its program headers would need extended numbering', () => {
+    const size = 0x800000;
+    const source = new BufferSource(Buffer.alloc(size));
+    const stacks = Array.from({ length: 0xfffd }, () => program({ p_type: 0x6474e551 }));
+    const programHeaders = [program({ p_filesz: size }), ...stacks.slice(1)];
+    const result = planNote(image({ programHeaders, size }), source, entries(5));
+    assert.deepEqual(result, {
+      kind: 'skip',
+      reason: 'unsupported-layout',
+      detail: 'too many program headers',
+    });
+  });
+});
+
+describe('appended data', () => {
+  const layout = spec([INTERP, ABI, ...TABLES], 500, { tableGap: 56, appended: 99, symtab: true });
+
+  it('keeps the size of the file and gets no section', () => {
+    const result = written(layout);
+    const { length } = buildLayout(layout).bytes;
+    assert.equal(result.size, length);
+    assert.ok(!result.hasSection);
+    assert.ok(result.edits.every(({ offset, bytes }) => offset + bytes.length <= length - 99));
+  });
+
+  it('lets sections move all the same, in the table where it is', () => {
+    const moving = { ...layout, tableGap: 0, items: [INTERP, { kind: 'property' as const }, ...TABLES] };
+    const result = written(moving);
+    assert.equal(result.rung.table, 'move-notes');
+    assert.equal(result.size, buildLayout(moving).bytes.length);
+    assert.ok(result.edits.some(({ why }) => why === 'section header of .interp: its new place'));
+  });
+});
+
+describe('the edits', () => {
+  const layouts = [
+    spec([INTERP, { kind: 'property' }, ...TABLES], 500, { symtab: true, phdr: true }),
+    spec(TABLES, 500, { symtab: true }),
+    spec([INTERP, ABI, ...TABLES], 0, { tableGap: 120, sections: 'middle' }),
+    spec([ABI, ...TABLES], 900, { sections: 'none' }),
+  ];
+
+  it('come in the order of their steps, and the header and its table are the last, in one write', () => {
+    for (const layout of layouts) {
+      const { edits, inPlaceIsSafe, rung } = written(layout);
+      const steps = edits.map(({ step }) => step);
+      assert.deepEqual(
+        steps,
+        steps.toSorted((a, b) => a - b),
+      );
+      assert.equal(edits.at(-1)?.offset, 0);
+      assert.equal(inPlaceIsSafe, rung.table !== 'move-tables');
+    }
+  });
+
+  it('are the same for the same input, whatever the order of the entries', () => {
+    const two: CacheEntry[] = [...entries(5), { soname: 'a.so', steps: [{ kind: 'hint', dir: 'lib' }] }];
+    for (const layout of layouts) {
+      const source = new BufferSource(buildLayout(layout).bytes);
+      const one = planNote(readImage(source), source, two);
+      const other = planNote(readImage(source), source, two.toReversed());
+      assert.ok(one.kind === 'write' && other.kind === 'write');
+      assert.deepEqual(other.edits, one.edits);
+      assert.equal(other.size, one.size);
+    }
+  });
+
+  it('do not overlap within what is not the header', () => {
+    for (const layout of layouts) {
+      const ranges = written(layout)
+        .edits.filter(({ step }) => step === STEP.payload)
+        .map(({ offset, bytes }) => [offset, offset + bytes.length] as const)
+        .toSorted(([a], [b]) => a - b);
+      assert.ok(ranges.length > 0);
+      for (const [i, [start]] of ranges.entries()) assert.ok(i === 0 || start >= (ranges[i - 1]?.[1] ?? 0));
+    }
+  });
+});
+
+describe('where to stand on demand', () => {
+  const layout = spec([INTERP, ABI, ...TABLES], 500, { tableGap: 112 });
+
+  it('the tail is taken though there is slack', () => {
+    assert.equal(written(layout, 20, { placement: 'tail' }).rung.note, 'tail');
+  });
+
+  it('the tail is not taken when only slack will do', () => {
+    assert.equal(written(layout, 600).rung.note, 'tail');
+    const result = plan(layout, 600, { placement: 'slack' });
+    assert.ok(result.kind === 'skip' && result.reason === 'no-room');
+  });
+});
+
+describe('a block and the note behind it', () => {
+  it('the block keeps its address modulo its alignment, the note is aligned to 4', () => {
+    assert.deepEqual(arrange(0x1001, { size: 0x1e, address: 0x318, align: 16 }, 0x20), {
+      block: 0x1008,
+      note: 0x1028,
+      end: 0x1048,
+    });
+  });
+
+  it('stand right at the start where that fits', () => {
+    assert.deepEqual(arrange(0x1008, { size: 0x20, address: 0x318, align: 16 }, 0x20), {
+      block: 0x1008,
+      note: 0x1028,
+      end: 0x1048,
+    });
+  });
+
+  it('the note alone is aligned to 4', () => {
+    assert.deepEqual(arrange(0x1001, undefined, 0x20), { block: undefined, note: 0x1004, end: 0x1024 });
+  });
+});

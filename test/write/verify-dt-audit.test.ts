@@ -1,0 +1,189 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { BufferSource, PatchedSource } from '../../src/elf/bytes.js';
+import { DT_NEEDED, DT_STRSZ, DT_STRTAB, DT_VERSYM, PT_LOAD } from '../../src/elf/constants.js';
+import { dynamicStrings, readAudit } from '../../src/elf/dt-audit.js';
+import { readImage } from '../../src/elf/read.js';
+import { ElfnoteError } from '../../src/errors.js';
+import { compose } from '../../src/layout/dt-audit/plan.js';
+import type { Commit, Edit, WritePlan } from '../../src/layout/model/plan.js';
+import { planFile, planRemoval } from '../../src/layout/plan-file.js';
+import type { CacheEntry } from '../../src/note/cache.js';
+import { verifyWithReader } from '../../src/write/verify-dt-audit.js';
+import { buildLayout, RW, RX } from '../support/layout-builder.js';
+
+const ENTRIES: readonly CacheEntry[] = [
+  { soname: 'libone.so.1', steps: [{ kind: 'path', path: '/store/one/lib/libone.so.1' }] },
+];
+const READER = '/store/audit.so';
+
+const { bytes: PROGRAM } = buildLayout({
+  is64: true,
+  littleEndian: true,
+  machine: 62,
+  align: 4096,
+  phdr: true,
+  items: [
+    { kind: 'interp' },
+    { kind: 'build-id' },
+    { kind: 'gnu-hash' },
+    { kind: 'dynsym' },
+    { kind: 'dynstr' },
+    { kind: 'versym' },
+    { kind: 'hash' },
+    { kind: 'relocations' },
+  ],
+  segments: [
+    { flags: RX, size: 200, padded: true },
+    { flags: RW, size: 400, dynamic: true, bss: 100, padded: true },
+  ],
+});
+
+function imageOf(bytes: Buffer) {
+  return readImage(new BufferSource(bytes));
+}
+
+function planned(bytes: Buffer, reader = READER): WritePlan {
+  const plan = planFile(imageOf(bytes), new BufferSource(bytes), ENTRIES, { reader });
+  if (plan.kind !== 'write') assert.fail(plan.kind);
+  return plan;
+}
+
+function applied(bytes: Buffer, plan: WritePlan): Buffer {
+  return new PatchedSource(new BufferSource(bytes), plan.edits, plan.size).read(0, plan.size);
+}
+
+const PLAN = planned(PROGRAM);
+const RESULT = applied(PROGRAM, PLAN);
+const IMAGE = imageOf(RESULT);
+const AUDIT = readAudit(IMAGE, new BufferSource(RESULT));
+const STRINGS = dynamicStrings(IMAGE);
+assert.ok(AUDIT !== undefined && STRINGS !== undefined);
+
+/** The plan with more edits behind those of one of its commits. */
+function sabotaged(
+  plan: WritePlan,
+  kind: Commit['kind'],
+  ...more: Pick<Edit, 'offset' | 'bytes'>[]
+): WritePlan {
+  const extra = more.map((edit): Edit => ({ ...edit, step: 9, why: 'sabotage' }));
+  const commits = (plan.commits ?? []).map((commit): Commit => {
+    if (commit.kind !== kind) return commit;
+    const edits = [...commit.change.edits, ...extra];
+    if (commit.kind === 'note') return { kind: 'note', change: { ...commit.change, edits } };
+    if (commit.kind === 'reader-in') return { kind: 'reader-in', change: { ...commit.change, edits } };
+    return { kind: 'reader-out', change: { ...commit.change, edits } };
+  });
+  return compose(plan, commits);
+}
+
+function refuses(bytes: Buffer, plan: WritePlan, why: string): void {
+  assert.throws(
+    () => verifyWithReader(imageOf(bytes), new BufferSource(bytes), plan),
+    (error: unknown) => {
+      assert.ok(error instanceof ElfnoteError && error.code === 'verify', String(error));
+      assert.equal(error.message, `refusing to write: ${why}`);
+      return true;
+    },
+  );
+}
+
+const word = (offset: number, value: number) => {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64LE(BigInt(value));
+  return { offset, bytes };
+};
+
+/** File offset of the value of the first dynamic entry of a tag. */
+function valueAt(tag: number): number {
+  const entry = IMAGE.dynamic?.entries.find(({ d_tag }) => d_tag === tag);
+  assert.ok(entry !== undefined);
+  return entry.offset + 8;
+}
+
+function sectionAt(name: string): number {
+  const index = IMAGE.sectionHeaders.findIndex(section => section.name === name);
+  return IMAGE.header.e_shoff + index * 64;
+}
+
+const slot = AUDIT.entry.offset;
+const pathAt = STRINGS.offset + AUDIT.entry.d_val;
+const stackHeader = IMAGE.header.e_phoff + 56 * IMAGE.programHeaders.findIndex(p => p.p_type === 0x6474e551);
+const grown = IMAGE.programHeaders.findIndex(p => p.p_type === PT_LOAD);
+
+test('a good plan passes', () => {
+  verifyWithReader(imageOf(PROGRAM), new BufferSource(PROGRAM), PLAN);
+});
+
+const FAULTS: readonly (readonly [string, Pick<Edit, 'offset' | 'bytes'>, string])[] = [
+  ['another path', { offset: pathAt + 1, bytes: Buffer.from('X') }, 'DT_AUDIT does not say what was planned'],
+  ['no mark', { offset: pathAt - 2, bytes: Buffer.from('X') }, 'DT_AUDIT does not say what was planned'],
+  ['an index that leads elsewhere', word(slot + 8, 1), 'DT_AUDIT does not say what was planned'],
+  ['a second new entry', word(slot + 16, 21), 'the dynamic section has other entries'],
+  ['an entry with another value', word(valueAt(DT_NEEDED), 13), 'the dynamic section has other entries'],
+  [
+    'a table that is not where it was moved to',
+    word(valueAt(DT_VERSYM), 0x300),
+    'the dynamic section has other entries',
+  ],
+  [
+    'a string table elsewhere',
+    word(valueAt(DT_STRTAB), STRINGS.address + 1),
+    'DT_AUDIT does not say what was planned',
+  ],
+  [
+    'a size with more in it',
+    word(valueAt(DT_STRSZ), STRINGS.size + 100_000),
+    'DT_AUDIT does not say what was planned',
+  ],
+  ['another string', { offset: STRINGS.offset + 60, bytes: Buffer.from('X') }, 'a dynamic string changed'],
+  ['a section of another size', word(sectionAt('.gnu.hash') + 32, 1), 'section .gnu.hash changed'],
+  ['another program header', word(stackHeader + 48, 8), 'more than one program header changed'],
+  [
+    'a segment that starts elsewhere',
+    word(IMAGE.header.e_phoff + 56 * grown + 24, 0x1000),
+    'a program header changed',
+  ],
+];
+
+for (const [what, edit, why] of FAULTS) {
+  test(`a reader with ${what} is refused`, () => {
+    refuses(PROGRAM, sabotaged(PLAN, 'reader-in', edit), why);
+  });
+}
+
+test('a change of the note, of code or of other bytes is refused', () => {
+  const [note] = IMAGE.cacheNotes;
+  const code = IMAGE.programHeaders.find(p => p.p_flags === RX);
+  assert.ok(note !== undefined && code !== undefined);
+  const entry = { offset: note.descOffset, bytes: Buffer.from('X') };
+  refuses(PROGRAM, sabotaged(PLAN, 'reader-in', entry), 'a PT_NOTE is gone');
+  const other = { offset: code.p_offset + 8, bytes: Buffer.from('X') };
+  refuses(
+    PROGRAM,
+    sabotaged(PLAN, 'reader-in', other),
+    'an edit (sabotage) touches a section that must not change',
+  );
+});
+
+test('commits that do not add up to the plan are refused', () => {
+  const extra: Edit = { offset: pathAt + 1, bytes: Buffer.from('X'), step: 99, why: 'sabotage' };
+  refuses(PROGRAM, { ...PLAN, edits: [...PLAN.edits, extra] }, 'the commits do not add up to the plan');
+});
+
+test('edits out of order are refused', () => {
+  refuses(PROGRAM, { ...PLAN, edits: PLAN.edits.toReversed() }, 'the edits are not in commit order');
+});
+
+test('a removal that leaves the reader, or takes more than that, is refused', () => {
+  const source = new BufferSource(RESULT);
+  const removal = planRemoval(IMAGE, source);
+  assert.ok(removal.kind === 'write');
+  verifyWithReader(IMAGE, source, removal);
+  const back = { offset: slot, bytes: RESULT.subarray(slot, slot + 16) };
+  const path = { offset: pathAt - 8, bytes: RESULT.subarray(pathAt - 8, pathAt + READER.length) };
+  const size = word(valueAt(DT_STRSZ), STRINGS.size);
+  refuses(RESULT, sabotaged(removal, 'reader-out', back, path, size), 'the old reader is still there');
+  const more = word(valueAt(DT_NEEDED) - 8, 21);
+  refuses(RESULT, sabotaged(removal, 'reader-out', more), 'the dynamic section has other entries');
+});

@@ -1,0 +1,600 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import { BufferSource, Encoding, PatchedSource } from '../../src/elf/bytes.js';
+import { readImage } from '../../src/elf/read.js';
+import { ElfnoteError } from '../../src/errors.js';
+import type { Edit, PlanOptions, WritePlan } from '../../src/layout/model/plan.js';
+import { planFile, planRemoval } from '../../src/layout/plan-file.js';
+import type { CacheEntry } from '../../src/note/cache.js';
+import { verifyPlan } from '../../src/write/verify.js';
+import { buildLayout, type LayoutSpec, RW, RX } from '../support/layout-builder.js';
+import { Elf } from '../support/layout-oracle.js';
+
+const ENTRIES: readonly CacheEntry[] = [
+  { soname: 'libone.so', steps: [{ kind: 'path', path: '/store/libone.so' }] },
+];
+
+const LOAD = 1;
+const DYNAMIC = 2;
+const INTERP = 3;
+const NOTE = 4;
+const PHDR = 6;
+const STACK = 0x6474e551;
+
+const fixture = (name: string): Buffer =>
+  readFileSync(new URL(`../../fixtures/kinds/${name}`, import.meta.url));
+
+/** A good plan and the file that it makes, to be broken by more edits. */
+class Subject {
+  readonly bytes: Buffer;
+  readonly plan: WritePlan;
+  readonly result: Elf;
+  readonly e: Encoding;
+
+  constructor(bytes: Buffer, options: PlanOptions = {}, entries = ENTRIES) {
+    const source = new BufferSource(bytes);
+    const plan = planFile(readImage(source), source, entries, options);
+    if (plan.kind !== 'write') assert.fail(`the file got no plan but ${plan.kind}`);
+    this.bytes = bytes;
+    this.plan = plan;
+    this.result = new Elf(new PatchedSource(source, plan.edits, plan.size).read(0, plan.size));
+    this.e = new Encoding(this.result.is64, this.result.little);
+  }
+
+  verify(plan: WritePlan = this.plan): void {
+    const source = new BufferSource(this.bytes);
+    verifyPlan(readImage(source), source, plan);
+  }
+
+  /** The plan with more edits behind its own. */
+  with(...more: readonly { readonly offset: number; readonly bytes: Buffer }[]): WritePlan {
+    const edits = more.map((edit): Edit => ({ ...edit, step: 3, why: 'sabotage' }));
+    return { ...this.plan, edits: [...this.plan.edits, ...edits] };
+  }
+
+  refuses(name: string | RegExp, plan: WritePlan): void {
+    this.verify();
+    assert.throws(
+      () => this.verify(plan),
+      (error: unknown) => {
+        assert.ok(error instanceof ElfnoteError && error.code === 'verify', String(error));
+        if (typeof name === 'string') assert.equal(error.message, `refusing to write: ${name}`);
+        else assert.match(error.message, name);
+        return true;
+      },
+    );
+  }
+
+  half(offset: number, value: number) {
+    const bytes = Buffer.alloc(2);
+    this.e.putU16(bytes, 0, value);
+    return { offset, bytes };
+  }
+
+  word32(offset: number, value: number) {
+    const bytes = Buffer.alloc(4);
+    this.e.putU32(bytes, 0, value);
+    return { offset, bytes };
+  }
+
+  word(offset: number, value: number) {
+    return { offset, bytes: this.e.wordBytes(value) };
+  }
+
+  /** Index of the n-th program header of a type; of the last for -1. */
+  phdr(type: number, n = 0): number {
+    const all = this.result.phdrs.flatMap((p, i) => (p.type === type ? [i] : []));
+    const found = all.at(n);
+    assert.ok(found !== undefined, `no program header of type ${type}`);
+    return found;
+  }
+
+  at(index: number) {
+    const p = this.result.phdrs[index];
+    assert.ok(p);
+    return p;
+  }
+
+  /** An edit of one field of a 64-bit program header. */
+  field(index: number, name: 'flags' | 'offset' | 'vaddr' | 'filesz' | 'memsz' | 'align', value: number) {
+    const at = this.result.phoff + index * 56;
+    const places = { flags: 4, offset: 8, vaddr: 16, filesz: 32, memsz: 40, align: 48 };
+    return name === 'flags' ? this.word32(at + 4, value) : this.word(at + places[name], value);
+  }
+
+  entry(index: number): Buffer {
+    return this.result.slice(this.result.phoff + index * 56, 56);
+  }
+
+  putEntry(index: number, bytes: Buffer) {
+    return { offset: this.result.phoff + index * 56, bytes };
+  }
+
+  /** Offset of the header of a section. */
+  shdr(name: string): number {
+    const index = this.result.shdrs.findIndex(s => s.name === name);
+    assert.ok(index > 0, `no section ${name}`);
+    return this.result.shoff + index * 64;
+  }
+
+  section(name: string) {
+    const found = this.result.shdrs.find(s => s.name === name);
+    assert.ok(found, `no section ${name}`);
+    return found;
+  }
+
+  note() {
+    const found = this.result.notes().find(({ cache }) => cache);
+    assert.ok(found);
+    return found;
+  }
+
+  dynamic(tag: number): number {
+    const found = this.result.dynamic().find(entry => entry.tag === tag);
+    assert.ok(found, `no dynamic entry ${tag}`);
+    return found.at;
+  }
+}
+
+const bfd = new Subject(fixture('pie-bfd'));
+const lld = new Subject(fixture('pie-lld'));
+const library = new Subject(fixture('libuse-nobuildid.so'));
+const tail = new Subject(fixture('pie-bfd'), { placement: 'tail' });
+
+const tight: LayoutSpec = {
+  is64: true,
+  littleEndian: true,
+  machine: 183,
+  align: 0x10000,
+  rela: true,
+  phdr: true,
+  items: [{ kind: 'interp', size: 83 }, { kind: 'property' }, { kind: 'dynsym' }, { kind: 'dynstr' }],
+  segments: [
+    { flags: RX, size: 200, gap: 600 },
+    { flags: RW, size: 320, dynamic: true, bss: 100 },
+  ],
+};
+const moving = new Subject(buildLayout(tight).bytes);
+const onlyTables = tight.items.filter(item => item.kind !== 'interp' && item.kind !== 'property');
+const tables = new Subject(buildLayout({ ...tight, phdr: false, items: onlyTables }).bytes);
+
+it('a good plan passes, whatever the linker and the rung', () => {
+  for (const subject of [bfd, lld, library, tail, moving, tables])
+    assert.doesNotThrow(() => subject.verify());
+  assert.deepEqual(tail.plan.rung.note, 'tail');
+  assert.deepEqual(moving.plan.rung, { note: 'slack', table: 'move-notes' });
+  assert.deepEqual(tables.plan.rung, { note: 'slack', table: 'move-tables' });
+});
+
+describe('the same program', () => {
+  it('has the same type, machine and flags', () => {
+    bfd.refuses('the ELF header changed', bfd.with(bfd.half(16, 2)));
+    bfd.refuses('the ELF header changed', bfd.with(bfd.half(18, 63)));
+    bfd.refuses('the ELF header changed', bfd.with(bfd.word32(48, 1)));
+  });
+
+  it('has readable section headers', () => {
+    bfd.refuses('the section headers cannot be read', bfd.with(bfd.half(58, 40)));
+    bfd.refuses('the section headers cannot be read', bfd.with(bfd.word(40, bfd.plan.size)));
+  });
+
+  it('says the same in its dynamic section', () => {
+    const needed = bfd.dynamic(1);
+    const value = bfd.result.uword(needed + 8);
+    bfd.refuses('the dynamic section says something else', bfd.with(bfd.word(needed + 8, value + 1)));
+    const runpath = bfd.dynamic(29);
+    bfd.refuses('the dynamic section says something else', bfd.with(bfd.word(runpath, 15)));
+  });
+
+  it('has the same dynamic entries', () => {
+    bfd.refuses('the dynamic section has other entries', bfd.with(bfd.word(bfd.dynamic(21), 0x6fff1234)));
+  });
+});
+
+describe('an edit', () => {
+  it('stays out of sections', () => {
+    const text = bfd.section('.text');
+    bfd.refuses(
+      'an edit (sabotage) touches a section that must not change',
+      bfd.with({ offset: text.offset, bytes: bfd.result.slice(text.offset, 1) }),
+    );
+    bfd.refuses(
+      'an edit (sabotage) touches a section that must not change',
+      bfd.with({ offset: text.offset + text.size - 1, bytes: Buffer.alloc(1) }),
+    );
+  });
+
+  it('stays out of note segments, where there are no sections', () => {
+    const items = [{ kind: 'dynsym' }, { kind: 'rodata', size: 200 }, { kind: 'build-id' }] as const;
+    const spec: LayoutSpec = {
+      ...tight,
+      items: [...items, { kind: 'dynstr' }],
+      sections: 'none',
+      phdr: false,
+    };
+    const subject = new Subject(buildLayout({ ...spec, nulls: 1, nullsLast: true }).bytes);
+    const note = new Elf(subject.bytes).phdrs.findLast(p => p.type === NOTE);
+    assert.ok(note);
+    subject.refuses(
+      'an edit (sabotage) touches a segment that must not change',
+      subject.with({ offset: note.offset + note.filesz - 1, bytes: Buffer.alloc(1, 7) }),
+    );
+  });
+});
+
+describe('a PT_LOAD', () => {
+  it('is congruent', () => {
+    const last = bfd.phdr(LOAD, -1);
+    bfd.refuses('a PT_LOAD is not congruent', bfd.with(bfd.field(last, 'align', 0x2000)));
+  });
+
+  it('does not overlap the next and comes before it', () => {
+    const code = bfd.phdr(LOAD, 1);
+    bfd.refuses('PT_LOAD entries overlap or descend', bfd.with(bfd.field(code, 'memsz', 0x100000)));
+    const [one, two] = [bfd.phdr(LOAD, 1), bfd.phdr(LOAD, 2)];
+    bfd.refuses(
+      'PT_LOAD entries overlap or descend',
+      bfd.with(bfd.putEntry(one, bfd.entry(two)), bfd.putEntry(two, bfd.entry(one))),
+    );
+  });
+
+  it('stands behind PT_PHDR and PT_INTERP', () => {
+    for (const type of [PHDR, INTERP]) {
+      const [own, load] = [bfd.phdr(type), bfd.phdr(LOAD)];
+      bfd.refuses(
+        'PT_PHDR or PT_INTERP stands behind a PT_LOAD',
+        bfd.with(bfd.putEntry(own, bfd.entry(load)), bfd.putEntry(load, bfd.entry(own))),
+      );
+    }
+  });
+
+  it('grows only where it is read-only data', () => {
+    const data = tail.phdr(LOAD, -2);
+    const { memsz } = tail.at(data);
+    tail.refuses(
+      'a segment grew that is not read-only data',
+      tail.with(tail.field(data, 'memsz', memsz + 8)),
+    );
+  });
+
+  it("does not grow into the next one's page", () => {
+    const first = lld.phdr(LOAD);
+    const next = lld.at(lld.phdr(LOAD, 1));
+    const size = next.vaddr - lld.at(first).vaddr;
+    assert.notEqual(next.vaddr % 4096, 0);
+    lld.refuses(
+      "a segment grew into the next one's page",
+      lld.with(lld.field(first, 'memsz', size), lld.field(first, 'filesz', size)),
+    );
+  });
+});
+
+describe('other program headers', () => {
+  it('stay as they are', () => {
+    const stack = bfd.phdr(STACK);
+    bfd.refuses(
+      'a program header changed that must not',
+      bfd.with(bfd.field(stack, 'flags', bfd.at(stack).flags ^ 1)),
+    );
+  });
+
+  it('a PT_NOTE is loaded where it says', () => {
+    const note = bfd.phdr(NOTE);
+    const { vaddr } = bfd.at(note);
+    bfd.refuses('a PT_NOTE is not loaded', bfd.with(bfd.field(note, 'vaddr', vaddr + 4)));
+  });
+});
+
+describe('the program header table', () => {
+  it('stays where it is', () => {
+    const { phoff, phdrs } = bfd.result;
+    assert.equal(bfd.phdr(PHDR), 0);
+    bfd.refuses(
+      'the program header table moved',
+      bfd.with(bfd.word(32, phoff + 56), bfd.half(56, phdrs.length - 1)),
+    );
+  });
+
+  it('is loaded', () => {
+    const first = bfd.phdr(LOAD);
+    const { offset, vaddr, filesz } = bfd.at(first);
+    const cut = 0x300;
+    assert.ok(cut > bfd.result.phoff && cut < bfd.section('.interp').offset);
+    bfd.refuses(
+      'the program header table is not loaded',
+      bfd.with(
+        bfd.field(first, 'offset', offset + cut),
+        bfd.field(first, 'vaddr', vaddr + cut),
+        bfd.field(first, 'filesz', filesz - cut),
+        bfd.field(first, 'memsz', filesz - cut),
+      ),
+    );
+  });
+
+  it('is what PT_PHDR says', () => {
+    const phdr = bfd.phdr(PHDR);
+    const what = 'PT_PHDR does not say where the table is';
+    bfd.refuses(what, bfd.with(bfd.field(phdr, 'filesz', bfd.at(phdr).filesz - 56)));
+    bfd.refuses(what, bfd.with(bfd.field(phdr, 'offset', 0)));
+    bfd.refuses(what, bfd.with(bfd.field(phdr, 'vaddr', 0)));
+  });
+
+  it('is where old kernels look, by the first PT_LOAD', () => {
+    const subject = new Subject(fixture('nopie-bfd'));
+    const first = subject.phdr(LOAD);
+    const dropped = subject.phdr(NOTE, 0);
+    const low = Buffer.alloc(56);
+    subject.e.putU32(low, 0, LOAD);
+    subject.e.putWord(low, 16, 0x1000);
+    const rest = subject.result.phdrs.flatMap((_, i) =>
+      i >= first && i !== dropped ? [subject.entry(i)] : [],
+    );
+    subject.refuses(
+      'old kernels would compute a wrong AT_PHDR',
+      subject.with(subject.putEntry(first, Buffer.concat([low, ...rest]))),
+    );
+  });
+
+  it('does not run into what stands behind it', () => {
+    const interp = bfd.shdr('.interp');
+    bfd.refuses('the table runs into a section', bfd.with(bfd.word(interp + 24, bfd.result.tableEnd - 1)));
+  });
+});
+
+describe('a section', () => {
+  it('keeps its size and type', () => {
+    bfd.refuses(/section \d+ changed$/, bfd.with(bfd.word(bfd.shdr('.text') + 32, 1)));
+    bfd.refuses(/section \d+ changed$/, bfd.with(bfd.word32(bfd.shdr('.text') + 4, 14)));
+    bfd.refuses(/section \d+ changed$/, bfd.with(bfd.word32(bfd.shdr('.comment') + 4, 8)));
+  });
+
+  it('keeps its name', () => {
+    const name = bfd.result.u32(bfd.shdr('.text'));
+    bfd.refuses(/section \d+ has another name$/, bfd.with(bfd.word32(bfd.shdr('.text'), name + 1)));
+  });
+
+  it('reads the same where it moved to', () => {
+    const { offset } = bfd.section('.text');
+    bfd.refuses(
+      'section .text has other contents in its new place',
+      bfd.with(bfd.word(bfd.shdr('.text') + 24, offset + 1)),
+    );
+  });
+
+  it('is loaded where it moved to', () => {
+    const { addr } = moving.section('.note.gnu.property');
+    moving.refuses(
+      'section .note.gnu.property is not loaded',
+      moving.with(moving.word(moving.shdr('.note.gnu.property') + 16, addr + 8)),
+    );
+  });
+});
+
+describe('PT_INTERP', () => {
+  const interp = bfd.phdr(INTERP);
+  const { offset, vaddr, filesz } = bfd.at(interp);
+
+  it('keeps its size, and PT_DYNAMIC too', () => {
+    bfd.refuses('PT_INTERP or PT_DYNAMIC changed', bfd.with(bfd.field(interp, 'filesz', filesz - 1)));
+  });
+
+  it('names the same loader', () => {
+    bfd.refuses(
+      'PT_INTERP names another loader',
+      bfd.with(bfd.field(interp, 'offset', offset + 1), bfd.field(interp, 'vaddr', vaddr + 1)),
+    );
+  });
+
+  it('is loaded', () => {
+    bfd.refuses('PT_INTERP is not loaded', bfd.with(bfd.field(interp, 'vaddr', vaddr + 1)));
+  });
+});
+
+describe('the cache note', () => {
+  const { at, descAt, descsz } = bfd.note();
+  const own = bfd.phdr(NOTE, bfd.result.phdrs.filter(p => p.type === NOTE).indexOf(bfd.note().phdr));
+
+  it('is there, once', () => {
+    const what = 'there is not exactly one cache note';
+    bfd.refuses(what, bfd.with(bfd.word32(at + 8, 1)));
+  });
+
+  it('says what was planned', () => {
+    const entries: readonly CacheEntry[] = [
+      { soname: 'libone.so', steps: [{ kind: 'path', path: '/store/libtwo.so' }] },
+    ];
+    bfd.refuses('the note does not say what was planned', { ...bfd.plan, entries });
+  });
+
+  it('has as many entries as were planned', () => {
+    const path = '/a\0libtwo.so\0=/b';
+    const source = new BufferSource(fixture('pie-bfd'));
+    const plan = planFile(readImage(source), source, [
+      { soname: 'libone.so', steps: [{ kind: 'path', path }] },
+    ]);
+    assert.ok(plan.kind === 'write');
+    bfd.refuses('the note does not decode', plan);
+  });
+
+  it('is padded with zeros', () => {
+    assert.notEqual(descsz % 4, 0);
+    bfd.refuses('the padding is not zero', bfd.with({ offset: descAt + descsz, bytes: Buffer.from([1]) }));
+  });
+
+  it('has a PT_NOTE that is aligned to 4', () => {
+    bfd.refuses('the note has no 4-aligned PT_NOTE', bfd.with(bfd.field(own, 'align', 1)));
+  });
+
+  it('has a section, where the file has sections', () => {
+    bfd.refuses('the note has no section', bfd.with(bfd.half(60, bfd.result.shdrs.length - 1)));
+  });
+
+  it('is right in the eyes of a second run', () => {
+    const holder = bfd.result.phdrs.findIndex(
+      p => p.type === LOAD && p.offset <= at && at < p.offset + p.filesz,
+    );
+    bfd.refuses('a second run would change the file again', bfd.with(bfd.field(holder, 'flags', 1)));
+  });
+});
+
+describe('taking a note out', () => {
+  const written = tail.result.bytes;
+  const source = new BufferSource(written);
+  const plan = planRemoval(readImage(source), source);
+  assert.ok(plan.kind === 'write' && plan.removal !== undefined);
+  const { removal } = plan;
+  const verify = (changed: WritePlan) => verifyPlan(readImage(source), source, changed);
+
+  it('takes it out', () => {
+    assert.doesNotThrow(() => verify(plan));
+    const none = { edits: [], size: written.length, exact: false };
+    assert.throws(
+      () => verify({ ...plan, removal: none }),
+      /refusing to write: the old note is still there$/,
+    );
+  });
+
+  it('leaves the same program, also where it was proved exact', () => {
+    const edit = { offset: 48, bytes: Buffer.from([1]), step: 4, why: 'sabotage' };
+    const changed = { ...plan, removal: { ...removal, edits: [...removal.edits, edit] } };
+    assert.throws(() => verify(changed), /refusing to write: the ELF header changed$/);
+  });
+
+  it('a note that was taken out and is written again passes', () => {
+    // Another tool's note: its segment has other flags than elfnote's, so it cannot be undone exactly.
+    const foreign = Buffer.from(written);
+    const { offset, bytes } = tail.field(tail.phdr(LOAD, -1), 'flags', 5);
+    bytes.copy(foreign, offset);
+    const before = new BufferSource(foreign);
+    const other: CacheEntry[] = [{ soname: 'libtwo.so', steps: [{ kind: 'hint', dir: '/run/lib' }] }];
+    const update = planFile(readImage(before), before, other);
+    assert.ok(update.kind === 'write' && update.removal?.exact === false);
+    assert.doesNotThrow(() => verifyPlan(readImage(before), before, update));
+  });
+});
+
+/** What FL section 4 demands and a broken planner could still get past. */
+describe('verify refuses as well', () => {
+  const refused = (subject: Subject, plan: WritePlan) => {
+    subject.verify();
+    assert.throws(() => subject.verify(plan), { code: 'verify' });
+  };
+
+  it('a table that moved while its dynamic entry stayed', () => {
+    const stale = tables.plan.edits.filter(({ why }) => !why.startsWith('dynamic entry'));
+    assert.notEqual(stale.length, tables.plan.edits.length);
+    // The old bytes are still readable, but the program header table has grown over their start.
+    refused(tables, { ...tables.plan, edits: stale });
+  });
+
+  it('a dynamic entry that leads elsewhere', () => {
+    const init = bfd.dynamic(12);
+    refused(bfd, bfd.with(bfd.word(init + 8, bfd.result.uword(init + 8) + 16)));
+  });
+
+  it('a PT_LOAD with other permissions', () => {
+    refused(bfd, bfd.with(bfd.field(bfd.phdr(LOAD, 1), 'flags', 4)));
+    refused(bfd, bfd.with(bfd.field(bfd.phdr(LOAD, -1), 'flags', 4)));
+  });
+
+  it('a PT_LOAD that is gone, moved in the file or shorter', () => {
+    refused(bfd, bfd.with(bfd.word32(bfd.result.phoff + bfd.phdr(LOAD, 1) * 56, 0)));
+    const code = bfd.phdr(LOAD, 1);
+    refused(bfd, bfd.with(bfd.field(code, 'offset', bfd.at(code).offset + 0x1000)));
+    refused(bfd, bfd.with(bfd.field(code, 'filesz', 1), bfd.field(code, 'memsz', 1)));
+  });
+
+  it('.bss of another size, though the segment is the last', () => {
+    const data = bfd.phdr(LOAD, -1);
+    refused(bfd, bfd.with(bfd.field(data, 'memsz', bfd.at(data).memsz + 64)));
+  });
+
+  it('another PT_NOTE that is gone', () => {
+    const others = bfd.result.phdrs.flatMap((p, i) => (p.type === NOTE && p !== bfd.note().phdr ? [i] : []));
+    const [other] = others;
+    assert.ok(other !== undefined);
+    refused(bfd, bfd.with(bfd.word32(bfd.result.phoff + other * 56, 0)));
+  });
+
+  it('an edit of a section right behind the table that did not move', () => {
+    const { offset, size } = bfd.section('.note.gnu.build-id');
+    assert.deepEqual(bfd.plan.moved, []);
+    refused(bfd, bfd.with({ offset: offset + size - 1, bytes: Buffer.from([7]) }));
+  });
+
+  it('an edit of data that is appended to the file', () => {
+    const subject = new Subject(fixture('appended'));
+    const last = subject.bytes.length - 1;
+    refused(subject, subject.with({ offset: last, bytes: Buffer.from([0xff]) }));
+  });
+
+  it('an edit of bytes that are not zero, though nothing describes them', () => {
+    const fill: LayoutSpec = {
+      ...tight,
+      segments: [
+        { flags: RX, size: 200, gap: 600 },
+        { flags: RW, size: 320, dynamic: true, gap: 32, fill: 0xee },
+      ],
+    };
+    const built = buildLayout(fill);
+    const subject = new Subject(built.bytes);
+    const at = (built.claims.find(({ name }) => name === '.dynamic')?.start ?? 0) - 1;
+    const free = built.bytes.lastIndexOf(0xee, at);
+    assert.ok(free > 0);
+    refused(subject, subject.with({ offset: free, bytes: Buffer.from([0]) }));
+  });
+
+  it('a segment that grew into a page of 64 KiB that it did not share before', () => {
+    const spec: LayoutSpec = {
+      ...tight,
+      segments: [
+        { flags: RX, size: 200, gap: 6000 },
+        { flags: RW, size: 320, dynamic: true, gap: 0 },
+      ],
+    };
+    const subject = new Subject(buildLayout(spec).bytes);
+    const first = subject.phdr(LOAD);
+    const next = subject.at(subject.phdr(LOAD, 1));
+    const size = Math.floor(next.vaddr / 0x10000) * 0x10000 - subject.at(first).vaddr;
+    assert.ok(size > subject.at(first).memsz && next.vaddr % 0x10000 > 0x1000);
+    refused(subject, subject.with(subject.field(first, 'memsz', size + 16)));
+  });
+
+  it('a new PT_LOAD on a page of the one before', () => {
+    const load = tail.phdr(LOAD, -1);
+    const before = tail.at(tail.phdr(LOAD, -2));
+    const note = tail.result.phdrs.indexOf(tail.note().phdr);
+    const low = Math.ceil((before.vaddr + before.memsz) / 8) * 8;
+    const { offset, vaddr } = tail.at(load);
+    const near = low + ((((offset - low) % 4) + 4) % 4);
+    const shift = near - vaddr;
+    const section = tail.shdr('.note.nixos.ldcache');
+    refused(
+      tail,
+      tail.with(
+        tail.field(load, 'vaddr', near),
+        tail.field(load, 'align', 4),
+        tail.field(note, 'vaddr', tail.at(note).vaddr + shift),
+        tail.word(section + 16, tail.section('.note.nixos.ldcache').addr + shift),
+      ),
+    );
+  });
+
+  it('a new PT_LOAD for pages of 4 KiB where the architecture has larger ones', () => {
+    const subject = new Subject(buildLayout({ ...tight, tableGap: 120 }).bytes, { placement: 'tail' });
+    assert.equal(subject.plan.addedLoads, 1);
+    refused(subject, subject.with(subject.field(subject.phdr(LOAD, -1), 'align', 0x1000)));
+  });
+
+  it('edits that are not in commit order', () => {
+    const edits = bfd.plan.edits.toReversed();
+    refused(bfd, { ...bfd.plan, edits });
+  });
+
+  it('a PT_DYNAMIC that stands elsewhere', () => {
+    const dynamic = bfd.phdr(DYNAMIC);
+    const { offset, vaddr } = bfd.at(dynamic);
+    refused(bfd, bfd.with(bfd.field(dynamic, 'offset', offset), bfd.field(dynamic, 'memsz', vaddr)));
+  });
+});
