@@ -25,9 +25,11 @@ import { ElfnoteError } from '../../errors.js';
 import { appendedData, occupiedRanges } from '../model/occupied.js';
 import { type Edit, type ReaderEdits, STEP } from '../model/plan.js';
 import { fileGap, findSlack, type Slack } from '../model/slack.js';
+import { Ground } from '../rungs/ground.js';
 import { headerPlan } from '../rungs/header.js';
 import { moveEdits } from '../rungs/move.js';
-import { type Block, RoomFinder } from '../rungs/room.js';
+import { tablesIn } from '../rungs/move-tables.js';
+import type { Block } from '../rungs/room.js';
 import { movedSectionEdits } from '../rungs/section-table.js';
 
 /** How the dynamic string table comes to have room for one more string behind it. */
@@ -144,7 +146,7 @@ function findLayout(
   const behind = slacks.find(slack => slack.offset === pathAt && isFree(slack, added));
   if (behind !== undefined) return { ...stays, grown: { load: behind.load, end: pathAt + added } };
 
-  const finder = new RoomFinder(image, source, occupied);
+  const ground = new Ground(image, source, occupied);
   const fit = (block: Block | undefined, more: number) => {
     if (block === undefined) return undefined;
     for (const slack of slacks) {
@@ -156,11 +158,11 @@ function findLayout(
     }
     return undefined;
   };
-  const followers = inside ? fit(finder.tablesIn(pathAt, added), 0) : undefined;
+  const followers = inside ? fit(tablesIn(ground, pathAt, added), 0) : undefined;
   if (followers !== undefined) return { ...followers, pathAt, inPlaceIsSafe: false };
   // patchelf rewrites the start of an ET_EXEC up to .dynstr, and breaks the file where that stands further on.
   if (image.header.e_type !== ET_DYN) return undefined;
-  const itself = fit(finder.tablesIn(table.offset, table.size), added);
+  const itself = fit(tablesIn(ground, table.offset, table.size), added);
   return itself && { ...itself, pathAt: itself.move.offset + table.size, inPlaceIsSafe: true };
 }
 

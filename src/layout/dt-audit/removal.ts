@@ -14,8 +14,10 @@ import { ElfnoteError } from '../../errors.js';
 import { occupiedRanges } from '../model/occupied.js';
 import { type Edit, type ReaderRemoval, type Removal, STEP } from '../model/plan.js';
 import { fileGap } from '../model/slack.js';
+import { Ground } from '../rungs/ground.js';
 import { moveEdits } from '../rungs/move.js';
-import { type Block, RoomFinder } from '../rungs/room.js';
+import { tablesIn } from '../rungs/move-tables.js';
+import type { Block } from '../rungs/room.js';
 import { movedSectionEdits } from '../rungs/section-table.js';
 import { isSame } from '../undo/restore.js';
 import { findInGaps } from '../undo/restore-guess.js';
@@ -32,7 +34,7 @@ interface Subject {
   readonly oldSize: number;
   /** Mark and path end the table, as its section header has it too: nothing was added since. */
   readonly isLast: boolean;
-  readonly finder: RoomFinder;
+  readonly ground: Ground;
 }
 
 function subjectOf(image: ElfImage, source: ByteSource): Subject | undefined {
@@ -42,8 +44,8 @@ function subjectOf(image: ElfImage, source: ByteSource): Subject | undefined {
   const oldSize = audit.entry.d_val - READER_MARK.length;
   const section = image.sectionHeaders[stringSection(image, table)];
   const isLast = audit.entry.d_val + audit.path.length + 1 === table.size && section?.sh_size === table.size;
-  const finder = new RoomFinder(image, source, occupiedRanges(image));
-  return { image, source, audit, path: audit.path, table, oldSize, isLast, finder };
+  const ground = new Ground(image, source, occupiedRanges(image));
+  return { image, source, audit, path: audit.path, table, oldSize, isLast, ground };
 }
 
 /**
@@ -110,10 +112,10 @@ function* growthGuesses(
 
 /** What may have moved to the end of a segment: tables from behind the string table, or that table itself. */
 function* moveGuesses(subject: Subject, loadEnd: number): Generator<Guess['move']> {
-  const { image, source, table, oldSize, finder } = subject;
+  const { image, source, table, oldSize, ground } = subject;
   const oldEnd = table.offset + oldSize;
   if (table.offset + table.size === loadEnd) {
-    const now = finder.tablesIn(table.offset, table.size);
+    const now = tablesIn(ground, table.offset, table.size);
     const names = source.read(table.offset, oldSize);
     if (now !== undefined) {
       for (const start of findInGaps(image, source, names))
@@ -129,7 +131,7 @@ function* moveGuesses(subject: Subject, loadEnd: number): Generator<Guess['move'
     .slice(0, MOST_MOVED);
   // The most first: the rest of what moved together would fit too.
   for (const at of starts.toReversed()) {
-    const now = finder.tablesIn(at, loadEnd - at);
+    const now = tablesIn(ground, at, loadEnd - at);
     if (now === undefined || now.end !== loadEnd) continue;
     const first = congruentUp(oldEnd, at, now.align);
     for (const start of [first, first + now.align]) yield { now, start };

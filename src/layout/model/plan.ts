@@ -19,7 +19,14 @@ export type SkipReason =
 export type NotePlace = 'slack' | 'tail' | 'removed' | 'kept';
 
 /** Where the program header table found room for its new entries. */
-export type TableRoom = 'none' | 'free' | 'reuse-note' | 'move-notes' | 'move-tables' | 'move-table';
+export type TableRoom =
+  | 'none'
+  | 'free'
+  | 'property'
+  | 'reuse-note'
+  | 'move-notes'
+  | 'move-tables'
+  | 'move-table';
 
 export interface Rung {
   readonly note: NotePlace;

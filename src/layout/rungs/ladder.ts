@@ -7,9 +7,15 @@ import { isCongruent, mapsNothing } from '../model/pages.js';
 import type { PlanOptions, SkipPlan, WritePlan } from '../model/plan.js';
 import { findSlack } from '../model/slack.js';
 import { buildPlan, type Candidate, movedNames } from './build.js';
+import { free } from './free.js';
+import { Ground } from './ground.js';
 import { fitsPhnum } from './header.js';
+import { moveNotes, moveNotesAndReuse } from './move-notes.js';
+import { moveTable } from './move-table.js';
+import { moveTables } from './move-tables.js';
 import { type Place, placeInSlack, placeInTail } from './place.js';
-import { type Room, RoomFinder } from './room.js';
+import { extendNote, reuseNote } from './reuse-note.js';
+import type { Room } from './room.js';
 import { type SectionTableRoom, sectionTableRoom } from './section-table.js';
 
 /**
@@ -70,27 +76,25 @@ export function refuse(image: ElfImage): SkipPlan | undefined {
   return undefined;
 }
 
-type Rooms = readonly (() => Room | undefined)[];
+type Rooms = readonly ((ground: Ground) => Room | undefined)[];
 
 /** The ladder of rooms for a note in slack, which needs one entry, and in a tail, which needs two. */
-function rooms(finder: RoomFinder): Record<'slack' | 'tail', Rooms> {
-  return {
-    slack: [
-      () => finder.free(1),
-      () => finder.extendNote(),
-      () => finder.reuseNote(0),
-      () => finder.byMoving('move-notes', 1),
-      () => finder.byMoving('move-tables', 1),
-    ],
-    tail: [
-      () => finder.free(2),
-      () => finder.reuseNote(1),
-      () => finder.byMovingNotesAndReusing(1),
-      () => finder.byMoving('move-notes', 2),
-      () => finder.byMoving('move-tables', 2),
-    ],
-  };
-}
+const ROOMS: Record<'slack' | 'tail', Rooms> = {
+  slack: [
+    ground => free(ground, 1),
+    ground => extendNote(ground),
+    ground => reuseNote(ground, 0),
+    ground => moveNotes(ground, 1),
+    ground => moveTables(ground, 1),
+  ],
+  tail: [
+    ground => free(ground, 2),
+    ground => reuseNote(ground, 1),
+    ground => moveNotesAndReuse(ground, 1),
+    ground => moveNotes(ground, 2),
+    ground => moveTables(ground, 2),
+  ],
+};
 
 function findCandidate(
   image: ElfImage,
@@ -98,9 +102,9 @@ function findCandidate(
   occupied: readonly Occupied[],
   noteSize: number,
   mayAppend: boolean,
-  { placement, moveTable }: PlanOptions,
+  options: PlanOptions,
 ): Candidate | undefined {
-  const finder = new RoomFinder(image, source, occupied);
+  const ground = new Ground(image, source, occupied);
   const fit = (kind: Place['kind'], room: Room | undefined): Candidate[] => {
     if (room === undefined) return [];
     const sections = mayAppend ? sectionTableRoom(image, source, occupied, copiedSections(room)) : undefined;
@@ -114,16 +118,15 @@ function findCandidate(
     return place ? [{ rung: { note: kind, table: room.kind }, room, place, sections }] : [];
   };
   const kinds: Place['kind'][] = [];
-  if (placement !== 'tail') kinds.push('slack');
-  if (placement !== 'slack' && mayAppend) kinds.push('tail');
-  const ladder = rooms(finder);
+  if (options.placement !== 'tail') kinds.push('slack');
+  if (options.placement !== 'slack' && mayAppend) kinds.push('tail');
   // A tail costs a segment, so any slack beats it.
   for (const kind of kinds) {
-    const best = cheapest(ladder[kind].flatMap(room => fit(kind, room())));
+    const best = cheapest(ROOMS[kind].flatMap(room => fit(kind, room(ground))));
     if (best !== undefined) return best;
   }
-  if (!moveTable) return undefined;
-  return kinds.flatMap(kind => fit(kind, finder.byMovingTable(kind === 'slack' ? 1 : 2)))[0];
+  if (!options.moveTable) return undefined;
+  return kinds.flatMap(kind => fit(kind, moveTable(ground, kind === 'slack' ? 1 : 2)))[0];
 }
 
 /** New section headers and names would stand where a segment that ends the file wants to grow. */

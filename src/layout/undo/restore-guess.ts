@@ -19,7 +19,8 @@ import {
   sectionHeaderSize,
 } from '../../elf/image.js';
 import { hasSections, occupiedRanges, tableEnd } from '../model/occupied.js';
-import { type Block, tableTagOf } from '../rungs/room.js';
+import { tableTagOf } from '../rungs/movable.js';
+import type { Block } from '../rungs/room.js';
 
 /** What cannot be read from the file any more. */
 export interface Guess {

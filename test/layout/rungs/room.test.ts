@@ -4,7 +4,13 @@ import { BufferSource } from '../../../src/elf/bytes.js';
 import { PT_DYNAMIC, PT_GNU_PROPERTY, PT_INTERP, PT_NOTE, PT_NULL } from '../../../src/elf/constants.js';
 import type { ProgramHeader, SectionHeader } from '../../../src/elf/image.js';
 import { occupiedRanges } from '../../../src/layout/model/occupied.js';
-import { groupOverlapping, RoomFinder } from '../../../src/layout/rungs/room.js';
+import { free } from '../../../src/layout/rungs/free.js';
+import { Ground } from '../../../src/layout/rungs/ground.js';
+import { groupOverlapping } from '../../../src/layout/rungs/movable.js';
+import { moveNotes } from '../../../src/layout/rungs/move-notes.js';
+import { moveTables } from '../../../src/layout/rungs/move-tables.js';
+import { extendNote, reuseNote } from '../../../src/layout/rungs/reuse-note.js';
+import type { Room } from '../../../src/layout/rungs/room.js';
 import { type ImageParts, image, program, section } from '../../support/image.js';
 
 /** Loaded at BASE from offset 0 on; each test says what stands behind the table. */
@@ -47,7 +53,15 @@ function putGnuNote(bytes: Buffer, at: number, size: number): void {
   bytes.write('GNU\0', at + 12, 'latin1');
 }
 
-function finder(layout: Layout): { room: RoomFinder; tableEnd: number } {
+/** The rungs on one file. */
+interface Rungs {
+  free(needed: number): Room | undefined;
+  byMoving(kind: 'move-notes' | 'move-tables', needed: number): Room | undefined;
+  reuseNote(needed: number): Room | undefined;
+  extendNote(): Room | undefined;
+}
+
+function finder(layout: Layout): { room: Rungs; tableEnd: number } {
   const { things = [], extra = [], loaded = LOADED } = layout;
   const segments = things.filter(thing => thing.segment !== undefined).length;
   const tableEnd = 64 + (1 + segments + extra.length) * ENTRY;
@@ -87,7 +101,14 @@ function finder(layout: Layout): { room: RoomFinder; tableEnd: number } {
     header: { e_shoff: 0x3000 },
     ...(dynamic === undefined ? {} : { dynamic }),
   });
-  return { room: new RoomFinder(elf, new BufferSource(bytes), occupiedRanges(elf)), tableEnd };
+  const ground = new Ground(elf, new BufferSource(bytes), occupiedRanges(elf));
+  const room: Rungs = {
+    free: needed => free(ground, needed),
+    byMoving: (kind, needed) => (kind === 'move-notes' ? moveNotes : moveTables)(ground, needed),
+    reuseNote: needed => reuseNote(ground, needed),
+    extendNote: () => extendNote(ground),
+  };
+  return { room, tableEnd };
 }
 
 const interp: Thing = {
