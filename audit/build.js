@@ -1,7 +1,7 @@
 // Builds the reader: node audit/build.js [--target TRIPLET]... [--if-possible]. It runs when the package is
 // installed, before anything else of it is built, so it is plain JavaScript.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 
 const { values } = parseArgs({
@@ -39,8 +39,11 @@ function build(target) {
   const compiler = compilerFor(target);
   const architecture = run([...compiler, '-std=c11', '-E', '-P', 'architecture.h']).trim();
   const module = `build/elfnote-audit-${architecture}.so`;
+  const sources = readdirSync(import.meta.dirname)
+    .filter(name => name.endsWith('.c'))
+    .sort();
   mkdirSync(`${import.meta.dirname}/build`, { recursive: true });
-  run([...compiler, '@cflags', '-o', module, 'reader.c', 'note.c']);
+  run([...compiler, '@cflags', '-o', module, ...sources]);
 }
 
 try {

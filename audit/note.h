@@ -5,13 +5,7 @@
 #ifndef ELFNOTE_NOTE_H
 #define ELFNOTE_NOTE_H
 
-#include <stddef.h>
-
-/* Some bytes of somebody else's; empty stands for "there is none". */
-struct bytes {
-  const char *start;
-  size_t size;
-};
+#include "text.h"
 
 /*
  * The descriptor of the first cache note among the notes of a segment, which starts at a multiple of four.

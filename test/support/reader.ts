@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { PROJECT, type RunOptions, type RunResult, run, runOk } from './cli.js';
 import { needs, type Skip, unavailable } from './tools.js';
@@ -8,7 +9,10 @@ export const READER_SOURCES = join(PROJECT, 'audit');
 export function buildReader(dir: string, compiler: readonly [string, ...string[]] = ['gcc']): string {
   const [command, ...args] = compiler;
   const file = join(dir, `reader-${compiler.join('').replace(/[^a-z0-9]/g, '')}.so`);
-  runOk(command, [...args, '@cflags', '-o', file, 'reader.c', 'note.c'], { cwd: READER_SOURCES });
+  const sources = readdirSync(READER_SOURCES)
+    .filter(name => name.endsWith('.c'))
+    .sort();
+  runOk(command, [...args, '@cflags', '-o', file, ...sources], { cwd: READER_SOURCES });
   return file;
 }
 
