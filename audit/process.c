@@ -47,11 +47,12 @@ bool library_path_may_hold(const char *soname) {
 void say(const char *const parts[], size_t count) {
   enum { MOST = 8 };
   struct iovec vectors[MOST];
-  for (size_t i = 0; i < count && i < MOST; i++) {
+  size_t filled = count < MOST ? count : MOST;
+  for (size_t i = 0; i < filled; i++) {
     vectors[i].iov_base = (char *)(uintptr_t)parts[i];
     vectors[i].iov_len = length(parts[i]);
   }
-  write_error(vectors, count);
+  write_error(vectors, filled);
 }
 
 /* Copies LD_LIBRARY_PATH; false when the loader searches it in a way that is not followed here. */
