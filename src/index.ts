@@ -1,11 +1,23 @@
 /**
- * elfnote as a library. Every function throws only `ElfnoteError`; those for one file are synchronous.
+ * elfnote as a library. Every function checks what it is given before it opens anything, and throws only
+ * `ElfnoteError`, `usage` for an argument that it does not understand. Those for one file are synchronous.
  *
  * @packageDocumentation
  */
 
-export { type AnnotateOptions, annotateTree, type CleanOptions, cleanTree } from './batch/annotate.js';
-export { type ByteSource, type ByteString, Encoding } from './elf/bytes.js';
+import { check } from './arguments/check.js';
+import * as schemas from './arguments/schemas.js';
+import * as batch from './batch/annotate.js';
+import * as bytes from './elf/bytes.js';
+import * as cache from './note/cache.js';
+import * as reports from './note-report.js';
+import type { FileOutcome, WorkedOutcome } from './outcome.js';
+import * as pipeline from './pipeline.js';
+import type { Resolution } from './resolve/resolve.js';
+
+export { Encoding, FileSystemProbe } from './arguments/classes.js';
+export type { AnnotateOptions, CleanOptions } from './batch/annotate.js';
+export type { ByteSource, ByteString } from './elf/bytes.js';
 export type { Audit } from './elf/dt-audit.js';
 export type {
   CacheNoteLocation,
@@ -18,14 +30,8 @@ export type {
 } from './elf/image.js';
 export { ElfnoteError, type ErrorCode } from './errors.js';
 export type { Edit, NotePlace, Rung, SkipReason, TableRoom, WritePlan } from './layout/model/plan.js';
-export {
-  type CacheEntry,
-  type CacheStep,
-  decodeDescriptor,
-  encodeDescriptor,
-  encodeNote,
-} from './note/cache.js';
-export { type NoteReport, readNote } from './note-report.js';
+export type { CacheEntry, CacheStep } from './note/cache.js';
+export type { NoteReport } from './note-report.js';
 export type {
   FailedOutcome,
   FileOutcome,
@@ -35,15 +41,113 @@ export type {
   WorkedOutcome,
   WrittenOutcome,
 } from './outcome.js';
-export {
-  type BuildOptions,
-  buildCache,
-  type LookupOptions,
-  type RemoveOptions,
-  removeCache,
-  resolveFile,
-} from './pipeline.js';
+export type { BuildOptions, LookupOptions, RemoveOptions } from './pipeline.js';
 export type { RuntimeReason, SearchComponent } from './resolve/components.js';
-export { FileSystemProbe } from './resolve/fs-probe.js';
 export type { Candidate, DirectoryState, LibraryProbe } from './resolve/probe.js';
 export type { Attempt, Resolution, ResolvedEntry, Unresolved } from './resolve/resolve.js';
+
+function optionsOf<T>(called: string, { schema, keys }: schemas.OptionsSchema<T>, options: unknown): T {
+  return check(called, 'options', schema, options, keys);
+}
+
+/**
+ * Writes the notes of all files that the paths name, directories walked, in one process.
+ *
+ * Yields one outcome a file, in the order of the paths and sorted by name inside a directory; a file that fails is an
+ * outcome like any other. Ending the iteration early stops the work.
+ *
+ * @throws ElfnoteError `usage`, at the call for arguments, at the first outcome for paths that are not walked.
+ */
+export function annotateTree(
+  paths: readonly string[],
+  options: batch.AnnotateOptions = {},
+): AsyncGenerator<FileOutcome> {
+  return batch.annotateTree(
+    check('annotateTree', 'paths', schemas.paths, paths),
+    optionsOf('annotateTree', schemas.annotateOptions, options),
+  );
+}
+
+/** Takes the notes out again, as `annotateTree` writes them. @throws ElfnoteError as `annotateTree` does. */
+export function cleanTree(
+  paths: readonly string[],
+  options: batch.CleanOptions = {},
+): AsyncGenerator<FileOutcome> {
+  return batch.cleanTree(
+    check('cleanTree', 'paths', schemas.paths, paths),
+    optionsOf('cleanTree', schemas.cleanOptions, options),
+  );
+}
+
+/**
+ * Reads a file, resolves its sonames and writes its note.
+ *
+ * @throws ElfnoteError with the path, and for a malformed file the offset. The file is then unchanged.
+ */
+export function buildCache(path: string, options: pipeline.BuildOptions = {}): WorkedOutcome {
+  return pipeline.buildCache(
+    check('buildCache', 'path', schemas.path, path),
+    optionsOf('buildCache', schemas.buildOptions, options),
+  );
+}
+
+/**
+ * Takes the note out of a file. A file that only elfnote has edited is again what it was, byte for byte; another
+ * tool's note goes as far as its layout allows.
+ *
+ * @throws ElfnoteError with the path. The file is then unchanged.
+ */
+export function removeCache(path: string, options: pipeline.RemoveOptions = {}): WorkedOutcome {
+  return pipeline.removeCache(
+    check('removeCache', 'path', schemas.path, path),
+    optionsOf('removeCache', schemas.removeOptions, options),
+  );
+}
+
+/** Resolves without planning or writing. @throws ElfnoteError */
+export function resolveFile(path: string, options: pipeline.LookupOptions = {}): Resolution {
+  return pipeline.resolveFile(
+    check('resolveFile', 'path', schemas.path, path),
+    optionsOf('resolveFile', schemas.lookupOptions, options),
+  );
+}
+
+/**
+ * The note of a file, or undefined when it has none.
+ * @throws ElfnoteError `malformed-note`, with the offset, for a note that the loader would reject.
+ */
+export function readNote(path: string): reports.NoteReport | undefined {
+  return reports.readNote(check('readNote', 'path', schemas.path, path));
+}
+
+/** The descriptor without its padding. An empty list of entries has none. @throws ElfnoteError `usage` */
+export function encodeDescriptor(entries: readonly cache.CacheEntry[]): Buffer {
+  return cache.encodeDescriptor(check('encodeDescriptor', 'entries', schemas.entries, entries));
+}
+
+/**
+ * The whole note, padded to 4 bytes.
+ * @param encoding `is64` and `littleEndian` of the file. @throws ElfnoteError `usage`
+ */
+export function encodeNote(
+  entries: readonly cache.CacheEntry[],
+  encoding: Pick<bytes.Encoding, 'is64' | 'littleEndian'>,
+): Buffer {
+  const list = check('encodeNote', 'entries', schemas.entries, entries);
+  const { is64, littleEndian } = check('encodeNote', 'encoding', schemas.encoding, encoding);
+  return cache.encodeNote(list, new bytes.Encoding(is64, littleEndian));
+}
+
+/**
+ * Decodes a descriptor (without padding).
+ * @param at the file offset of the descriptor in bytes, for messages.
+ * @param path the file, for messages.
+ * @throws ElfnoteError `malformed-note` for everything the format forbids, with the file offset of the fault.
+ */
+export function decodeDescriptor(desc: Buffer, at = 0, path?: string): cache.CacheEntry[] {
+  return cache.decodeDescriptor(
+    check('decodeDescriptor', 'desc', schemas.bytes, desc),
+    check('decodeDescriptor', 'at', schemas.offset, at),
+    path === undefined ? undefined : check('decodeDescriptor', 'path', schemas.path, path),
+  );
+}

@@ -61,8 +61,22 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     'type resolve/resolve',
     'resolve/fs-probe',
   ],
+  // One schema for each type that a public function takes, so it knows them all; the command line does not load it.
+  arguments: [
+    'errors',
+    'elf/bytes',
+    'resolve/fs-probe',
+    'note/cache',
+    'type resolve/probe',
+    'type pipeline',
+    'type batch',
+    'type files',
+    'zod/mini',
+    'fastest-levenshtein',
+  ],
   index: [
     'errors',
+    'arguments',
     'elf',
     'note',
     'resolve',

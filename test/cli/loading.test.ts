@@ -62,3 +62,9 @@ test('the bundle holds every package that it is asked for, and names no director
   assert.deepEqual(bundled, PACKAGES.filter(name => name !== 'tinypool').sort());
   for (const file of files) assert.ok(!readFileSync(file, 'utf8').includes(PROJECT));
 });
+
+test('the command line checks its own arguments, and has no schema library in its bundle', () => {
+  for (const file of readdirSync(DIST)) {
+    assert.ok(!readFileSync(join(DIST, file), 'utf8').includes('unrecognized_keys'), file);
+  }
+});

@@ -1,0 +1,213 @@
+import * as z from 'zod/mini';
+import type { AnnotateOptions, CleanOptions } from '../batch/annotate.js';
+import type { PathList } from '../batch/walk.js';
+import type { AttributeCheck } from '../files/attributes.js';
+import { type CacheEntry, type CacheStep, ELEMENT_LIMIT } from '../note/cache.js';
+import type { BuildOptions, LookupOptions, RemoveOptions } from '../pipeline.js';
+import type { LibraryProbe } from '../resolve/probe.js';
+import type { Schema } from './check.js';
+
+/** A schema for every key, so that an option that nobody checks is a type error here. */
+type Shape<T> = { readonly [K in keyof T]-?: Schema<T[K]> };
+
+const flag = z.optional(z.boolean('must be true or false'));
+
+/** The kernel takes no path with NUL, and an empty one names nothing: Node's functions read it as the working directory. */
+export const path: Schema<string> = z.string('must be a path').check(
+  z.minLength(1, 'must be a path'),
+  z.refine(text => !text.includes('\0'), 'must be a path, which has no NUL'),
+);
+
+export const paths: Schema<readonly string[]> = z.array(path, 'must be a list of paths');
+
+const pattern = z.string('must be a pattern').check(z.minLength(1, 'must be a pattern'));
+const patterns = z.optional(z.array(pattern, 'must be a list of patterns'));
+
+function hasMethods(value: unknown, names: readonly string[]): boolean {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    names.every(name => typeof Reflect.get(value, name) === 'function')
+  );
+}
+
+const PROBE_METHODS = [
+  'directory',
+  'names',
+  'candidate',
+  'realPath',
+] as const satisfies (keyof LibraryProbe)[];
+
+const probe = z.custom<LibraryProbe>(
+  value => hasMethods(value, PROBE_METHODS),
+  `must be a probe, with the functions ${PROBE_METHODS.join(', ')}`,
+);
+
+const signal = z.custom<AbortSignal>(
+  value =>
+    hasMethods(value, ['addEventListener', 'removeEventListener']) &&
+    typeof Reflect.get(Object(value), 'aborted') === 'boolean',
+  'must be an AbortSignal',
+);
+
+const attributes: Schema<AttributeCheck> = z.strictObject(
+  {
+    found: z.union(
+      [z.undefined(), z.map(z.string(), z.array(z.string()))],
+      'must be a Map of paths and names of attributes',
+    ),
+  },
+  'must be what was read of attributes',
+);
+
+const listed: Schema<PathList> = z.strictObject(
+  {
+    paths: z.array(path, 'must be a list of paths'),
+    failures: z.array(
+      z.strictObject({
+        path: z.string('must be a path'),
+        explicit: z.boolean('must be true or false'),
+        unreadable: z.string('must be a text'),
+      }),
+      'must be a list',
+    ),
+  },
+  'must be a list of paths as it was read',
+);
+
+const lookup = {
+  root: z.optional(path),
+  storeDirs: z.optional(z.array(path, 'must be a list of directories')),
+  probe: z.optional(probe),
+} satisfies Shape<LookupOptions>;
+
+const writing = {
+  dryRun: flag,
+  force: flag,
+  preserveDates: flag,
+};
+
+const oneFile = {
+  output: z.optional(path),
+  unshare: flag,
+  attributes: z.optional(attributes),
+};
+
+const building = {
+  strict: flag,
+  placement: z.optional(z.enum(['auto', 'slack', 'tail'], 'must be "auto", "slack" or "tail"')),
+  moveTable: flag,
+  reader: z.optional(path),
+};
+
+const MOST_JOBS = 9999;
+const jobs = z
+  .int(`must be a whole number from 1 to ${MOST_JOBS}`)
+  .check(
+    z.minimum(1, `must be from 1 to ${MOST_JOBS}`),
+    z.maximum(MOST_JOBS, `must be from 1 to ${MOST_JOBS}`),
+  );
+
+const walking = {
+  include: patterns,
+  exclude: patterns,
+  listed: z.optional(listed),
+  jobs: z.optional(jobs),
+  failFast: flag,
+  signal: z.optional(signal),
+};
+
+const { probe: _, ...lookupOfMany } = lookup;
+const build = { ...lookup, ...writing, ...oneFile, ...building } satisfies Shape<BuildOptions>;
+const remove = { ...writing, ...oneFile } satisfies Shape<RemoveOptions>;
+const annotate = { ...lookupOfMany, ...writing, ...building, ...walking } satisfies Shape<AnnotateOptions>;
+const clean = { ...writing, ...walking } satisfies Shape<CleanOptions>;
+
+/** The options of a function, and how they are called. */
+export interface OptionsSchema<T> {
+  readonly schema: Schema<T>;
+  readonly keys: readonly string[];
+}
+
+const OPTIONS = 'must be an object with options';
+
+export const lookupOptions: OptionsSchema<LookupOptions> = {
+  schema: z.strictObject(lookup, OPTIONS),
+  keys: Object.keys(lookup),
+};
+export const buildOptions: OptionsSchema<BuildOptions> = {
+  schema: z.strictObject(build, OPTIONS),
+  keys: Object.keys(build),
+};
+export const removeOptions: OptionsSchema<RemoveOptions> = {
+  schema: z.strictObject(remove, OPTIONS),
+  keys: Object.keys(remove),
+};
+export const annotateOptions: OptionsSchema<AnnotateOptions> = {
+  schema: z.strictObject(annotate, OPTIONS),
+  keys: Object.keys(annotate),
+};
+export const cleanOptions: OptionsSchema<CleanOptions> = {
+  schema: z.strictObject(clean, OPTIONS),
+  keys: Object.keys(clean),
+};
+
+export const byteString: Schema<string> = z
+  .string('must be a text of bytes')
+  .check(z.refine(text => !/[^\0-\xff]/.test(text), 'must be a text whose characters are bytes (0 to 255)'));
+
+const noNul = z.refine<string>(text => !text.includes('\0'), 'must have no NUL');
+const soname = z
+  .string('must be a text of bytes')
+  .check(z.minLength(1, 'must not be empty'), noNul, z.regex(/^[\0-\xff]*$/, 'must have bytes alone'));
+const elementPart = z.string('must be a text of bytes').check(
+  noNul,
+  z.regex(/^[\0-\xff]*$/, 'must have bytes alone'),
+  z.refine(text => !text.includes(':'), 'must have no ":", which ends an element'),
+  z.maxLength(ELEMENT_LIMIT - 2, `must have fewer than ${ELEMENT_LIMIT - 1} bytes`),
+);
+
+const step: Schema<CacheStep> = z.discriminatedUnion(
+  'kind',
+  [
+    z.strictObject({
+      kind: z.literal('path'),
+      path: elementPart.check(z.startsWith('/', 'must be an absolute path')),
+    }),
+    z.strictObject({ kind: z.literal('hint'), dir: elementPart }),
+  ],
+  'must be { kind: "path", path } or { kind: "hint", dir }',
+);
+
+/** As `resolveFile` gives them too, with the attempts that led to them. */
+export const entries: Schema<readonly CacheEntry[]> = z
+  .array(
+    z.strictObject(
+      {
+        soname,
+        steps: z.array(step, 'must be a list').check(z.minLength(1, 'must not be empty')),
+        attempts: z.optional(z.unknown()),
+      },
+      'must be an entry, { soname, steps }',
+    ),
+    'must be a list of entries',
+  )
+  .check(
+    z.refine(
+      list => new Set(list.map(entry => entry.soname)).size === list.length,
+      'must have each soname once',
+    ),
+  );
+
+export const encoding: Schema<{ is64: boolean; littleEndian: boolean }> = z.object(
+  { is64: z.boolean('must be true or false'), littleEndian: z.boolean('must be true or false') },
+  'must be an Encoding',
+);
+
+export const boolean: Schema<boolean> = z.boolean('must be true or false');
+export const bytes: Schema<Buffer> = z.custom<Buffer>(value => Buffer.isBuffer(value), 'must be a Buffer');
+export const offset: Schema<number> = z
+  .int('must be a whole number')
+  .check(z.minimum(0, 'must not be below zero'));
+export const count: Schema<number> = z.int('must be a whole number').check(z.minimum(1, 'must be 1 or more'));
+export const value: Schema<number> = z.number('must be a number');
