@@ -30,8 +30,11 @@ export interface Explained {
 
 export interface SkippedOutcome extends Explained {
   readonly action: 'skipped';
-  /** `same-file`: another path of the file came earlier in the same run. */
-  readonly reason: SkipReason | 'same-file';
+  /**
+   * `same-file`: another path of the file came earlier in the same run. `other-file-system`, `pseudo-file-system`: a
+   * directory that a walk did not enter.
+   */
+  readonly reason: SkipReason | 'same-file' | 'other-file-system' | 'pseudo-file-system';
   readonly detail: string;
 }
 

@@ -111,6 +111,8 @@ const jobs = z
 const walking = {
   include: patterns,
   exclude: patterns,
+  crossFileSystems: flag,
+  preserveRoot: flag,
   listed: z.optional(listed),
   jobs: z.optional(jobs),
   failFast: flag,

@@ -20,14 +20,18 @@ export function annotateTree(
   paths: readonly string[],
   options: AnnotateOptions = {},
 ): AsyncGenerator<FileOutcome> {
-  const { include, exclude, listed, jobs, failFast, signal, ...rest } = options;
-  return run(paths, { kind: 'build', options: rest }, options);
+  return run(paths, { kind: 'build', options: ofOneFile(options) }, options);
 }
 
 /** Takes the notes out again, as `annotateTree` writes them. */
 export function cleanTree(paths: readonly string[], options: CleanOptions = {}): AsyncGenerator<FileOutcome> {
-  const { include, exclude, listed, jobs, failFast, signal, ...rest } = options;
-  return run(paths, { kind: 'remove', options: rest }, options);
+  return run(paths, { kind: 'remove', options: ofOneFile(options) }, options);
+}
+
+function ofOneFile<T extends WalkOptions & RunOptions>(options: T) {
+  const { include, exclude, listed, crossFileSystems, preserveRoot, jobs, failFast, signal, ...rest } =
+    options;
+  return rest;
 }
 
 async function* run(

@@ -28,8 +28,8 @@ export function* batchesOf(
   }
 }
 
-function isToBeRead({ unreadable, sameAs }: Found): boolean {
-  return unreadable === undefined && sameAs === undefined;
+function isToBeRead({ unreadable, outside, sameAs }: Found): boolean {
+  return unreadable === undefined && outside === undefined && sameAs === undefined;
 }
 
 function only({ found }: AttributeCheck, files: readonly Found[]): AttributeCheck {

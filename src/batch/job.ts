@@ -23,6 +23,9 @@ export function startJob(job: Job): WorkOnFile {
     if (file.sameAs !== undefined) {
       return skippedOutcome(file.path, 'same-file', `is the same file as ${file.sameAs}`);
     }
+    if (file.outside !== undefined) {
+      return skippedOutcome(file.path, file.outside.reason, file.outside.detail);
+    }
     try {
       if (file.unreadable !== undefined) {
         throw new ElfnoteError('unreadable', file.unreadable, { path: file.path });

@@ -18,6 +18,7 @@ import {
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { ElfnoteError, fromSystemError, systemCode } from '../errors.js';
+import { type BoundsOptions, FileSystemBounds, pseudoFileSystemOf } from '../files/file-systems.js';
 import { tryStat } from '../files/links.js';
 import { isWithin, realPathOf } from '../files/paths.js';
 
@@ -25,6 +26,15 @@ interface Tree {
   /** As the caller named it. */
   readonly path: string;
   readonly copy: string;
+}
+
+export interface CopyOptions extends BoundsOptions {
+  readonly preserveDates?: boolean | undefined;
+}
+
+interface Within {
+  readonly bounds: FileSystemBounds;
+  readonly signal: AbortSignal | undefined;
 }
 
 /** Nobody else looks into a copy before it has the original's mode. */
@@ -38,7 +48,7 @@ const UNFINISHED = 0o700;
 export class OutputDir {
   /** By the absolute path of the original. */
   readonly #trees: ReadonlyMap<string, Tree>;
-  readonly #preserveDates: boolean;
+  readonly #options: CopyOptions;
   /** The first copy of each file, by inode; its other names become links to it. */
   readonly #linked = new Map<string, string>();
 
@@ -46,8 +56,8 @@ export class OutputDir {
    * @param paths one that is named twice is copied once.
    * @throws ElfnoteError `usage` where a copy would overwrite, or land in, something that is there; `unwritable`
    */
-  constructor(paths: readonly string[], dir: string, preserveDates = false) {
-    this.#preserveDates = preserveDates;
+  constructor(paths: readonly string[], dir: string, options: CopyOptions = {}) {
+    this.#options = options;
     this.#trees = new Map(
       paths.map(path => [resolve(path), { path, copy: join(dir, basename(resolve(path))) }]),
     );
@@ -99,14 +109,18 @@ export class OutputDir {
 
   /**
    * Copies everything that has no copy yet, then sets owners (where this user may) and modes. Once the signal is
-   * aborted nothing more is copied, but what is there is finished.
+   * aborted nothing more is copied, but what is there is finished. A file system that is not entered leaves an empty
+   * directory, as with `cp -x`.
    * @returns what could not be copied.
    */
   async *complete(signal?: AbortSignal): AsyncGenerator<ElfnoteError> {
     // A path that is itself a symbolic link is followed, as the walk follows it.
     const look = (path: string) => statSync(path, { bigint: true });
     for (const { path, copy } of this.#trees.values()) {
-      if (existsSync(path)) yield* this.#copy(path, copy, look, signal);
+      const start = tryStat(path);
+      if (start === undefined || pseudoFileSystemOf(path) !== undefined) continue;
+      const bounds = new FileSystemBounds(start, this.#options);
+      yield* this.#copy(path, copy, look, { bounds, signal });
     }
   }
 
@@ -114,14 +128,14 @@ export class OutputDir {
     from: string,
     to: string,
     look: (path: string) => BigIntStats,
-    signal: AbortSignal | undefined,
+    within: Within,
   ): AsyncGenerator<ElfnoteError> {
     // Copying is synchronous: this is where signals come in.
     await setImmediate();
-    if (signal?.aborted && !existsSync(to)) return;
+    if (within.signal?.aborted && !existsSync(to)) return;
     try {
       const stats = look(from);
-      if (stats.isDirectory()) yield* this.#copyDirectory(from, to, signal);
+      if (stats.isDirectory()) yield* this.#copyDirectory(from, to, stats, within);
       else if (stats.isSymbolicLink()) symlinkSync(readlinkSync(from), to);
       else if (stats.isFile()) this.#copyFile(from, to, stats);
       else throw new ElfnoteError('unsupported', 'is no file, directory or link: not copied', { path: from });
@@ -134,11 +148,13 @@ export class OutputDir {
   async *#copyDirectory(
     from: string,
     to: string,
-    signal: AbortSignal | undefined,
+    stats: BigIntStats,
+    within: Within,
   ): AsyncGenerator<ElfnoteError> {
     mkdirSync(to, { recursive: true, mode: UNFINISHED });
+    if (within.bounds.whyOutside(from, stats) !== undefined) return;
     const look = (path: string) => lstatSync(path, { bigint: true });
-    for (const name of readdirSync(from)) yield* this.#copy(join(from, name), join(to, name), look, signal);
+    for (const name of readdirSync(from)) yield* this.#copy(join(from, name), join(to, name), look, within);
   }
 
   #copyFile(from: string, to: string, stats: BigIntStats): void {
@@ -156,7 +172,7 @@ export class OutputDir {
     // As with `cp -p`: who may not give a file away does not make a setuid file of his own.
     const kept = keepOwner(to, stats) ? 0o7777 : 0o777;
     if (!stats.isSymbolicLink()) chmodSync(to, Number(stats.mode) & kept);
-    if (this.#preserveDates) lutimesSync(to, seconds(stats.atimeNs), seconds(stats.mtimeNs));
+    if (this.#options.preserveDates) lutimesSync(to, seconds(stats.atimeNs), seconds(stats.mtimeNs));
   }
 }
 

@@ -1,8 +1,16 @@
-import { type Dirent, readdir, readdirSync, statSync } from 'node:fs';
+import { type BigIntStats, type Dirent, readdir, readdirSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import fastGlob from 'fast-glob';
 import picomatch from 'picomatch';
 import { ElfnoteError, fromSystemError } from '../errors.js';
+import {
+  FileSystemBounds,
+  inPseudoFileSystem,
+  isRootDirectory,
+  type Outside,
+  pseudoFileSystemOf,
+} from '../files/file-systems.js';
+import { tryStat } from '../files/links.js';
 import { codeLineEnds, decodeLineEnds, nameOf } from '../files/names.js';
 import { TEMPORARY_FILES } from '../files/temporary.js';
 
@@ -15,6 +23,8 @@ export interface Found {
   readonly named?: string;
   /** Why nothing can be read there. */
   readonly unreadable?: string;
+  /** A directory that the walk did not enter, and why. */
+  readonly outside?: Outside;
   /** An earlier path of the same file: a hard link, or a link that was named. */
   readonly sameAs?: string;
   /** Where its copy goes; undefined: the file itself is written. */
@@ -28,6 +38,10 @@ export interface WalkOptions {
   readonly include?: readonly string[] | undefined;
   /** Globs of files and directories to leave out, read in the same way. */
   readonly exclude?: readonly string[] | undefined;
+  /** Enter other file systems that are mounted below a directory. Pseudo file systems are never entered. */
+  readonly crossFileSystems?: boolean | undefined;
+  /** False: `/` may be walked. */
+  readonly preserveRoot?: boolean | undefined;
   /** More paths, which a program has named: one that is no ELF file is passed over, as in a directory. */
   readonly listed?: PathList | undefined;
 }
@@ -42,8 +56,9 @@ export interface PathList {
  * The files that the paths name: a file is itself, a directory is every regular file below it, sorted by name.
  * Symbolic links inside a directory are not followed; `.build-id` directories hold links and debug files of
  * other packages and are left out, and so is a Nix store's `.links`, where each name is the hash of the content.
+ * A walk stays on the file system of the directory that was named, and enters no pseudo file system (proc, sysfs).
  *
- * @throws ElfnoteError `usage` for an empty pattern.
+ * @throws ElfnoteError `usage` for an empty pattern, and for the root directory, under whatever name.
  */
 export async function findFiles(paths: readonly string[], options: WalkOptions = {}): Promise<Found[]> {
   if ([...(options.include ?? []), ...(options.exclude ?? [])].includes('')) {
@@ -64,17 +79,26 @@ export async function findFiles(paths: readonly string[], options: WalkOptions =
 }
 
 async function expand(path: string, explicit: boolean, options: WalkOptions): Promise<Found[]> {
-  let isDirectory: boolean;
+  let stats: BigIntStats;
   try {
-    isDirectory = statSync(path).isDirectory();
+    stats = statSync(path, { bigint: true });
   } catch (error) {
     return [{ path, explicit, unreadable: problem('cannot open', path, error) }];
   }
-  return isDirectory ? walk(path, options) : [{ path, explicit }];
+  if (!stats.isDirectory()) return [{ path, explicit }];
+  if (options.preserveRoot !== false && isRootDirectory(stats)) {
+    const how = '--no-preserve-root (preserveRoot: false) walks it all the same';
+    throw new ElfnoteError('usage', `is the root directory: ${how}`, { path });
+  }
+  const pseudo = pseudoFileSystemOf(path);
+  if (pseudo !== undefined) return [{ path, explicit, unreadable: inPseudoFileSystem(pseudo) }];
+  return walk(path, stats, options);
 }
 
-async function walk(directory: string, { include, exclude = [] }: WalkOptions): Promise<Found[]> {
+async function walk(directory: string, start: BigIntStats, options: WalkOptions): Promise<Found[]> {
+  const { include, exclude = [] } = options;
   const failures: Found[] = [];
+  const bounds = new FileSystemBounds(start, options);
   const files = await fastGlob('**/*', {
     cwd: directory,
     dot: true,
@@ -87,7 +111,7 @@ async function walk(directory: string, { include, exclude = [] }: WalkOptions): 
       TEMPORARY_FILES,
       ...exclude.map(pattern => codeLineEnds(pattern.replace(/\/+$/, ''))),
     ],
-    fs: { readdir: tolerantReaddir(directory, failures) },
+    fs: { readdir: tolerantReaddir(directory, bounds, failures) },
   });
   const found = files
     .map(decodeLineEnds)
@@ -108,8 +132,8 @@ function isIncluded(include: readonly string[] = []): (name: string) => boolean 
 
 type Listed = (error: Error | null, entries: Dirent[]) => void;
 
-/** fast-glob stops at the first directory it cannot read; here it is noted and passed over. */
-function tolerantReaddir(directory: string, failures: Found[]): typeof readdir {
+/** fast-glob stops at the first directory it cannot read; here it is noted and passed over, as is one out of bounds. */
+function tolerantReaddir(directory: string, bounds: FileSystemBounds, failures: Found[]): typeof readdir {
   const top = resolve(directory);
   const handler: ProxyHandler<typeof readdir> = {
     apply(target, self, [coded, options, done]: [string, object, Listed]) {
@@ -119,10 +143,19 @@ function tolerantReaddir(directory: string, failures: Found[]): typeof readdir {
         failures.push({ path, explicit: false, unreadable: problem('cannot list', path, error) });
         done(null, []);
       };
-      return Reflect.apply(target, self, [path, options, listed]);
+      const outside = coded === top ? undefined : whyOutside(path, bounds);
+      if (outside === undefined) return Reflect.apply(target, self, [path, options, listed]);
+      failures.push({ path, explicit: false, outside });
+      done(null, []);
     },
   };
   return new Proxy(readdir, handler);
+}
+
+/** What has gone meanwhile is inside: listing it says so. */
+function whyOutside(path: string, bounds: FileSystemBounds): Outside | undefined {
+  const stats = tryStat(path);
+  return stats && bounds.whyOutside(path, stats);
 }
 
 function presented(directory: string, entries: Dirent[], failures: Found[]): Dirent[] {
@@ -157,7 +190,8 @@ function problem(doing: string, path: string, error: unknown): string {
 function markSameFiles(found: readonly Found[]): Found[] {
   const first = new Map<string, string>();
   return found.map(file => {
-    const inode = file.unreadable === undefined ? inodeOf(file.path) : undefined;
+    const isFile = file.unreadable === undefined && file.outside === undefined;
+    const inode = isFile ? inodeOf(file.path) : undefined;
     if (inode === undefined) return file;
     const sameAs = first.get(inode);
     if (sameAs !== undefined) return { ...file, sameAs };

@@ -28,8 +28,8 @@ export async function runOverFiles(paths: readonly string[], flags: RunFlags, jo
   const listed = listOf(paths, flags);
   // Only now: a list that somebody types can be interrupted as ever.
   const interrupt = new Interrupt();
-  const { include, exclude, hook } = flags;
-  const files = await findFiles(paths, { include, exclude, listed });
+  const { include, exclude, crossFileSystems, preserveRoot, hook } = flags;
+  const files = await findFiles(paths, { include, exclude, crossFileSystems, preserveRoot, listed });
   // An output of a build may be any file, but has to be there.
   const found = hook ? files.map(file => ({ ...file, explicit: isMissing(file) })) : files;
   const named = [...paths, ...(listed?.paths ?? []), ...(listed?.failures ?? []).map(({ path }) => path)];

@@ -21,7 +21,7 @@ export class Target {
    * @throws ElfnoteError `usage` for an output that does not fit.
    */
   constructor(paths: readonly string[], found: readonly Found[], flags: RunFlags) {
-    const { dryRun, output, outputDir, preserveDates } = flags;
+    const { dryRun, output, outputDir } = flags;
     if (output !== undefined && outputDir !== undefined) {
       throw new ElfnoteError('usage', '--output and --output-dir exclude each other');
     }
@@ -34,7 +34,7 @@ export class Target {
     this.registered = isNixBuild() ? [] : inStores;
     const edited = written === undefined && inStores.length > 0 ? found : [];
     this.#links = new ForeignLinks(edited.map(({ path }) => path));
-    if (outputDir !== undefined && !dryRun) this.#copies = new OutputDir(paths, outputDir, preserveDates);
+    if (outputDir !== undefined && !dryRun) this.#copies = new OutputDir(paths, outputDir, flags);
     this.#found = found;
   }
 
@@ -66,7 +66,7 @@ export class Target {
 }
 
 function placed(file: Found, copies: OutputDir): Found {
-  if (file.unreadable !== undefined) return file;
+  if (file.unreadable !== undefined || file.outside !== undefined) return file;
   try {
     return { ...file, output: copies.place(file.path) };
   } catch (error) {

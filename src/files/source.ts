@@ -1,6 +1,7 @@
 import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { type ByteSource, checkRange } from '../elf/bytes.js';
 import { ElfnoteError, fromSystemError } from '../errors.js';
+import { refusePseudoFile } from './file-systems.js';
 
 const BLOCK = 4096;
 
@@ -146,6 +147,7 @@ function settledStats(fd: number, path: string): BigIntStats {
  * meanwhile: what is wrong with them says nothing about the file.
  */
 export function withFile<T>(path: string, work: (source: FileSource) => T, settled = false): T {
+  refusePseudoFile(path);
   const source = FileSource.open(path, settled);
   try {
     return work(source);

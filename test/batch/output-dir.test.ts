@@ -269,7 +269,7 @@ describe('--output-dir', { skip: needs('find', 'touch') }, () => {
         dir => ['new', `${dir}/pkg/a/b/c/../c/d`, `${dir}/pkg-extra`, `${dir}/pkg/`],
         /pkg\/a\/b\/c\/\.\.\/c\/d: .*is inside \S+\/pkg\/$/m,
       ],
-      ['for a path without a name', () => ['new', '/'], /\/: --output-dir: has no name/],
+      ['for the root directory', () => ['new', '/'], /\/: is the root directory/],
       ['together with --output', dir => ['new', '--output', 'x', `${dir}/pkg/script`], /exclude each other/],
     ];
     for (const [rule, args, message] of refusals) {

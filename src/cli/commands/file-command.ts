@@ -11,6 +11,8 @@ export interface RunFlags extends LogFlags {
   readonly report?: string;
   readonly include?: string[];
   readonly exclude?: string[];
+  readonly crossFileSystems?: boolean;
+  readonly preserveRoot: boolean;
   readonly filesFrom?: string;
   readonly null?: boolean;
   readonly jobs?: number;
@@ -38,6 +40,8 @@ export function fileCommand(name: string, description: string, own: readonly Opt
     .option('--report <file>', 'write the summary object there as well')
     .option('--include <glob>', 'take only such files of a directory (repeatable)', repeated)
     .option('--exclude <glob>', 'leave such files and directories of a directory out (repeatable)', repeated)
+    .option('--cross-file-systems', 'walk other file systems too that are mounted below a directory')
+    .option('--no-preserve-root', 'do not refuse to walk the root directory')
     .option('--files-from <file>', 'read paths from a file, one a line; - is standard input')
     .option('-0, --null', 'the paths of --files-from end with NUL')
     .option('-j, --jobs <n>', 'worker threads (default: 1, see docs/performance.md)', count)

@@ -23,6 +23,8 @@ export interface Summary {
 export const SKIP_WORDS: ReadonlyMap<string, string> = new Map([
   ['not-elf', 'not ELF'],
   ['same-file', 'other names of a file'],
+  ['other-file-system', 'on other file systems'],
+  ['pseudo-file-system', 'pseudo file systems'],
   ['relocatable', 'object files'],
   ['core', 'core files'],
   ['static', 'static'],
@@ -76,8 +78,15 @@ export function addToSummary(summary: Summary, outcome: FileOutcome): void {
   summary.unresolved += outcome.resolution.unresolved.length;
 }
 
+const NO_FILE: ReadonlySet<string> = new Set([
+  'not-elf',
+  'same-file',
+  'other-file-system',
+  'pseudo-file-system',
+]);
+
 function isElfOutcome(outcome: FileOutcome): boolean {
-  if (outcome.action === 'skipped') return outcome.reason !== 'not-elf' && outcome.reason !== 'same-file';
+  if (outcome.action === 'skipped') return !NO_FILE.has(outcome.reason);
   return outcome.action !== 'failed' || !['not-elf', 'unreadable'].includes(outcome.error.code);
 }
 

@@ -1,0 +1,142 @@
+import { type BigIntStats, readFileSync, statfsSync, statSync } from 'node:fs';
+import { ElfnoteError } from '../errors.js';
+
+/**
+ * File systems whose files are no bytes on a disk but the kernel's answers: reading one may wait for ever or change
+ * something, and writing one commands the machine. By `f_type` of statfs(2), as linux/magic.h has it. tmpfs and
+ * ramfs are none of them: they hold files like any other.
+ */
+const PSEUDO: ReadonlyMap<number, string> = new Map([
+  [0x9fa0, 'proc'],
+  [0x62656572, 'sysfs'],
+  [0x1cd1, 'devpts'],
+  [0x27e0eb, 'cgroup'],
+  [0x63677270, 'cgroup2'],
+  [0x64626720, 'debugfs'],
+  [0x74726163, 'tracefs'],
+  [0x73636673, 'securityfs'],
+  [0xf97cff8c, 'selinuxfs'],
+  [0x43415d53, 'smackfs'],
+  [0x5a3c69f0, 'apparmorfs'],
+  [0xcafe4a11, 'bpf'],
+  [0x6165676c, 'pstore'],
+  [0xde5e81e4, 'efivarfs'],
+  [0x62656570, 'configfs'],
+  [0x65735543, 'fusectl'],
+  [0x19800202, 'mqueue'],
+  [0x42494e4d, 'binfmt_misc'],
+  [0x6e736673, 'nsfs'],
+  [0x50494446, 'pidfs'],
+  [0x50495045, 'pipefs'],
+  [0x534f434b, 'sockfs'],
+  [0x09041934, 'anon_inodefs'],
+  [0x67596969, 'rpc_pipefs'],
+  [0x9fa1, 'openpromfs'],
+  [0x0a647361, 'functionfs'],
+  [0x07655821, 'resctrl'],
+  [0xabba1974, 'xenfs'],
+  [0x6c6f6f70, 'binderfs'],
+]);
+
+/** devtmpfs answers statfs(2) with the type of the memory that it is made of. */
+const MEMORY: ReadonlySet<number> = new Set([0x01021994, 0x858458f6]);
+
+/** The name of the pseudo file system in which a path is, links followed; undefined for any other. */
+export function pseudoFileSystemOf(path: string): string | undefined {
+  let type: number;
+  try {
+    // A signed word on some architectures.
+    type = statfsSync(path).type >>> 0;
+  } catch {
+    return undefined;
+  }
+  return PSEUDO.get(type) ?? (MEMORY.has(type) && isDevtmpfs(path) ? 'devtmpfs' : undefined);
+}
+
+/** @throws ElfnoteError `unreadable` for a path in a pseudo file system, which is not opened. */
+export function refusePseudoFile(path: string): void {
+  const name = pseudoFileSystemOf(path);
+  if (name !== undefined) throw new ElfnoteError('unreadable', inPseudoFileSystem(name), { path });
+}
+
+export function inPseudoFileSystem(name: string): string {
+  return `is in a pseudo file system (${name}), which elfnote does not enter`;
+}
+
+/** Asked of /proc/self/mountinfo (proc(5)): fields 3, `major:minor`, and the first behind the `-`, the type. */
+function isDevtmpfs(path: string): boolean {
+  let device: bigint;
+  let mounts: string;
+  try {
+    device = statSync(path, { bigint: true }).dev;
+    mounts = readFileSync('/proc/self/mountinfo', 'latin1');
+  } catch {
+    return false;
+  }
+  const number = `${majorOf(device)}:${minorOf(device)}`;
+  return mounts.split('\n').some(line => {
+    const [head = '', tail = ''] = line.split(' - ', 2);
+    return head.split(' ')[2] === number && tail.startsWith('devtmpfs ');
+  });
+}
+
+/** As makedev(3) of glibc packs them. */
+function majorOf(device: bigint): bigint {
+  return ((device >> 8n) & 0xfffn) | ((device >> 32n) & ~0xfffn);
+}
+
+function minorOf(device: bigint): bigint {
+  return (device & 0xffn) | ((device >> 12n) & ~0xffn);
+}
+
+/** Whether it is the directory `/`, by whatever name: `/..`, a symbolic link, a bind mount. */
+export function isRootDirectory({ dev, ino }: BigIntStats): boolean {
+  const root = statSync('/', { bigint: true });
+  return root.dev === dev && root.ino === ino;
+}
+
+export interface BoundsOptions {
+  readonly crossFileSystems?: boolean | undefined;
+  readonly preserveRoot?: boolean | undefined;
+}
+
+/** The file system on which a walk starts, and what of others it may enter. */
+export class FileSystemBounds {
+  readonly #start: bigint;
+  readonly #crossing: boolean;
+  readonly #preserveRoot: boolean;
+  readonly #pseudo = new Map<bigint, string | undefined>();
+
+  /** @param start of the directory that is walked. */
+  constructor(start: BigIntStats, options: BoundsOptions) {
+    this.#start = start.dev;
+    this.#crossing = options.crossFileSystems === true;
+    this.#preserveRoot = options.preserveRoot !== false;
+  }
+
+  /** Why a directory below the start is not entered; undefined where it is. */
+  whyOutside(path: string, stats: BigIntStats): Outside | undefined {
+    if (stats.dev !== this.#start) {
+      if (!this.#crossing) return OTHER;
+      if (!this.#pseudo.has(stats.dev)) this.#pseudo.set(stats.dev, pseudoFileSystemOf(path));
+      const name = this.#pseudo.get(stats.dev);
+      if (name !== undefined) return { reason: 'pseudo-file-system', detail: inPseudoFileSystem(name) };
+    }
+    return this.#preserveRoot && isRootDirectory(stats) ? ROOT_AGAIN : undefined;
+  }
+}
+
+export interface Outside {
+  readonly reason: 'other-file-system' | 'pseudo-file-system';
+  readonly detail: string;
+}
+
+const OTHER: Outside = {
+  reason: 'other-file-system',
+  detail: 'is on another file system (--cross-file-systems enters it)',
+};
+
+const ROOT_AGAIN: Outside = {
+  reason: 'other-file-system',
+  detail: 'is the root directory under another name',
+};
