@@ -16,9 +16,11 @@ import {
   EM_ALPHA,
   EM_MIPS,
   EM_S390,
+  EM_SPARCV9,
   SHT_DYNSYM,
 } from '../../elf/constants.js';
 import { type ElfImage, offsetOfAddress } from '../../elf/image.js';
+import { isTlsRelocation } from '../../elf/tls-relocations.js';
 
 /** An address that the dynamic section, a dynamic symbol or a dynamic relocation holds. */
 export interface Reference {
@@ -104,7 +106,7 @@ class Scan {
     if (table === undefined) return false;
     for (let at = 0; at + 3 * w <= table.length; at += 3 * w) {
       this.#place(encoding.word(table, at));
-      if (this.#symbolOf(table, at + w) === 0) this.#target(encoding.word(table, at + 2 * w));
+      if (this.#hasAddress(table, at + w)) this.#target(encoding.word(table, at + 2 * w));
     }
     return true;
   }
@@ -117,7 +119,7 @@ class Scan {
     for (let at = 0; at + 2 * w <= table.length; at += 2 * w) {
       const place = encoding.word(table, at);
       this.#place(place);
-      if (this.#symbolOf(table, at + w) === 0) this.#inPlace(place);
+      if (this.#hasAddress(table, at + w)) this.#inPlace(place);
     }
     return true;
   }
@@ -143,6 +145,21 @@ class Scan {
       where += (8 * w - 1) * w;
     }
     return true;
+  }
+
+  /** Whether the addend of the relocation with its `r_info` at `at` is an address. */
+  #hasAddress(table: Buffer, at: number): boolean {
+    const { e_machine } = this.#image.header;
+    return this.#symbolOf(table, at) === 0 && !isTlsRelocation(e_machine, this.#typeOf(table, at));
+  }
+
+  #typeOf(table: Buffer, at: number): number {
+    const { encoding, header } = this.#image;
+    if (!encoding.is64) return table[encoding.littleEndian ? at : at + 3] ?? 0;
+    // The first of three types in MIPS64; the upper three bytes of SPARC's hold data.
+    if (header.e_machine === EM_MIPS) return table[at + 7] ?? 0;
+    const type = encoding.u32(table, encoding.littleEndian ? at : at + 4);
+    return header.e_machine === EM_SPARCV9 ? type & 0xff : type;
   }
 
   #symbolOf(table: Buffer, at: number): number {

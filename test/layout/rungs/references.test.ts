@@ -309,3 +309,54 @@ it('a file that is linked to nothing has no references', () => {
   const elf = image({ programHeaders: [program({ p_filesz: 0x100 })] });
   assert.deepEqual(referencesInto(elf, new BufferSource(Buffer.alloc(0x100)), 0, 0x100), []);
 });
+
+describe('the addend of a relocation of thread-local storage is no address', () => {
+  interface Case {
+    readonly name: string;
+    readonly machine: number;
+    readonly type: number;
+    readonly is64?: boolean;
+    readonly littleEndian?: boolean;
+  }
+  const cases: readonly Case[] = [
+    { name: 'R_X86_64_TPOFF64', machine: X86_64, type: 18 },
+    { name: 'R_X86_64_TLSDESC', machine: X86_64, type: 36 },
+    { name: 'R_AARCH64_TLSDESC', machine: 183, type: 1031 },
+    { name: 'R_AARCH64_TLS_TPREL', machine: 183, type: 1030 },
+    { name: 'R_PPC64_DTPREL64', machine: 21, type: 78 },
+    { name: 'R_PPC64_DTPREL64 of the older ABI', machine: 21, type: 78, littleEndian: false },
+    { name: 'R_390_TLS_TPOFF', machine: S390, type: 56, littleEndian: false },
+    { name: 'R_RISCV_TLS_TPREL64', machine: 243, type: 11 },
+    { name: 'R_LARCH_TLS_DESC64', machine: 258, type: 14 },
+    { name: 'R_SPARC_TLS_TPOFF64', machine: 43, type: 79, littleEndian: false },
+    { name: 'R_ALPHA_TPREL64', machine: 0x9026, type: 38 },
+    { name: 'R_386_TLS_TPOFF', machine: 3, type: 14, is64: false },
+    { name: 'R_ARM_TLS_DESC', machine: 40, type: 13, is64: false },
+    { name: 'R_PPC_TPREL32', machine: 20, type: 73, is64: false, littleEndian: false },
+    { name: 'R_MIPS_TLS_TPREL32', machine: MIPS, type: 47, is64: false, littleEndian: false },
+    { name: 'R_MIPS_TLS_TPREL64', machine: MIPS, type: 48, littleEndian: false },
+    { name: 'R_MIPS_TLS_TPREL64 in little-endian', machine: MIPS, type: 48 },
+  ];
+  for (const { name, machine, type, is64 = true, littleEndian = true } of cases) {
+    const w = is64 ? 8 : 4;
+    const found = (used: number) => {
+      const fill: File['fill'] = (b, e) => {
+        e.putWord(b, 0x800, BASE + 0x1000);
+        if (machine === MIPS && is64) b[0x800 + w + 7] = used;
+        else if (is64) e.putU64(b, 0x800 + w, used);
+        else e.putU32(b, 0x800 + w, used);
+        e.putWord(b, 0x800 + 2 * w, LOW + 8);
+      };
+      const dynamic = [
+        [DT.rela, TABLE],
+        [DT.relasz, 3 * w],
+      ] as const;
+      return addresses({ is64, littleEndian, machine, dynamic, fill });
+    };
+    it(name, () => {
+      assert.deepEqual(found(type), []);
+      // Another type, with the same addend, is one.
+      assert.deepEqual(found(3), [LOW + 8]);
+    });
+  }
+});
