@@ -108,6 +108,8 @@ export const DT_POSFLAG_1 = 0x6ffffdfd;
 export const DT_SYMINSZ = 0x6ffffdfe;
 export const DT_SYMINENT = 0x6ffffdff;
 export const DT_GNU_HASH = 0x6ffffef5;
+export const DT_AUXILIARY = 0x7ffffffd;
+export const DT_FILTER = 0x7fffffff;
 export const DT_DEPAUDIT = 0x6ffffefb;
 export const DT_AUDIT = 0x6ffffefc;
 export const DT_VERSYM = 0x6ffffff0;
@@ -157,6 +159,8 @@ export const DT_NOT_AN_ADDRESS: ReadonlySet<number> = new Set([
   // String offsets, although they stand among the tags of addresses.
   DT_DEPAUDIT,
   DT_AUDIT,
+  DT_AUXILIARY,
+  DT_FILTER,
   DT_RELACOUNT,
   DT_RELCOUNT,
   DT_FLAGS_1,

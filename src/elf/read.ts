@@ -43,10 +43,12 @@ export function isElf(head: Buffer): boolean {
  * Reads what an ELF file says. Program headers are the truth; section headers are read when they are sound
  * (`sectionError` says why not), since ld.so and the kernel never look at them.
  *
+ * @param options `sections: false` leaves them out, as the loader does.
  * @throws ElfnoteError `not-elf`, `malformed` (with the file offset of the field at fault) or `unsupported`.
  */
-export function readImage(source: ByteSource): ElfImage {
-  const { header: raw, encoding } = readElfHeader(source);
+export function readImage(source: ByteSource, options: { readonly sections?: boolean } = {}): ElfImage {
+  const { header: found, encoding } = readElfHeader(source);
+  const raw = options.sections === false ? { ...found, e_shoff: 0 } : found;
   const fail = (message: string, offset: number) =>
     new ElfnoteError('malformed', message, { path: source.path, offset });
 

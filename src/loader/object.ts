@@ -1,0 +1,100 @@
+import { type ByteSource, type ByteString, byteStringOf } from '../elf/bytes.js';
+import { DT_AUXILIARY, DT_FILTER, DT_FLAGS_1, DT_NEEDED, PT_INTERP } from '../elf/constants.js';
+import { dynamicStrings } from '../elf/dt-audit.js';
+import { addressOfOffset, type ElfImage } from '../elf/image.js';
+import { readImage } from '../elf/read.js';
+import { ElfnoteError } from '../errors.js';
+import { type CacheEntry, decodeDescriptor, NOTE_ALIGN } from '../note/cache.js';
+
+/** `DT_FLAGS_1`: neither the default directories nor ld.so.cache entries in them count for this object. */
+const DF_1_NODEFLIB = 0x800;
+
+/** What the loader takes from an object, in the order in which it works through the dynamic section. */
+export interface ObjectFacts {
+  /** Without section headers, which the loader does not read. */
+  readonly image: ElfImage;
+  readonly requests: readonly Request[];
+  readonly soname: ByteString | undefined;
+  readonly runpath: ByteString | undefined;
+  /** Undefined where there is a `DT_RUNPATH`: the loader then forgets it. */
+  readonly rpath: ByteString | undefined;
+  readonly noDefaultLibraries: boolean;
+  /** `PT_INTERP`; undefined for a library or a static program. */
+  readonly interpreter: ByteString | undefined;
+  /** The entries of the note that a reader would find; undefined without a note, or with one that it drops. */
+  readonly note: readonly CacheEntry[] | undefined;
+}
+
+/** What an object asks the loader to load. */
+export interface Request {
+  readonly tag: 'needed' | 'auxiliary' | 'filter';
+  readonly name: ByteString;
+}
+
+const TAGS: ReadonlyMap<number, Request['tag']> = new Map([
+  [DT_NEEDED, 'needed'],
+  [DT_AUXILIARY, 'auxiliary'],
+  [DT_FILTER, 'filter'],
+]);
+
+/** @throws ElfnoteError `malformed` where the loader could not read the object's tables. */
+export function readFacts(source: ByteSource): ObjectFacts {
+  const image = readImage(source, { sections: false });
+  const { dynamic } = image;
+  return {
+    image,
+    requests: readRequests(image, source),
+    soname: dynamic?.soname,
+    runpath: dynamic?.runpath,
+    rpath: dynamic?.runpath === undefined ? dynamic?.rpath : undefined,
+    noDefaultLibraries: (value(image, DT_FLAGS_1) & DF_1_NODEFLIB) !== 0,
+    interpreter: readInterpreterName(image, source),
+    note: readNote(image, source),
+  };
+}
+
+function value(image: ElfImage, tag: number): number {
+  return image.dynamic?.entries.findLast(({ d_tag }) => d_tag === tag)?.d_val ?? 0;
+}
+
+function readRequests(image: ElfImage, source: ByteSource): Request[] {
+  const needed = [...(image.dynamic?.needed ?? [])];
+  return (image.dynamic?.entries ?? []).flatMap(({ d_tag, d_val }) => {
+    const tag = TAGS.get(d_tag);
+    if (tag === undefined) return [];
+    const name = tag === 'needed' ? needed.shift() : stringAt(image, source, d_val);
+    return name === undefined ? [] : [{ tag, name }];
+  });
+}
+
+const LONGEST_NAME = 4096;
+
+function stringAt(image: ElfImage, source: ByteSource, index: number): ByteString | undefined {
+  const strings = dynamicStrings(image);
+  if (strings === undefined || index >= strings.size) return undefined;
+  const bytes = source.read(strings.offset + index, Math.min(LONGEST_NAME, strings.size - index));
+  const end = bytes.indexOf(0);
+  return end < 0 ? undefined : byteStringOf(bytes.subarray(0, end));
+}
+
+function readInterpreterName(image: ElfImage, source: ByteSource): ByteString | undefined {
+  const segment = image.programHeaders.find(({ p_type }) => p_type === PT_INTERP);
+  if (segment === undefined) return undefined;
+  return byteStringOf(source.read(segment.p_offset, segment.p_filesz)).replace(/\0.*/s, '');
+}
+
+/** As readers require it (docs/format.md): 4-aligned, inside one `PT_LOAD`, and well-formed. */
+function readNote(image: ElfImage, source: ByteSource): CacheEntry[] | undefined {
+  const location = image.cacheNotes.find(({ segment }) => {
+    const header = segment === undefined ? undefined : image.programHeaders[segment];
+    if (header === undefined || header.p_align !== NOTE_ALIGN) return false;
+    return addressOfOffset(image.programHeaders, header.p_offset, header.p_filesz) === header.p_vaddr;
+  });
+  if (location === undefined) return undefined;
+  try {
+    return decodeDescriptor(source.read(location.descOffset, location.n_descsz), location.descOffset);
+  } catch (error) {
+    if (!(error instanceof ElfnoteError)) throw error;
+    return undefined;
+  }
+}

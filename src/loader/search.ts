@@ -1,0 +1,255 @@
+import type { ByteString } from '../elf/bytes.js';
+import type { CacheEntry } from '../note/cache.js';
+import { judgeCandidate } from '../resolve/candidate.js';
+import type { Directories, SearchDirectory } from './directories.js';
+import type { LoaderFacts } from './interpreter.js';
+import type { LdCache } from './ld-cache.js';
+import { type AuditModule, type Reader, stepsFor } from './note-answer.js';
+import type { ObjectFacts } from './object.js';
+import type { LoaderProbe, Opened } from './probe.js';
+import type { Place, Step } from './record.js';
+import { expandTokens, type Tokens } from './tokens.js';
+
+/** An object that asks, with what the loader keeps of it. */
+export interface Asking {
+  readonly index: number;
+  readonly facts: ObjectFacts;
+  readonly tokens: Tokens;
+  /** The object for which this one was loaded first (`l_loader`); undefined of the program. */
+  readonly loader: Asking | undefined;
+}
+
+/** What is the same for all searches of a process. */
+export interface Process {
+  readonly probe: LoaderProbe;
+  readonly directories: Directories;
+  readonly loader: LoaderFacts;
+  readonly main: Asking;
+  readonly libraryPath: readonly SearchDirectory[];
+  readonly systemPath: readonly SearchDirectory[];
+  readonly reader: Reader;
+  readonly module: AuditModule;
+  readonly cacheFile: () => ReturnType<LoaderProbe['readFile']>;
+  readonly readCache: (bytes: Buffer) => LdCache | undefined;
+  /** The note by which an object is served: its own, or one that it would get. */
+  readonly noteOf: (facts: ObjectFacts) => readonly CacheEntry[] | undefined;
+}
+
+export type Found =
+  | {
+      readonly kind: 'opened';
+      readonly path: ByteString;
+      readonly place: Place;
+      readonly identity: string;
+      readonly facts: ObjectFacts;
+    }
+  | { readonly kind: 'fatal'; readonly path: ByteString; readonly place: Place; readonly why: string }
+  | { readonly kind: 'missing' };
+
+export interface SearchResult {
+  readonly found: Found;
+  readonly steps: readonly Step[];
+  /** What the audit module put in the place of the name; undefined where it answered nothing. */
+  readonly renamed: ByteString | undefined;
+  readonly answer: string | undefined;
+}
+
+const RUN_PATH = /:/;
+/** glibc 2.39 goes on after `ENOTDIR` too. */
+const FIRST_TO_PASS_ENOTDIR = 39;
+
+/** ld.so's search for a name (`_dl_map_new_object`, elf/dl-load.c), with every system call that it makes for it. */
+export class Search {
+  readonly #process: Process;
+  readonly #runPaths = new Map<Asking, readonly SearchDirectory[]>();
+  #cache: LdCache | 'none' | undefined;
+  #steps: Step[] = [];
+
+  constructor(process: Process) {
+    this.#process = process;
+  }
+
+  /** @param name as it stands in the file. */
+  find(name: ByteString, asking: Asking): SearchResult {
+    this.#steps = [];
+    const { reader, module, noteOf } = this.#process;
+    let renamed: ByteString | undefined;
+    let why: string | undefined;
+    if (reader === 'audit' && !name.includes('/')) {
+      // Only an object with DT_RUNPATH has a note that counts: without it the loader looks through DT_RPATH first.
+      const note = asking.facts.runpath === undefined ? undefined : noteOf(asking.facts);
+      const answer = module.answer(note, name);
+      if ('path' in answer) renamed = answer.path;
+      else why = answer.why;
+    }
+    const found =
+      renamed !== undefined
+        ? this.#open(renamed, { how: 'note', owner: asking.index })
+        : name.includes('/')
+          ? this.#openPath(name, asking)
+          : this.#search(name, asking);
+    return { found: found ?? { kind: 'missing' }, steps: this.#steps, renamed, answer: why };
+  }
+
+  #openPath(name: ByteString, { tokens }: Asking): Found | undefined {
+    const path = expandTokens(name, tokens) ?? '';
+    return this.#open(path, { how: 'path' });
+  }
+
+  #search(name: ByteString, asking: Asking): Found | undefined {
+    const { libraryPath, systemPath } = this.#process;
+    return (
+      this.#inRunPaths(name, asking) ??
+      this.#inDirectories(name, libraryPath, { how: 'library-path' }) ??
+      this.#byNote(name, asking) ??
+      this.#inRunPath(name, asking) ??
+      this.#inCache(name, asking) ??
+      (asking.facts.noDefaultLibraries
+        ? undefined
+        : this.#inDirectories(name, systemPath, { how: 'default' }))
+    );
+  }
+
+  /** `DT_RPATH` of the object, of those for which it was loaded, and of the program; none of it with `DT_RUNPATH`. */
+  #inRunPaths(name: ByteString, asking: Asking): Found | undefined {
+    if (asking.facts.runpath !== undefined) return undefined;
+    const { main } = this.#process;
+    const chain: Asking[] = [];
+    for (let at: Asking | undefined = asking; at !== undefined; at = at.loader) chain.push(at);
+    if (!chain.includes(main)) chain.push(main);
+    for (const one of chain) {
+      if (one.facts.rpath === undefined) continue;
+      const found = this.#inDirectories(name, this.#runPathOf(one), { how: 'rpath', owner: one.index });
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  #inRunPath(name: ByteString, asking: Asking): Found | undefined {
+    if (asking.facts.runpath === undefined) return undefined;
+    return this.#inDirectories(name, this.#runPathOf(asking), { how: 'runpath', owner: asking.index });
+  }
+
+  #runPathOf(asking: Asking): readonly SearchDirectory[] {
+    let known = this.#runPaths.get(asking);
+    if (known === undefined) {
+      const text = asking.facts.runpath ?? asking.facts.rpath ?? '';
+      known = text === '' ? [] : this.#process.directories.list(text, RUN_PATH, asking.tokens);
+      this.#runPaths.set(asking, known);
+    }
+    return known;
+  }
+
+  /** nixpkgs' patch: an element after the other, and the ordinary walk where none serves. */
+  #byNote(name: ByteString, asking: Asking): Found | undefined {
+    const { reader, noteOf, directories } = this.#process;
+    if (reader !== 'patched') return undefined;
+    const place = { how: 'note', owner: asking.index } as const;
+    for (const step of stepsFor(noteOf(asking.facts), name) ?? []) {
+      // An empty hint is lost: `decompose_rpath` returns at once for an empty list.
+      const list =
+        step.kind === 'hint' && step.dir !== '' ? directories.list(step.dir, RUN_PATH, asking.tokens) : [];
+      const found =
+        step.kind === 'path' ? this.#open(step.path, place) : this.#inDirectories(name, list, place);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  #inCache(name: ByteString, { facts }: Asking): Found | undefined {
+    this.#cache ??= this.#loadCache();
+    const path = this.#cache === 'none' ? undefined : this.#cache.find(name);
+    if (path === undefined) return undefined;
+    const { systemDirectories } = this.#process.loader;
+    if (facts.noDefaultLibraries && systemDirectories.some(dir => path.startsWith(dir))) return undefined;
+    return this.#open(path, { how: 'ld.so.cache' });
+  }
+
+  #loadCache(): LdCache | 'none' {
+    const { cacheFile, loader, readCache } = this.#process;
+    const bytes = cacheFile();
+    const result = Buffer.isBuffer(bytes) ? 'found' : 'failed';
+    const why = Buffer.isBuffer(bytes) ? '' : bytes.code;
+    this.#steps.push({ call: 'cache', path: loader.cachePath, result, why, place: { how: 'ld.so.cache' } });
+    return (Buffer.isBuffer(bytes) ? readCache(bytes) : undefined) ?? 'none';
+  }
+
+  /** `open_path`: each directory with its subdirectories, and the memory of those that are not there. */
+  #inDirectories(
+    name: ByteString,
+    list: readonly SearchDirectory[],
+    rule: Pick<Place, 'how' | 'owner'>,
+  ): Found | undefined {
+    for (const directory of list) {
+      const place = { ...rule, directory: directory.prefix };
+      const { found, error } = this.#inDirectory(name, directory, place);
+      if (found !== undefined) return found;
+      // Where a file is there and cannot be opened, the loader leaves the list, but for these reasons.
+      if (error !== undefined && !this.#goesOnAfter(error)) return undefined;
+    }
+    return undefined;
+  }
+
+  #goesOnAfter(error: string): boolean {
+    if (error === 'ENOTDIR') return this.#process.loader.glibc >= FIRST_TO_PASS_ENOTDIR;
+    return error === 'ENOENT' || error === 'EACCES';
+  }
+
+  /** @returns `error`: that of the last call, where any of the directories is there. */
+  #inDirectory(
+    name: ByteString,
+    { prefix, existence }: SearchDirectory,
+    place: Place,
+  ): { found?: Found; error?: string } {
+    let isThere = false;
+    let error = '';
+    for (const [i, subdirectory] of this.#process.directories.subdirectories.entries()) {
+      if (existence[i] === 'absent') continue;
+      const found = this.#open(`${prefix}${subdirectory}${name}`, place);
+      if (found !== undefined) {
+        existence[i] = 'present';
+        return { found };
+      }
+      error = this.#lastError();
+      if (existence[i] === 'unknown') {
+        existence[i] = this.#isDirectory(`${prefix}${subdirectory}`, place) ? 'present' : 'absent';
+        if (existence[i] === 'absent') error = this.#lastError();
+      }
+      isThere ||= existence[i] === 'present';
+    }
+    return isThere ? { error } : {};
+  }
+
+  /** A candidate that is passed over leaves `ENOENT` behind. */
+  #lastError(): string {
+    const last = this.#steps.at(-1);
+    return last?.result === 'failed' ? last.why : 'ENOENT';
+  }
+
+  #isDirectory(path: ByteString, place: Place): boolean {
+    const trimmed = path.replace(/(?<=.)\/$/, '');
+    const there = this.#process.probe.isDirectory(trimmed);
+    const result = there ? 'found' : 'failed';
+    this.#steps.push({ call: 'stat', path: trimmed, result, why: there ? '' : 'ENOENT', place });
+    return there;
+  }
+
+  /** `open_verify`: undefined where the search goes on. */
+  #open(path: ByteString, place: Place): Found | undefined {
+    const opened = this.#process.probe.open(path);
+    const { result, why } = this.#judge(opened);
+    this.#steps.push({ call: 'open', path, result, why, place });
+    if (result === 'fatal') return { kind: 'fatal', path, place, why };
+    if (result !== 'found' || opened.kind !== 'opened' || opened.facts === undefined) return undefined;
+    return { kind: 'opened', path, place, identity: opened.identity, facts: opened.facts };
+  }
+
+  #judge(opened: Opened): Pick<Step, 'result' | 'why'> {
+    if (opened.kind === 'failed') return { result: 'failed', why: opened.code };
+    const verdict = judgeCandidate(opened.candidate, this.#process.main.facts.image);
+    if (verdict.kind !== 'accepted') return { result: verdict.kind, why: verdict.why };
+    return opened.facts === undefined
+      ? { result: 'fatal', why: opened.fault ?? 'cannot be read' }
+      : { result: 'found', why: '' };
+  }
+}

@@ -1,0 +1,184 @@
+import { posix } from 'node:path';
+import { type ByteString, byteStringOf } from '../elf/bytes.js';
+import { ElfnoteError } from '../errors.js';
+import { withFile } from '../files/source.js';
+import type { CacheEntry } from '../note/cache.js';
+import type { LibraryProbe } from '../resolve/probe.js';
+import { resolveImage } from '../resolve/resolve.js';
+import { type Architecture, architectureOf, runsHere } from './architectures.js';
+import { type Closure, ClosureBuilder } from './closure.js';
+import { type Counts, countLookups } from './count.js';
+import { Directories } from './directories.js';
+import { FileLoaderProbe } from './file-probe.js';
+import { type Processor, processorNamed, processorOf, subdirectoriesOf } from './hwcaps.js';
+import { type LoaderFacts, readLoader } from './interpreter.js';
+import { LdCache } from './ld-cache.js';
+import { AuditModule, type Reader } from './note-answer.js';
+import { type ObjectFacts, readFacts } from './object.js';
+import type { LoaderProbe } from './probe.js';
+import { type Asking, type Process, Search } from './search.js';
+import type { Tokens } from './tokens.js';
+
+export interface TraceOptions {
+  /** As `LD_LIBRARY_PATH`: separated by `:` or `;`, an empty part is the current directory. */
+  readonly libraryPath?: string | undefined;
+  /** As `LD_PRELOAD`: separated by spaces or `:`. */
+  readonly preload?: string | undefined;
+  /** Who reads notes. Default: nobody. */
+  readonly with?: Reader | undefined;
+  /** `glibc-2.36`: what the program's loader is taken for. Default: what its file says. */
+  readonly loader?: string | undefined;
+  /** Processor capabilities, separated by commas; `none`. Default: this machine's, for programs that run on it. */
+  readonly hwcaps?: string | undefined;
+  /** A directory that holds the file system in which everything is looked up. */
+  readonly root?: string | undefined;
+  /** A file in the place of ld.so.cache, on this machine. */
+  readonly ldCache?: string | undefined;
+  /** Every object has the note that build-cache would give it, whatever it has now. Needs `libraries`. */
+  readonly notesEverywhere?: {
+    readonly libraries: LibraryProbe;
+    readonly storeRoots?: readonly ByteString[] | undefined;
+  };
+  /** Shared between traces, so that each object is read once. Overrides `root`. */
+  readonly probe?: LoaderProbe | undefined;
+}
+
+/** All that ld.so would do for a program until its own code runs. */
+export interface Trace extends Closure {
+  /** As it was given. */
+  readonly file: string;
+  readonly with: Reader;
+  readonly architecture: Architecture;
+  readonly loader: LoaderFacts;
+  readonly processor: Processor;
+  /** What the loader tries in each directory, in order. */
+  readonly subdirectories: readonly ByteString[];
+  readonly counts: Counts;
+}
+
+/**
+ * Simulates ld.so over the whole closure of a program or library, running nothing.
+ *
+ * @throws ElfnoteError `usage` for an option that does not fit; of the file itself `unreadable`, `not-elf`,
+ * `malformed`, or `unsupported` for a static program or one whose loader is no glibc.
+ */
+export function traceFile(file: string, options: TraceOptions = {}): Trace {
+  const facts = withFile(file, readFacts);
+  if (facts.image.dynamic === undefined) {
+    throw new ElfnoteError('unsupported', 'is statically linked: no loader searches for it', { path: file });
+  }
+  const probe = options.probe ?? new FileLoaderProbe(options.root);
+  const architecture = architectureOf(facts.image);
+  const loader = chosenLoader(readLoader(facts.interpreter, probe, architecture), options.loader, file);
+  const processor = chosenProcessor(options.hwcaps, architecture);
+  const subdirectories = subdirectoriesOf(processor, loader.glibc);
+  const path = pathInside(file, facts, options.root);
+  const tokensOf = tokensFor(loader, processor);
+  const main: Asking = { index: 0, facts, tokens: tokensOf(path), loader: undefined };
+  const search = new Search(
+    processOf(main, probe, { architecture, loader, processor, subdirectories }, options),
+  );
+  const preload = bytes(options.preload ?? '')
+    .split(/[ :]/)
+    .filter(name => name !== '');
+  const closure = new ClosureBuilder(search, tokensOf).build(main, path, loader, preload);
+  const counts = countLookups(closure.lookups);
+  return {
+    ...closure,
+    file,
+    with: options.with ?? 'none',
+    architecture,
+    loader,
+    processor,
+    subdirectories,
+    counts,
+  };
+}
+
+type Machine = Pick<Trace, 'architecture' | 'loader' | 'processor' | 'subdirectories'>;
+
+function processOf(main: Asking, probe: LoaderProbe, machine: Machine, options: TraceOptions): Process {
+  const { architecture, loader, processor, subdirectories } = machine;
+  const directories = new Directories(subdirectories);
+  const libraryPath = bytes(options.libraryPath ?? '');
+  const { encoding } = main.facts.image;
+  return {
+    probe,
+    directories,
+    loader,
+    main,
+    libraryPath: libraryPath === '' ? [] : directories.list(libraryPath, /[:;]/, main.tokens),
+    systemPath: loader.systemDirectories.map(dir => directories.directory(dir)),
+    reader: options.with ?? 'none',
+    module: new AuditModule(probe, libraryPath, architecture, processor.platform),
+    cacheFile: cacheReader(options.ldCache, probe, loader),
+    readCache: content => LdCache.read(content, encoding, architecture, processor),
+    noteOf: notesFor(options),
+  };
+}
+
+/** The notes that the objects have, or those that they would get: each is worked out once. */
+function notesFor({
+  notesEverywhere,
+}: TraceOptions): (facts: ObjectFacts) => readonly CacheEntry[] | undefined {
+  if (notesEverywhere === undefined) return ({ note }) => note;
+  const { libraries, storeRoots } = notesEverywhere;
+  const known = new Map<ObjectFacts, readonly CacheEntry[]>();
+  return facts => {
+    const entries = known.get(facts) ?? resolveImage(facts.image, libraries, { storeRoots }).entries;
+    known.set(facts, entries);
+    return entries.length === 0 ? undefined : entries;
+  };
+}
+
+/** @throws ElfnoteError `usage` */
+function chosenLoader(found: LoaderFacts, wanted: string | undefined, path: string): LoaderFacts {
+  if (wanted === undefined) return found;
+  const minor = /^glibc-2\.(\d{1,3})$/.exec(wanted)?.[1];
+  if (minor === undefined) {
+    throw new ElfnoteError('usage', `the loader is named like glibc-2.36, not ${wanted}`, { path });
+  }
+  return { ...found, glibc: Number(minor), versionFrom: 'option' };
+}
+
+function chosenProcessor(wanted: string | undefined, architecture: Architecture): Processor {
+  if (wanted !== undefined) return processorNamed(wanted, architecture);
+  if (!runsHere(architecture, process.arch)) return processorNamed('none', architecture);
+  const cpuinfo = new FileLoaderProbe().readFile('/proc/cpuinfo');
+  return processorOf(Buffer.isBuffer(cpuinfo) ? cpuinfo.toString('latin1') : '', architecture);
+}
+
+/** A program is known by its real path (`/proc/self/exe`), a library by the one that it is opened by. */
+function pathInside(file: string, facts: ObjectFacts, root: string | undefined): ByteString {
+  const host = new FileLoaderProbe();
+  const given = bytes(posix.resolve(file));
+  const path = facts.interpreter === undefined ? given : (host.realPath(given) ?? given);
+  const top = root === undefined ? undefined : host.realPath(bytes(posix.resolve(root)));
+  const outside = top === undefined || top === '/' || !path.startsWith(`${top}/`);
+  return outside ? path : path.slice(top.length);
+}
+
+function tokensFor({ lib }: LoaderFacts, { platform }: Processor): (path: ByteString) => Tokens {
+  return path => {
+    const absolute = path.startsWith('/') ? path : `${bytes(process.cwd())}/${path}`;
+    return { ORIGIN: absolute.slice(0, absolute.lastIndexOf('/')) || '/', LIB: lib, PLATFORM: platform };
+  };
+}
+
+/** @throws ElfnoteError `unreadable` for a file that was named and cannot be read. */
+function cacheReader(
+  file: string | undefined,
+  probe: LoaderProbe,
+  { cachePath }: LoaderFacts,
+): Process['cacheFile'] {
+  if (file === undefined) return () => probe.readFile(cachePath);
+  const content = new FileLoaderProbe().readFile(bytes(file));
+  if (!Buffer.isBuffer(content)) {
+    throw new ElfnoteError('unreadable', `cannot read this ld.so.cache (${content.code})`, { path: file });
+  }
+  return () => content;
+}
+
+function bytes(text: string): ByteString {
+  return byteStringOf(Buffer.from(text));
+}
