@@ -6,6 +6,7 @@ import { buildCacheCommand } from './commands/build-cache.js';
 import { dumpCommand } from './commands/dump.js';
 import { execCommand } from './commands/exec.js';
 import { removeCacheCommand } from './commands/remove-cache.js';
+import { traceCommand } from './commands/trace.js';
 import { flushOut, outputLost, printError } from './output.js';
 
 function version(): string {
@@ -25,8 +26,8 @@ function createProgram(): Command {
       'after',
       '\nExample:\n  $ elfnote build-cache ./result\n  $ elfnote dump ./result/bin/hello',
     );
-  for (const command of [buildCacheCommand(), removeCacheCommand(), dumpCommand(), execCommand()])
-    program.addCommand(command);
+  const commands = [buildCacheCommand, removeCacheCommand, dumpCommand, traceCommand, execCommand];
+  for (const make of commands) program.addCommand(make());
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureOutput({
       outputError: text =>

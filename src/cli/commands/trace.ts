@@ -1,0 +1,51 @@
+import { Command, Option } from 'commander';
+import { repeated } from './file-command.js';
+
+export interface TraceFlags {
+  readonly libraryPath?: string;
+  readonly preload?: string;
+  readonly with?: 'none' | 'patched' | 'audit';
+  readonly loader?: string;
+  readonly hwcaps?: string;
+  readonly root?: string;
+  readonly ldCache?: string;
+  readonly storeDir?: string[];
+  readonly json?: boolean;
+}
+
+const EXAMPLE = `
+Example:
+  $ elfnote trace ./result/bin/hello
+  2 libraries, 3 failing opens and 2 failing stats; with notes everywhere none
+
+Nothing is run. Exit status: 0 everything was found, 1 a library is missing or the program would not start, 2 the file
+cannot be read.`;
+
+export function traceCommand(): Command {
+  return new Command('trace')
+    .description('show how the loader finds every library of a program, and what it looks for in vain')
+    .argument('<program>', 'a program, or a library as if it were one')
+    .option('--library-path <dirs>', 'search these directories as LD_LIBRARY_PATH (default: none)')
+    .option('--preload <names>', 'load these first, as LD_PRELOAD')
+    .addOption(
+      new Option(
+        '--with <reader>',
+        'who reads the notes (default: audit where the program asks for it)',
+      ).choices(['none', 'patched', 'audit']),
+    )
+    .option('--loader <version>', 'take the loader for this one, as glibc-2.36 (default: what its file says)')
+    .option('--hwcaps <names>', "the processor's capabilities, or none (default: this machine's)")
+    .option('--root <dir>', 'look everything up in the file system below this directory')
+    .option('--ld-cache <file>', 'read this file as ld.so.cache')
+    .addOption(
+      new Option(
+        '--store-dir <dir>',
+        'directory whose contents never change (repeatable; default: $NIX_STORE)',
+      ).argParser(repeated),
+    )
+    .addHelpText('after', EXAMPLE)
+    .action(async (program: string, flags: TraceFlags) => {
+      const { traceProgram } = await import('./trace-program.js');
+      process.exitCode = traceProgram(program, flags);
+    });
+}
