@@ -1,25 +1,29 @@
 import type { ByteString } from '../elf/bytes.js';
 import { expandTokens, type Tokens } from './tokens.js';
 
-/** What the loader knows of a subdirectory; shared by all objects of a process. */
-export type Existence = 'unknown' | 'present' | 'absent';
-
-/** One directory of a search path, as the loader keeps it (`struct r_search_path_elem`). */
-export interface SearchDirectory {
+/** A directory in which the loader tries a name. What it has found absent once, it tries no more. */
+export interface TriedDirectory {
   /** With a slash at its end; empty for the current directory. */
   readonly prefix: ByteString;
-  /** For each of the subdirectories that the loader tries. */
-  readonly existence: Existence[];
+  /** False until the loader has seen that it is there. */
+  known: boolean;
+}
+
+/** One directory of a search path, as the loader keeps it (`struct r_search_path_elem`); shared by all objects. */
+export interface SearchDirectory {
+  readonly prefix: ByteString;
+  /** Its subdirectories for the processor, and itself at the end; without those that are absent. */
+  tried: readonly TriedDirectory[];
 }
 
 /** Every directory that a process has searched (`_dl_all_dirs`, elf/dl-load.c). */
 export class Directories {
-  readonly subdirectories: readonly ByteString[];
+  readonly #subdirectories: readonly ByteString[];
   readonly #known = new Map<ByteString, SearchDirectory>();
 
   /** @param subdirectories as `subdirectoriesOf` gives them. */
   constructor(subdirectories: readonly ByteString[]) {
-    this.subdirectories = subdirectories;
+    this.#subdirectories = subdirectories;
   }
 
   /**
@@ -43,8 +47,9 @@ export class Directories {
     const known = this.#known.get(prefix);
     if (known !== undefined) return known;
     // A relative one moves with the current directory, so the loader never rules it out.
-    const existence: Existence = prefix.startsWith('/') ? 'unknown' : 'present';
-    const added = { prefix, existence: this.subdirectories.map(() => existence) };
+    const isKnown = !prefix.startsWith('/');
+    const tried = this.#subdirectories.map(name => ({ prefix: `${prefix}${name}`, known: isKnown }));
+    const added = { prefix, tried };
     this.#known.set(prefix, added);
     return added;
   }

@@ -1,5 +1,5 @@
 import type { ByteString } from '../elf/bytes.js';
-import type { CacheEntry, CacheStep } from '../note/cache.js';
+import type { CacheStep } from '../note/cache.js';
 import { joinPath } from '../resolve/components.js';
 import type { Architecture } from './architectures.js';
 import type { LoaderProbe } from './probe.js';
@@ -12,14 +12,6 @@ export type Answer = { readonly path: ByteString } | { readonly why: string };
 
 /** In bytes; a longer `LD_LIBRARY_PATH` makes the module stand aside. */
 const LONGEST_LIBRARY_PATH = 32768;
-
-/** The path-list of a soname. */
-export function stepsFor(
-  note: readonly CacheEntry[] | undefined,
-  soname: ByteString,
-): readonly CacheStep[] | undefined {
-  return note?.find(entry => entry.soname === soname)?.steps;
-}
 
 /** What the audit module (audit/reader.c) answers in one process, by its rules in docs/loader.md. */
 export class AuditModule {
@@ -43,11 +35,11 @@ export class AuditModule {
     this.aside = this.#whyAside(libraryPath);
   }
 
-  /** @param note of the object that asks, which has a `DT_RUNPATH`, or undefined. */
-  answer(note: readonly CacheEntry[] | undefined, soname: ByteString): Answer {
+  /** @param listOf gives the path-list from the note of the object that asks; undefined where it has none. */
+  answer(soname: ByteString, listOf: (() => readonly CacheStep[] | undefined) | undefined): Answer {
     if (this.aside !== undefined) return { why: this.aside };
-    if (note === undefined) return { why: 'there is no note to go by' };
-    const steps = stepsFor(note, soname);
+    if (listOf === undefined) return { why: 'there is no note to go by' };
+    const steps = listOf();
     if (steps === undefined) return { why: 'the note does not name it' };
     if (this.#libraryPathMayHold(soname)) return { why: 'LD_LIBRARY_PATH may hold it' };
     for (const step of steps) {

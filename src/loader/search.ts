@@ -1,10 +1,10 @@
 import type { ByteString } from '../elf/bytes.js';
-import type { CacheEntry } from '../note/cache.js';
+import type { CacheStep } from '../note/cache.js';
 import { judgeCandidate } from '../resolve/candidate.js';
-import type { Directories, SearchDirectory } from './directories.js';
+import type { Directories, SearchDirectory, TriedDirectory } from './directories.js';
 import type { LoaderFacts } from './interpreter.js';
 import type { LdCache } from './ld-cache.js';
-import { type AuditModule, type Reader, stepsFor } from './note-answer.js';
+import type { AuditModule, Reader } from './note-answer.js';
 import type { ObjectFacts } from './object.js';
 import type { LoaderProbe, Opened } from './probe.js';
 import type { Place, Step } from './record.js';
@@ -31,8 +31,14 @@ export interface Process {
   readonly module: AuditModule;
   readonly cacheFile: () => ReturnType<LoaderProbe['readFile']>;
   readonly readCache: (bytes: Buffer) => LdCache | undefined;
-  /** The note by which an object is served: its own, or one that it would get. */
-  readonly noteOf: (facts: ObjectFacts) => readonly CacheEntry[] | undefined;
+  readonly notes: Notes;
+}
+
+/** The notes by which objects are served: their own, or those that they would get. */
+export interface Notes {
+  has(facts: ObjectFacts): boolean;
+  /** The path-list of a soname in the note of an object. */
+  steps(facts: ObjectFacts, soname: ByteString): readonly CacheStep[] | undefined;
 }
 
 export type Found =
@@ -72,13 +78,13 @@ export class Search {
   /** @param name as it stands in the file. */
   find(name: ByteString, asking: Asking): SearchResult {
     this.#steps = [];
-    const { reader, module, noteOf } = this.#process;
+    const { reader, module, notes } = this.#process;
     let renamed: ByteString | undefined;
     let why: string | undefined;
     if (reader === 'audit' && !name.includes('/')) {
       // Only an object with DT_RUNPATH has a note that counts: without it the loader looks through DT_RPATH first.
-      const note = asking.facts.runpath === undefined ? undefined : noteOf(asking.facts);
-      const answer = module.answer(note, name);
+      const counts = asking.facts.runpath !== undefined && notes.has(asking.facts);
+      const answer = module.answer(name, counts ? () => notes.steps(asking.facts, name) : undefined);
       if ('path' in answer) renamed = answer.path;
       else why = answer.why;
     }
@@ -142,10 +148,10 @@ export class Search {
 
   /** nixpkgs' patch: an element after the other, and the ordinary walk where none serves. */
   #byNote(name: ByteString, asking: Asking): Found | undefined {
-    const { reader, noteOf, directories } = this.#process;
+    const { reader, notes, directories } = this.#process;
     if (reader !== 'patched') return undefined;
     const place = { how: 'note', owner: asking.index } as const;
-    for (const step of stepsFor(noteOf(asking.facts), name) ?? []) {
+    for (const step of notes.steps(asking.facts, name) ?? []) {
       // An empty hint is lost: `decompose_rpath` returns at once for an empty list.
       const list =
         step.kind === 'hint' && step.dir !== '' ? directories.list(step.dir, RUN_PATH, asking.tokens) : [];
@@ -181,11 +187,11 @@ export class Search {
     rule: Pick<Place, 'how' | 'owner'>,
   ): Found | undefined {
     for (const directory of list) {
-      const place = { ...rule, directory: directory.prefix };
-      const { found, error } = this.#inDirectory(name, directory, place);
+      if (directory.tried.length === 0) continue;
+      const found = this.#inDirectory(name, directory, { ...rule, directory: directory.prefix });
       if (found !== undefined) return found;
       // Where a file is there and cannot be opened, the loader leaves the list, but for these reasons.
-      if (error !== undefined && !this.#goesOnAfter(error)) return undefined;
+      if (directory.tried.length > 0 && !this.#goesOnAfter(this.#lastError())) return undefined;
     }
     return undefined;
   }
@@ -195,29 +201,21 @@ export class Search {
     return error === 'ENOENT' || error === 'EACCES';
   }
 
-  /** @returns `error`: that of the last call, where any of the directories is there. */
-  #inDirectory(
-    name: ByteString,
-    { prefix, existence }: SearchDirectory,
-    place: Place,
-  ): { found?: Found; error?: string } {
-    let isThere = false;
-    let error = '';
-    for (const [i, subdirectory] of this.#process.directories.subdirectories.entries()) {
-      if (existence[i] === 'absent') continue;
-      const found = this.#open(`${prefix}${subdirectory}${name}`, place);
+  #inDirectory(name: ByteString, directory: SearchDirectory, place: Place): Found | undefined {
+    let isAnyAbsent = false;
+    for (const tried of directory.tried) {
+      const found = this.#open(`${tried.prefix}${name}`, place);
       if (found !== undefined) {
-        existence[i] = 'present';
-        return { found };
+        tried.known = true;
+        if (isAnyAbsent) forgetAbsent(directory, tried);
+        return found;
       }
-      error = this.#lastError();
-      if (existence[i] === 'unknown') {
-        existence[i] = this.#isDirectory(`${prefix}${subdirectory}`, place) ? 'present' : 'absent';
-        if (existence[i] === 'absent') error = this.#lastError();
-      }
-      isThere ||= existence[i] === 'present';
+      if (tried.known) continue;
+      tried.known = this.#isDirectory(tried.prefix, place);
+      isAnyAbsent ||= !tried.known;
     }
-    return isThere ? { error } : {};
+    if (isAnyAbsent) forgetAbsent(directory);
+    return undefined;
   }
 
   /** A candidate that is passed over leaves `ENOENT` behind. */
@@ -252,4 +250,10 @@ export class Search {
       ? { result: 'fatal', why: opened.fault ?? 'cannot be read' }
       : { result: 'found', why: '' };
   }
+}
+
+/** @param last the one where the search ended; what the loader knows of those behind it stays as it is. */
+function forgetAbsent(directory: SearchDirectory, last?: TriedDirectory): void {
+  const end = last === undefined ? directory.tried.length : directory.tried.indexOf(last);
+  directory.tried = directory.tried.filter(({ known }, i) => known || i >= end);
 }

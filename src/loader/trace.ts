@@ -2,9 +2,6 @@ import { posix } from 'node:path';
 import { type ByteString, byteStringOf } from '../elf/bytes.js';
 import { ElfnoteError } from '../errors.js';
 import { withFile } from '../files/source.js';
-import type { CacheEntry } from '../note/cache.js';
-import type { LibraryProbe } from '../resolve/probe.js';
-import { resolveImage } from '../resolve/resolve.js';
 import { type Architecture, architectureOf, runsHere } from './architectures.js';
 import { type Closure, ClosureBuilder } from './closure.js';
 import { type Counts, countLookups } from './count.js';
@@ -14,9 +11,10 @@ import { type Processor, processorNamed, processorOf, subdirectoriesOf } from '.
 import { type LoaderFacts, readLoader } from './interpreter.js';
 import { LdCache } from './ld-cache.js';
 import { AuditModule, type Reader } from './note-answer.js';
+import { OWN_NOTES } from './notes.js';
 import { type ObjectFacts, readFacts } from './object.js';
 import type { LoaderProbe } from './probe.js';
-import { type Asking, type Process, Search } from './search.js';
+import { type Asking, type Notes, type Process, Search } from './search.js';
 import type { Tokens } from './tokens.js';
 
 export interface TraceOptions {
@@ -34,11 +32,8 @@ export interface TraceOptions {
   readonly root?: string | undefined;
   /** A file in the place of ld.so.cache, on this machine. */
   readonly ldCache?: string | undefined;
-  /** Every object has the note that build-cache would give it, whatever it has now. Needs `libraries`. */
-  readonly notesEverywhere?: {
-    readonly libraries: LibraryProbe;
-    readonly storeRoots?: readonly ByteString[] | undefined;
-  };
+  /** `ExpectedNotes`: every object has the note that build-cache would give it. Default: those that are there. */
+  readonly notes?: Notes | undefined;
   /** Shared between traces, so that each object is read once. Overrides `root`. */
   readonly probe?: LoaderProbe | undefined;
 }
@@ -113,21 +108,7 @@ function processOf(main: Asking, probe: LoaderProbe, machine: Machine, options: 
     module: new AuditModule(probe, libraryPath, architecture, processor.platform),
     cacheFile: cacheReader(options.ldCache, probe, loader),
     readCache: content => LdCache.read(content, encoding, architecture, processor),
-    noteOf: notesFor(options),
-  };
-}
-
-/** The notes that the objects have, or those that they would get: each is worked out once. */
-function notesFor({
-  notesEverywhere,
-}: TraceOptions): (facts: ObjectFacts) => readonly CacheEntry[] | undefined {
-  if (notesEverywhere === undefined) return ({ note }) => note;
-  const { libraries, storeRoots } = notesEverywhere;
-  const known = new Map<ObjectFacts, readonly CacheEntry[]>();
-  return facts => {
-    const entries = known.get(facts) ?? resolveImage(facts.image, libraries, { storeRoots }).entries;
-    known.set(facts, entries);
-    return entries.length === 0 ? undefined : entries;
+    notes: options.notes ?? OWN_NOTES,
   };
 }
 

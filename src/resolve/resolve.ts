@@ -72,7 +72,8 @@ export function resolveImage(image: ElfImage, probe: LibraryProbe, options: Reso
   return { source: runPath.source, components, entries, unresolved };
 }
 
-function resolveSoname(
+/** One soname over a run path whose directories are classified already; as `resolveImage` does all of them. */
+export function resolveSoname(
   soname: ByteString,
   components: readonly SearchComponent[],
   image: ElfImage,

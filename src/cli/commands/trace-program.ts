@@ -1,5 +1,6 @@
 import { EXIT } from '../../errors.js';
 import { FileLoaderProbe } from '../../loader/file-probe.js';
+import { ExpectedNotes } from '../../loader/notes.js';
 import { type Trace, type TraceOptions, traceFile } from '../../loader/trace.js';
 import { storeRoots } from '../../pipeline.js';
 import { FileSystemProbe } from '../../resolve/fs-probe.js';
@@ -14,8 +15,8 @@ export function traceProgram(file: string, flags: TraceFlags): number {
   const options: TraceOptions = { libraryPath, preload, loader, hwcaps, root, ldCache, probe };
   const trace = traceFile(file, { ...options, with: flags.with });
   const libraries = new FileSystemProbe(root);
-  const notesEverywhere = { libraries, storeRoots: storeRoots({ storeDirs: flags.storeDir }) };
-  const best = traceFile(file, { ...options, with: 'audit', notesEverywhere });
+  const notes = new ExpectedNotes(libraries, storeRoots({ storeDirs: flags.storeDir }));
+  const best = traceFile(file, { ...options, with: 'audit', notes });
   printOut(`${treeText(trace, best).join('\n')}\n`);
   return statusOf(trace);
 }
