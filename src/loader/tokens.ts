@@ -29,3 +29,17 @@ function tokenValue(name: string, { ORIGIN, LIB, PLATFORM }: Tokens): ByteString
   if (name === 'ORIGIN') return ORIGIN;
   return name === 'LIB' ? LIB : PLATFORM;
 }
+
+/**
+ * What the tokens stand for in an object.
+ * @param path by which it was opened, not its real path.
+ */
+export function tokensOf(
+  path: ByteString,
+  workingDirectory: ByteString,
+  LIB: ByteString | undefined,
+  PLATFORM: ByteString | undefined,
+): Tokens {
+  const absolute = path.startsWith('/') ? path : `${workingDirectory}/${path}`;
+  return { ORIGIN: absolute.slice(0, absolute.lastIndexOf('/')) || '/', LIB, PLATFORM };
+}

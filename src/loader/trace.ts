@@ -3,19 +3,16 @@ import { type ByteString, byteStringOf } from '../elf/bytes.js';
 import { ElfnoteError } from '../errors.js';
 import { withFile } from '../files/source.js';
 import { type Architecture, architectureOf, runsHere } from './architectures.js';
-import { type Closure, ClosureBuilder } from './closure.js';
+import type { Closure } from './closure.js';
 import { type Counts, countLookups } from './count.js';
-import { Directories } from './directories.js';
 import { FileLoaderProbe } from './file-probe.js';
 import { type Processor, processorNamed, processorOf, subdirectoriesOf } from './hwcaps.js';
 import { type LoaderFacts, readLoader } from './interpreter.js';
-import { LdCache } from './ld-cache.js';
-import { AuditModule, type Reader } from './note-answer.js';
-import { OWN_NOTES } from './notes.js';
+import type { Reader } from './note-answer.js';
 import { type ObjectFacts, readFacts } from './object.js';
 import type { LoaderProbe } from './probe.js';
-import { type Asking, type Notes, type Process, Search } from './search.js';
-import type { Tokens } from './tokens.js';
+import type { Notes } from './search.js';
+import { type Machine, simulate } from './simulate.js';
 
 export interface TraceOptions {
   /** As `LD_LIBRARY_PATH`: separated by `:` or `;`, an empty part is the current directory. */
@@ -39,13 +36,10 @@ export interface TraceOptions {
 }
 
 /** All that ld.so would do for a program until its own code runs. */
-export interface Trace extends Closure {
+export interface Trace extends Closure, Machine {
   /** As it was given. */
   readonly file: string;
   readonly with: Reader;
-  readonly architecture: Architecture;
-  readonly loader: LoaderFacts;
-  readonly processor: Processor;
   /** What the loader tries in each directory, in order. */
   readonly subdirectories: readonly ByteString[];
   readonly counts: Counts;
@@ -63,53 +57,26 @@ export function traceFile(file: string, options: TraceOptions = {}): Trace {
     throw new ElfnoteError('unsupported', 'is statically linked: no loader searches for it', { path: file });
   }
   const probe = options.probe ?? new FileLoaderProbe(options.root);
-  const architecture = architectureOf(facts.image);
-  const loader = chosenLoader(readLoader(facts.interpreter, probe, architecture), options.loader, file);
-  const processor = chosenProcessor(options.hwcaps, architecture);
-  const subdirectories = subdirectoriesOf(processor, loader.glibc);
-  const path = pathInside(file, facts, options.root);
-  const tokensOf = tokensFor(loader, processor);
-  const main: Asking = { index: 0, facts, tokens: tokensOf(path), loader: undefined };
-  const search = new Search(
-    processOf(main, probe, { architecture, loader, processor, subdirectories }, options),
-  );
-  const preload = bytes(options.preload ?? '')
-    .split(/[ :]/)
-    .filter(name => name !== '');
-  const closure = new ClosureBuilder(search, tokensOf).build(main, path, loader, preload);
+  const machine = machineFor(facts, file, probe, options);
+  const closure = simulate(facts, pathInside(file, facts, options.root), probe, machine, {
+    libraryPath: bytes(options.libraryPath ?? ''),
+    preload: bytes(options.preload ?? '')
+      .split(/[ :]/)
+      .filter(name => name !== ''),
+    with: options.with,
+    notes: options.notes,
+    workingDirectory: bytes(process.cwd()),
+    cacheFile: cacheReader(options.ldCache),
+  });
+  const subdirectories = subdirectoriesOf(machine.processor, machine.loader.glibc);
   const counts = countLookups(closure.lookups);
-  return {
-    ...closure,
-    file,
-    with: options.with ?? 'none',
-    architecture,
-    loader,
-    processor,
-    subdirectories,
-    counts,
-  };
+  return { ...closure, ...machine, file, with: options.with ?? 'none', subdirectories, counts };
 }
 
-type Machine = Pick<Trace, 'architecture' | 'loader' | 'processor' | 'subdirectories'>;
-
-function processOf(main: Asking, probe: LoaderProbe, machine: Machine, options: TraceOptions): Process {
-  const { architecture, loader, processor, subdirectories } = machine;
-  const directories = new Directories(subdirectories);
-  const libraryPath = bytes(options.libraryPath ?? '');
-  const { encoding } = main.facts.image;
-  return {
-    probe,
-    directories,
-    loader,
-    main,
-    libraryPath: libraryPath === '' ? [] : directories.list(libraryPath, /[:;]/, main.tokens),
-    systemPath: loader.systemDirectories.map(dir => directories.directory(dir)),
-    reader: options.with ?? 'none',
-    module: new AuditModule(probe, libraryPath, architecture, processor.platform),
-    cacheFile: cacheReader(options.ldCache, probe, loader),
-    readCache: content => LdCache.read(content, encoding, architecture, processor),
-    notes: options.notes ?? OWN_NOTES,
-  };
+function machineFor(facts: ObjectFacts, file: string, probe: LoaderProbe, options: TraceOptions): Machine {
+  const architecture = architectureOf(facts.image);
+  const loader = chosenLoader(readLoader(facts.interpreter, probe, architecture), options.loader, file);
+  return { architecture, loader, processor: chosenProcessor(options.hwcaps, architecture) };
 }
 
 /** @throws ElfnoteError `usage` */
@@ -139,20 +106,9 @@ function pathInside(file: string, facts: ObjectFacts, root: string | undefined):
   return outside ? path : path.slice(top.length);
 }
 
-function tokensFor({ lib }: LoaderFacts, { platform }: Processor): (path: ByteString) => Tokens {
-  return path => {
-    const absolute = path.startsWith('/') ? path : `${bytes(process.cwd())}/${path}`;
-    return { ORIGIN: absolute.slice(0, absolute.lastIndexOf('/')) || '/', LIB: lib, PLATFORM: platform };
-  };
-}
-
 /** @throws ElfnoteError `unreadable` for a file that was named and cannot be read. */
-function cacheReader(
-  file: string | undefined,
-  probe: LoaderProbe,
-  { cachePath }: LoaderFacts,
-): Process['cacheFile'] {
-  if (file === undefined) return () => probe.readFile(cachePath);
+function cacheReader(file: string | undefined): (() => Buffer) | undefined {
+  if (file === undefined) return undefined;
   const content = new FileLoaderProbe().readFile(bytes(file));
   if (!Buffer.isBuffer(content)) {
     throw new ElfnoteError('unreadable', `cannot read this ld.so.cache (${content.code})`, { path: file });
