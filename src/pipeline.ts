@@ -8,6 +8,7 @@ import type { ElfImage } from './elf/image.js';
 import { readImage } from './elf/read.js';
 import { ElfnoteError } from './errors.js';
 import { type AttributeCheck, LOST_IN_PLACE, readAttributes } from './files/attributes.js';
+import { isSharedInStore } from './files/links.js';
 import { type FileSource, refuseChanged, withFile } from './files/source.js';
 import type { Plan, PlanOptions, SkipPlan, WritePlan } from './layout/model/plan.js';
 import { planFile, planRemoval } from './layout/plan-file.js';
@@ -36,7 +37,10 @@ export interface RemoveOptions {
   /** Write although file capabilities, other extended attributes or hard links get lost. */
   readonly force?: boolean | undefined;
   readonly preserveDates?: boolean | undefined;
-  /** Replace the file rather than edit it: it has hard links whose content must stay. */
+  /**
+   * Replace the file rather than edit it: it has hard links whose content must stay. Default: where it has some, and is in
+   * a Nix store.
+   */
   readonly unshare?: boolean | undefined;
   /** What `readAttributes` said of many files at once; asked for this file alone where it is missing. */
   readonly attributes?: AttributeCheck | undefined;
@@ -219,6 +223,7 @@ function commit(source: FileSource, plan: WritePlan, options: RemoveOptions): st
   const notKept: string[] = [];
   const how = commitChange(path, source, stats, change, {
     ...options,
+    unshare: options.unshare ?? isSharedInStore(path, stats),
     onLoss: what => notKept.push(what),
     beforeReplacing: () => refuseLoss(path, attributes, options),
   });

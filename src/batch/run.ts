@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
-import type { FileOutcome } from '../outcome.js';
+import { ForeignLinks } from '../files/links.js';
+import { type FileOutcome, failedOutcome } from '../outcome.js';
 import { batchesOf } from './batches.js';
 import { type Job, startJob } from './job.js';
 import type { Found } from './walk.js';
@@ -18,12 +19,37 @@ export interface Result {
   readonly outcome: FileOutcome;
 }
 
-/** Works on the files, one process for all; outcomes come in the order of the files, whatever the number of jobs. */
+/**
+ * Works on the files, one process for all; outcomes come in the order of the files, whatever the number of jobs. What
+ * shares its content with others in a Nix store is replaced, and its other names in this run follow it.
+ */
 export async function* runOver(
   found: readonly Found[],
   job: Job,
   options: RunOptions = {},
 ): AsyncGenerator<Result> {
+  const isEdited = job.options.dryRun !== true && job.options.output === undefined;
+  const edited = isEdited ? found.filter(isEditable) : [];
+  const links = new ForeignLinks(edited.map(({ path }) => path));
+  const files = found.map(file => ({ ...file, unshare: links.isToBeReplaced(file.path) }));
+  for await (const result of workOver(files, job, options)) yield followed(result, links);
+}
+
+function isEditable({ unreadable, outside, output }: Found): boolean {
+  return unreadable === undefined && outside === undefined && output === undefined;
+}
+
+function followed(result: Result, links: ForeignLinks): Result {
+  if (result.outcome.action !== 'written') return result;
+  try {
+    links.follow(result.file.path);
+    return result;
+  } catch (error) {
+    return { ...result, outcome: failedOutcome(result.file.path, error) };
+  }
+}
+
+async function* workOver(found: readonly Found[], job: Job, options: RunOptions): AsyncGenerator<Result> {
   const jobs = options.failFast ? 1 : Math.min(options.jobs ?? 1, found.length);
   const readsAttributes = job.options.dryRun !== true;
   if (jobs > 1) {

@@ -29,8 +29,8 @@ export interface Found {
   readonly sameAs?: string;
   /** Where its copy goes; undefined: the file itself is written. */
   readonly output?: string;
-  /** To be replaced rather than edited: it has hard links whose content must stay. */
-  readonly unshare?: boolean;
+  /** To be replaced rather than edited, for it has hard links whose content must stay; undefined: the file alone tells. */
+  readonly unshare?: boolean | undefined;
 }
 
 export interface WalkOptions {
@@ -107,6 +107,7 @@ async function walk(directory: string, start: BigIntStats, options: WalkOptions)
     ignore: [
       '**/.build-id/**',
       '.links/**',
+      '**/store/.links/**',
       // What another run is about to rename.
       TEMPORARY_FILES,
       ...exclude.map(pattern => codeLineEnds(pattern.replace(/\/+$/, ''))),

@@ -39,7 +39,7 @@ export async function runOverFiles(paths: readonly string[], flags: RunFlags, jo
   for (const store of target.registered) await reporter.warn(store, REGISTERED_STORE);
   let done = 0;
   for await (const result of runOver(target.files(), job, { jobs, failFast, signal: interrupt.signal })) {
-    await reporter.report(target.done(result));
+    await reporter.report(result);
     done++;
   }
   const signal = done < found.length ? AbortSignal.abort() : interrupt.signal;

@@ -1,18 +1,14 @@
 import { OutputDir } from '../batch/output-dir.js';
-import type { Result } from '../batch/run.js';
 import type { Found } from '../batch/walk.js';
 import { ElfnoteError, fromSystemError } from '../errors.js';
-import { ForeignLinks } from '../files/links.js';
 import { nixStoreOf } from '../files/nix-store.js';
-import { failedOutcome } from '../outcome.js';
 import type { RunFlags } from './commands/file-command.js';
 
-/** Where the files of a run are written to, and what may not change by it. A dry run has nothing to keep. */
+/** Where the files of a run are written to. A dry run has nothing to keep. */
 export class Target {
   /** The Nix stores whose registered contents the run is going to change. */
   readonly registered: readonly string[];
   readonly #copies: OutputDir | undefined;
-  readonly #links: ForeignLinks;
   readonly #found: readonly Found[];
 
   /**
@@ -32,28 +28,15 @@ export class Target {
     const stores = dryRun ? [] : (written === undefined ? paths : [written]).map(nixStoreOf);
     const inStores = [...new Set(stores.filter(store => store !== undefined))];
     this.registered = isNixBuild() ? [] : inStores;
-    const edited = written === undefined && inStores.length > 0 ? found : [];
-    this.#links = new ForeignLinks(edited.map(({ path }) => path));
     if (outputDir !== undefined && !dryRun) this.#copies = new OutputDir(paths, outputDir, flags);
     this.#found = found;
   }
 
-  /** The files, each with how it is to be written; `unreadable` too are those whose copies have no place. */
+  /** The files, each with where it is to be written; `unreadable` too are those whose copies have no place. */
   files(): readonly Found[] {
     const copies = this.#copies;
     if (copies !== undefined) return this.#found.map(file => placed(file, copies));
-    return this.#found.map(file => (this.#links.has(file.path) ? { ...file, unshare: true } : file));
-  }
-
-  /** To be called with each result, which it may turn into a failure. */
-  done(result: Result): Result {
-    if (result.outcome.action !== 'written') return result;
-    try {
-      this.#links.follow(result.file.path);
-      return result;
-    } catch (error) {
-      return { ...result, outcome: failedOutcome(result.file.path, error) };
-    }
+    return this.#found;
   }
 
   /**

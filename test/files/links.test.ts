@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import {
   linkSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -14,9 +15,11 @@ import { ElfnoteError } from '../../src/errors.js';
 import { ForeignLinks, tryStat } from '../../src/files/links.js';
 import { tempDir } from '../support/temp.js';
 
-/** A file with the names `a`, `b` and `c`. */
-function threeNames(t: { after(hook: () => void): void }) {
-  const dir = tempDir(t);
+/** A file with the names `a`, `b` and `c`, in a package of a store. */
+function threeNames(t: { after(hook: () => void): void }, store = 'store') {
+  const top = tempDir(t);
+  const dir = join(top, store, 'pkg');
+  for (const made of [dir, join(top, store, '.links')]) mkdirSync(made, { recursive: true });
   const [a, b, c] = [join(dir, 'a'), join(dir, 'b'), join(dir, 'c')];
   writeFileSync(a, 'old');
   linkSync(a, b);
@@ -39,6 +42,20 @@ describe('ForeignLinks', () => {
     assert.deepEqual(
       [a, b, c, alone].map(path => links.has(path)),
       [false, false, false, false],
+    );
+  });
+
+  test('no file of another directory has any', t => {
+    const { a, b } = threeNames(t, 'elsewhere');
+    const links = new ForeignLinks([a, b]);
+    assert.deepEqual([links.has(a), links.isToBeReplaced(a)], [false, undefined]);
+  });
+
+  test('what is to be replaced: yes, no, or as the file itself tells', t => {
+    const { a, b, c } = threeNames(t);
+    assert.deepEqual(
+      [[a], [a, b, c], [b]].map(paths => new ForeignLinks(paths).isToBeReplaced(a)),
+      [true, false, undefined],
     );
   });
 
