@@ -5,12 +5,9 @@
 #include <link.h>
 
 /*
- * The path of SONAME for REQUESTER, or null, with the reason, where the loader has to search. It lasts until the next
- * call: the loader copies it.
+ * The path of SONAME for a requester, or null, with the reason, where the loader has to search. It lasts until the
+ * next call: the loader copies it.
  */
-const char *answer(const struct link_map *requester, const char *soname, const char **why);
-
-/* What was known of an object at this address is of another one. */
-void forget(const struct link_map *map);
+const char *answer(const struct link_map *map, const char *soname, const char **why);
 
 #endif

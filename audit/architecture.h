@@ -1,6 +1,6 @@
 /* Says for which architecture a compiler builds, by the name that the module gets: $(CC) -std=c11 -E -P. */
 #ifndef __linux__
-#error "the reader is for Linux"
+#error "the audit module is for Linux"
 #elif defined __x86_64__ && defined __LP64__
 x86_64
 #elif defined __i386__
@@ -18,5 +18,5 @@ powerpc64
 #elif defined __s390x__
 s390x
 #else
-#error "the reader is not written for this architecture"
+#error "the audit module is not written for this architecture"
 #endif

@@ -1,4 +1,4 @@
-// Builds the reader: node audit/build.js [--target TRIPLET]... [--if-possible]. It runs when the package is
+// Builds the audit module: node audit/build.js [--target TRIPLET]... [--if-possible]. It runs when the package is
 // installed, before anything else of it is built, so it is plain JavaScript.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync } from 'node:fs';
@@ -49,6 +49,6 @@ function build(target) {
 try {
   for (const target of values.target) build(target);
 } catch (error) {
-  process.stderr.write(`elfnote: the reader for an unpatched glibc was not built: ${error.message}\n`);
+  process.stderr.write(`elfnote: the audit module was not built: ${error.message}\n`);
   if (!values['if-possible']) process.exitCode = 1;
 }

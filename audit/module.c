@@ -12,7 +12,9 @@
  */
 #define _GNU_SOURCE
 #include "answer.h"
+#include "library_path.h"
 #include "process.h"
+#include "requester.h"
 
 #include <link.h>
 
@@ -42,8 +44,19 @@ EXPORT unsigned int la_version(unsigned int version) {
 EXPORT unsigned int la_objopen(struct link_map *map, Lmid_t namespace, uintptr_t *cookie) {
   (void)namespace;
   (void)cookie;
-  /* It may stand where one was that has been closed. */
+  /* It may be where one was that has been closed. */
   forget(map);
+  return 0;
+}
+
+/* All that the program needs is loaded, and it starts. */
+EXPORT void la_preinit(uintptr_t *cookie) {
+  (void)cookie;
+  end_library_path_listing();
+}
+
+EXPORT unsigned int la_objclose(uintptr_t *cookie) {
+  forget((const void *)*cookie);
   return 0;
 }
 

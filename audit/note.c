@@ -4,7 +4,7 @@
 #include <link.h>
 #include <stdbool.h>
 
-enum { CACHE_NOTE_TYPE = 0x63a86cb6, NOTE_ALIGNMENT = 4 };
+enum { CACHE_NOTE_TYPE = 0x63a86cb6 };
 static const char CACHE_NOTE_OWNER[] = "NixOS";
 
 /* SIZE rounded up to a note's alignment, but never beyond LIMIT: the last note's padding may be missing. */
@@ -44,23 +44,26 @@ static bool well_formed(struct bytes descriptor) {
   return descriptor.size == 1;
 }
 
-struct bytes find_descriptor(struct bytes notes) {
+struct bytes find_note(struct bytes notes, const char *owner, size_t owner_size, uint32_t type) {
   while (notes.size >= sizeof(ElfW(Nhdr))) {
     const ElfW(Nhdr) *header = (const void *)notes.start;
     notes = skip(notes, sizeof *header);
     if (header->n_namesz > notes.size)
       break;
-    const char *owner = notes.start;
+    const char *name = notes.start;
     notes = skip(notes, padded(header->n_namesz, notes.size));
     if (header->n_descsz > notes.size)
       break;
-    struct bytes descriptor = {notes.start, header->n_descsz};
-    if (header->n_type == CACHE_NOTE_TYPE && header->n_namesz == sizeof CACHE_NOTE_OWNER &&
-        equal(owner, CACHE_NOTE_OWNER, sizeof CACHE_NOTE_OWNER))
-      return well_formed(descriptor) ? descriptor : (struct bytes){0};
+    if (header->n_type == type && header->n_namesz == owner_size && equal(name, owner, owner_size))
+      return (struct bytes){notes.start, header->n_descsz};
     notes = skip(notes, padded(header->n_descsz, notes.size));
   }
   return (struct bytes){0};
+}
+
+struct bytes find_descriptor(struct bytes notes) {
+  struct bytes descriptor = find_note(notes, CACHE_NOTE_OWNER, sizeof CACHE_NOTE_OWNER, CACHE_NOTE_TYPE);
+  return well_formed(descriptor) ? descriptor : (struct bytes){0};
 }
 
 struct bytes find_path_list(struct bytes descriptor, const char *soname) {

@@ -7,6 +7,17 @@
 
 #include "text.h"
 
+#include <stdint.h>
+
+/* A note is aligned to this, also where its integers have eight bytes. */
+enum { NOTE_ALIGNMENT = 4 };
+
+/*
+ * The descriptor of the first note with that owner and type among the notes of a segment, which starts at a multiple
+ * of four. OWNER_SIZE counts the NUL. A descriptor of a note that is not there is empty.
+ */
+struct bytes find_note(struct bytes notes, const char *owner, size_t owner_size, uint32_t type);
+
 /*
  * The descriptor of the first cache note among the notes of a segment, which starts at a multiple of four.
  * Empty when there is none, or when a reader has to drop it: it does not end with two NUL bytes, or a name or a

@@ -1,7 +1,7 @@
 #define _GNU_SOURCE
 #include "process.h"
 
-#include "note.h"
+#include "library_path.h"
 #include "system.h"
 
 #include <elf.h>
@@ -10,38 +10,6 @@ struct process process;
 
 bool is_plain(struct bytes path) {
   return path.size > 0 && path.start[0] == '/' && !contains(path, '$');
-}
-
-bool may_exist(struct bytes dir, const char *name) {
-  char path[PATH_SIZE];
-  if (!join(path, dir, name))
-    return true;
-  long result = check_access(path, F_OK);
-  return result != -ENOENT && result != -ENOTDIR;
-}
-
-bool may_have_capability_subdirectories(struct bytes dir) {
-  static const char *const names[] = {"glibc-hwcaps", "tls", CAPABILITY_SUBDIRECTORIES};
-  if (!may_exist(dir, "."))
-    return false;
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-    if (may_exist(dir, names[i]))
-      return true;
-  return process.platform != NULL && may_exist(dir, process.platform);
-}
-
-bool library_path_may_hold(const char *soname) {
-  struct bytes rest = {process.library_path, process.library_path_size};
-  if (rest.size == 0)
-    return false;
-  while (rest.start != NULL) {
-    struct bytes dir = next_element(&rest, ":;");
-    if (may_exist(dir, soname))
-      return true;
-    if (!is_plain(dir) && may_have_capability_subdirectories(dir))
-      return true;
-  }
-  return false;
 }
 
 void say(const char *const parts[], size_t count) {
@@ -53,22 +21,6 @@ void say(const char *const parts[], size_t count) {
     vectors[i].iov_len = length(parts[i]);
   }
   write_error(vectors, filled);
-}
-
-/* Copies LD_LIBRARY_PATH; false when the loader searches it in a way that is not followed here. */
-static bool take_library_path(const char *value) {
-  struct bytes rest = bytes_of(value);
-  if (rest.size > LIBRARY_PATH_SIZE || contains(rest, '$'))
-    return false;
-  for (size_t i = 0; i < rest.size; i++)
-    process.library_path[i] = value[i];
-  process.library_path_size = rest.size;
-  while (rest.start != NULL) {
-    struct bytes dir = next_element(&rest, ":;");
-    if (is_plain(dir) && may_have_capability_subdirectories(dir))
-      return false;
-  }
-  return true;
 }
 
 static void read_auxiliary_vector(const ElfW(auxv_t) * entry) {
@@ -89,7 +41,7 @@ static void read_auxiliary_vector(const ElfW(auxv_t) * entry) {
       loader_has_base = value != 0;
       break;
     case AT_SECURE:
-      /* access(2) asks for the real user, and open(2) for the effective one. */
+      /* What such a program loads is not for the environment to say. */
       if (value != 0)
         process.aside = "the program runs in secure mode";
       break;
@@ -114,6 +66,9 @@ __attribute__((constructor)) static void start(int argc, char *argv[], char *env
     /* A list would show the answer in place of the name. */
     if (after(*environment, "LD_TRACE_LOADED_OBJECTS=") != NULL)
       process.aside = "the loader lists the libraries under the names that are asked for";
+    value = after(*environment, "ELFNOTE_CLOSURE=");
+    if (value != NULL)
+      process.closure_file = value;
     value = after(*environment, "ELFNOTE_DEBUG=");
     if (value != NULL)
       process.debug = value[0] == '1' && value[1] == '\0';

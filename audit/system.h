@@ -1,10 +1,9 @@
-/* What the reader asks of the kernel; the module has no libc to ask. */
+/* What the module asks of the kernel: calls that the loader makes itself, so that a filter which lets it run does no harm. */
 #ifndef ELFNOTE_SYSTEM_H
 #define ELFNOTE_SYSTEM_H
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/syscall.h>
@@ -33,46 +32,36 @@
 #error "no system call glue for this architecture"
 #endif
 
-/* The same on every architecture, since Linux 5.8. */
-enum { NR_FACCESSAT2 = 439, EFFECTIVE_USER = 0x200 };
+/* A file descriptor, or the negative error number. */
+static inline long open_file(const char *path, int flags) {
+  return system_call(__NR_openat, AT_FDCWD, (long)path, flags | O_CLOEXEC, 0);
+}
 
-/*
- * Zero, or the negative error number: access(2) of a path, as the effective user, who is the one that open(2) asks
- * about. An older kernel knows the real user alone.
- */
-static inline long check_access(const char *path, int mode) {
-  static bool is_old;
-  long result = is_old ? -ENOSYS : system_call(NR_FACCESSAT2, AT_FDCWD, (long)path, mode, EFFECTIVE_USER);
-  if (result != -ENOSYS)
-    return result;
-  is_old = true;
-  return system_call(__NR_faccessat, AT_FDCWD, (long)path, mode, 0);
+static inline void close_file(long file) {
+  system_call(__NR_close, file, 0, 0, 0);
+}
+
+/* Bytes read, or the negative error number. Where a register holds no offset, the file is positioned first. */
+static inline long read_file(long file, void *to, size_t size, size_t offset) {
+#if __SIZEOF_POINTER__ == 8
+  return system_call(__NR_pread64, file, (long)to, (long)size, (long)offset);
+#else
+  if (offset != 0 && system_call(__NR_lseek, file, (long)offset, SEEK_SET, 0) < 0)
+    return -EINVAL;
+  return system_call(__NR_read, file, (long)to, (long)size, 0);
+#endif
+}
+
+static inline long read_link(const char *path, char *to, size_t size) {
+#ifdef __NR_readlink
+  return system_call(__NR_readlink, (long)path, (long)to, (long)size, 0);
+#else
+  return system_call(__NR_readlinkat, AT_FDCWD, (long)path, (long)to, (long)size);
+#endif
 }
 
 static inline void write_error(const struct iovec *parts, size_t count) {
   system_call(__NR_writev, STDERR_FILENO, (long)parts, (long)count, 0);
-}
-
-/* No page is smaller. */
-enum { PAGE = 4096 };
-
-/*
- * Whether memory may be read without a fault. The kernel copies the signal set before it looks at the impossible
- * "how", so the call changes nothing and fails with EFAULT where there is nothing to read, also behind the end of
- * a truncated file.
- */
-static inline bool readable(const void *start, size_t size) {
-  enum { IMPOSSIBLE_HOW = -1, SIGNAL_SET_SIZE = 8 };
-  uintptr_t page = (uintptr_t)start & -(uintptr_t)PAGE;
-  uintptr_t last = (uintptr_t)start + size - 1;
-  if (size == 0 || last < (uintptr_t)start)
-    return false;
-  for (;; page += PAGE) {
-    if (system_call(__NR_rt_sigprocmask, IMPOSSIBLE_HOW, (long)page, 0, SIGNAL_SET_SIZE) == -EFAULT)
-      return false;
-    if (last - page < PAGE)
-      return true;
-  }
 }
 
 #endif

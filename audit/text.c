@@ -39,8 +39,10 @@ bool append(char *path, size_t *end, struct bytes text) {
 bool join(char path[PATH_SIZE], struct bytes dir, const char *name) {
   size_t end = 0;
   path[0] = '\0';
-  return append(path, &end, dir) && (dir.size == 0 || append(path, &end, bytes_of("/"))) &&
-         append(path, &end, bytes_of(name));
+  if (!append(path, &end, dir))
+    return false;
+  bool needs_slash = dir.size > 0 && dir.start[dir.size - 1] != '/';
+  return (!needs_slash || append(path, &end, bytes_of("/"))) && append(path, &end, bytes_of(name));
 }
 
 const char *after(const char *text, const char *start) {
@@ -48,4 +50,26 @@ const char *after(const char *text, const char *start) {
     if (*text++ != *start++)
       return NULL;
   return text;
+}
+
+/* Compilers make calls of these out of the assignment of structs, and would out of these loops, but for the barrier. */
+#define BARRIER __asm__ volatile("" ::: "memory")
+
+void *memset(void *to, int value, size_t size) {
+  char *bytes = to;
+  for (size_t i = 0; i < size; i++) {
+    bytes[i] = (char)value;
+    BARRIER;
+  }
+  return to;
+}
+
+void *memcpy(void *restrict to, const void *restrict from, size_t size) {
+  char *bytes = to;
+  const char *source = from;
+  for (size_t i = 0; i < size; i++) {
+    bytes[i] = source[i];
+    BARRIER;
+  }
+  return to;
 }

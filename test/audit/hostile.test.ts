@@ -1,5 +1,15 @@
 import assert from 'node:assert/strict';
-import { chmodSync, copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { before, describe, type TestContext, test } from 'node:test';
 import { dumpJson, numberIn, objectIn, run, runOk } from '../support/cli.js';
 import { needsTracing, READER_SOURCES } from '../support/reader.js';
@@ -98,11 +108,39 @@ describe('a directory that the loader has to search (?)', { skip: needsTracing('
     rmSync(shop.at('later'), { recursive: true });
   });
 
-  test('is left to the loader when the library is in it', () => {
-    shop.library('later', 'one');
+  test('is answered when the library is in it', () => {
+    const found = shop.library('later', 'one');
     const { stdout, said } = assertSame(shop, program);
     assert.match(stdout, /\/later\/libone.so.1$/m);
-    assert.equal(said[0], LEFT);
+    assert.equal(said[0], 'libone.so.1 for the program: later/libone.so.1');
+    assert.deepEqual(shop.missed(shop.traced(program)), []);
+    // A trailing slash is none of the path that the loader has.
+    const slashed = shop.program('slashed', {
+      needs: [shop.at('one/libone.so.1')],
+      runPath: [`${shop.at('later')}//`, shop.at('one')],
+    });
+    rmSync(shop.at('later'), { recursive: true });
+    shop.annotate(slashed);
+    mkdirSync(shop.at('later'));
+    copyFileSync(shop.at('one/libone.so.1'), found);
+    assert.match(assertSame(shop, slashed).stdout, /[^/]\/later\/libone.so.1$/m);
+    rmSync(shop.at('later'), { recursive: true });
+  });
+
+  test('is left to the loader when what it holds is no library for this machine', () => {
+    const library = shop.library('later', 'one');
+    const bytes = readFileSync(library);
+    for (const [what, at, value] of [
+      ['another class', 4, 1],
+      ['another machine', 18, 183],
+    ] as const) {
+      const other = Buffer.from(bytes);
+      other[at] = value;
+      writeFileSync(library, other);
+      const { stdout, said } = assertSame(shop, program);
+      assert.match(stdout, /\/one\/libone.so.1$/m, what);
+      assert.equal(said[0], LEFT, what);
+    }
     rmSync(shop.at('later'), { recursive: true });
   });
 
@@ -114,8 +152,8 @@ describe('a directory that the loader has to search (?)', { skip: needsTracing('
     }
   });
 
-  test('is left to the loader when it is relative, empty, or has $ORIGIN', () => {
-    for (const dir of ['here', '', '$ORIGIN/here', '/$LIB']) {
+  test('is left to the loader when it is relative, empty, or has a token that is not $ORIGIN alone', () => {
+    for (const dir of ['here', '', '/$LIB', '$ORIGIN/$LIB', '$ORIGINAL/here', `${shop.dir}/$ORIGIN`]) {
       const other = shop.program('other', {
         needs: [shop.at('one/libone.so.1')],
         runPath: [dir, shop.at('one')],
@@ -124,6 +162,57 @@ describe('a directory that the loader has to search (?)', { skip: needsTracing('
       const { said } = assertSame(shop, other);
       assert.match(said[0] ?? '', /left to the loader: the note has an element that only the loader/, dir);
     }
+  });
+});
+
+describe('$ORIGIN in a note', { skip: needsTracing('gcc') }, () => {
+  const scope = suiteScope();
+  let shop: ReaderShop;
+  before(() => {
+    shop = new ReaderShop(tempDir(scope));
+  });
+  /** A program in bin/, a library in lib/ that needs another one beside itself. */
+  const tree = (name: string, origin: string) => {
+    const inner = shop.library(`${name}/lib`, 'inner');
+    const outer = shop.library(`${name}/lib`, 'outer', { needs: [inner], runPath: [origin, '/none'] });
+    mkdirSync(shop.at(name, 'bin'));
+    const program = shop.program(`${name}/bin/program`, {
+      needs: [outer],
+      runPath: ['/none', `${origin}/../lib/`],
+    });
+    shop.annotate(program, outer);
+    return { program, outer, inner };
+  };
+  const SAID = [
+    'libouter.so.1 for the program: lib/libouter.so.1',
+    'libinner.so.1 for lib/libouter.so.1: lib/libinner.so.1',
+  ];
+  const withoutC = (said: readonly string[]) => said.filter(line => !line.startsWith('libc.so.6'));
+
+  for (const [name, origin] of [
+    ['plain', '$ORIGIN'],
+    ['braced', `$\{ORIGIN}`],
+  ] as const) {
+    test(`is the directory of the object that asks: ${origin}`, () => {
+      const { program } = tree(name, origin);
+      assert.deepEqual(withoutC(assertSame(shop, program).said), SAID);
+      assert.deepEqual(shop.missed(shop.traced(program)), []);
+    });
+  }
+
+  test('is where the tree is now: moved, copied, and called through a link from another directory', () => {
+    tree('first', '$ORIGIN');
+    renameSync(shop.at('first'), shop.at('second'));
+    cpSync(shop.at('second'), shop.at('third'), { recursive: true });
+    symlinkSync(shop.at('second/bin/program'), shop.at('link'));
+    for (const program of [shop.at('second/bin/program'), shop.at('third/bin/program'), shop.at('link')])
+      assert.deepEqual(withoutC(assertSame(shop, program).said), SAID, program);
+  });
+
+  test('is left to the loader where the directory has subdirectories for some processors', () => {
+    const { program } = tree('capable', '$ORIGIN');
+    shop.library('capable/lib/glibc-hwcaps/x86-64-v2', 'outer');
+    assert.match(assertSame(shop, program).said[0] ?? '', /has a directory that the loader has to search/);
   });
 });
 

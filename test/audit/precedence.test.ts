@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { before, describe, test } from 'node:test';
 import { run, runOk } from '../support/cli.js';
 import {
@@ -12,6 +12,11 @@ import {
 } from '../support/reader-shop.js';
 import { suiteScope, tempDir } from '../support/temp.js';
 import { needs, needsRoot } from '../support/tools.js';
+
+/** Copies $FROM to $TO. */
+const COPIER = `#include <stdlib.h>
+void *copier_opens(const char *n) { (void)n; return system("cp $FROM $TO") == 0 ? &system : 0; }
+`;
 
 const LEFT = 'libthree.so.1 for two/libtwo.so.1: left to the loader: LD_LIBRARY_PATH may hold it';
 
@@ -71,6 +76,42 @@ describe('the reader leaves to the loader what comes before a note:', {
     for (const value of ['%/other', '%/none', '%/other:%/none/', 'other', '']) {
       assert.deepEqual(assertSame(shop, files.program, [], inShop(value)).said, ANSWERED, value);
     }
+  });
+
+  /** More directories than the reader asks one by one. */
+  const MANY = [...Array(6).keys()].map(i => `%/many${i}`).join(':');
+
+  test('many directories in LD_LIBRARY_PATH, each of which is read once at the start', () => {
+    for (let i = 0; i < 6; i += 2) mkdirSync(shop.at(`many${i}`));
+    const { said } = assertSame(shop, files.program, [], inShop(MANY));
+    assert.deepEqual(said, ANSWERED);
+    // The three that are there are read, the others found to be absent, and no library is looked for in any.
+    const { missed, calls } = shop.traced(files.program, [], inShop(MANY));
+    const looked = missed.filter(path => /many\d\/lib(?:one|two|three)/.test(path));
+    assert.deepEqual(looked, []);
+    assert.ok(calls > 0);
+  });
+
+  test('many directories in LD_LIBRARY_PATH, of which the last holds the library, or subdirectories', () => {
+    for (const last of ['%/path', '%/tall', '%/old', 'path', '']) {
+      const { said } = assertSame(shop, files.program, [], inShop(`${MANY}:${last}`));
+      if (last !== '') assert.ok(!said.some(line => line.includes('/three/')), said.join('\n'));
+    }
+  });
+
+  test('a library that comes into one of many directories of LD_LIBRARY_PATH after the start', () => {
+    const late = shop.library('late-user', 'lateuser', { needs: [files.three] });
+    shop.annotate(late);
+    mkdirSync(shop.at('fresh'));
+    const copier = shop.library('copier', 'copier', { source: COPIER });
+    const program = shop.program('copies', { needs: [copier] });
+    const env = { ...inShop(`${MANY}:%/fresh`), FROM: files.three, TO: shop.at('fresh/libthree.so.1') };
+    const args = ['call:copier_opens:x', `open:${late}`];
+    const plain = shop.plain(program, args, env);
+    rmSync(shop.at('fresh/libthree.so.1'));
+    const { stdout } = shop.explained(program, args, env);
+    assert.match(plain, /\/fresh\/libthree.so.1$/m);
+    assert.equal(stdout, plain);
   });
 
   for (const value of ['%/tall', '%/old', 'tall', 'old:', '%/other:%/tall']) {
@@ -133,6 +174,19 @@ describe('the reader leaves to the loader what comes before a note:', {
     const { stdout, said } = assertSame(shop, shop.program('rpath-program'), [`open:${library}`]);
     assert.match(stdout, /\/path\/libthree.so.1$/m);
     assert.match(said.at(-1) ?? '', /left to the loader/);
+  });
+
+  test('but answers from the note of an object that has only DT_RPATH, whatever LD_LIBRARY_PATH says', () => {
+    const library = shop.library('own-rpath', 'ownrpath', {
+      needs: [files.three],
+      runPath: [shop.at('empty'), `${shop.at('three')}/`],
+      flags: ['-Wl,--disable-new-dtags'],
+    });
+    shop.annotate(library);
+    const program = shop.program('own-rpath-program');
+    const { stdout, said } = assertSame(shop, program, [`open:${library}`], inShop('%/path'));
+    assert.match(stdout, /\/three\/libthree.so.1$/m);
+    assert.equal(said.at(-1), 'libthree.so.1 for own-rpath/libownrpath.so.1: three/libthree.so.1');
   });
 
   test('the DT_RPATH of the program, for an object without any run path', () => {

@@ -11,6 +11,8 @@ export interface Linking {
   readonly runPath?: readonly string[];
   /** More arguments of the compiler. */
   readonly flags?: readonly string[];
+  /** The source of a library. */
+  readonly source?: string;
 }
 
 /** Makes programs and libraries, each library in a directory of its own, and runs them with and without the reader. */
@@ -35,7 +37,8 @@ export class ReaderShop {
     const source = this.at(dir, `${name}.c`);
     writeFileSync(
       source,
-      `#include <dlfcn.h>\nvoid *${name}_opens(const char *n) { return dlopen(n, RTLD_NOW); }\n`,
+      linking.source ??
+        `#include <dlfcn.h>\nvoid *${name}_opens(const char *n) { return dlopen(n, RTLD_NOW); }\n`,
     );
     const soname = `lib${name}.so.1`;
     const file = this.at(dir, soname);

@@ -35,7 +35,7 @@ export interface Traced extends RunResult {
 }
 
 /** A system call that names a file by a path, with its outcome: a number, or an error's name. */
-const FILE_CALL = /\b(?:open|openat|access|faccessat2?)\([^"]*"([^"]*)"[^=]*= (-?\d+)/;
+const FILE_CALL = /\b(?:open|openat|access|faccessat2?|newfstatat|statx)\([^"]*"([^"]*)"[^=]*= (-?\d+)/;
 const SHARED_OBJECT = /\.so(?:\.[^/]*)?$/;
 
 /** Runs a program below strace; `env` reaches the program alone. */
