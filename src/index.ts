@@ -8,15 +8,18 @@
 import { check } from './arguments/check.js';
 import * as schemas from './arguments/schemas.js';
 import * as batch from './batch/annotate.js';
+import * as verifying from './batch/verify.js';
 import * as bytes from './elf/bytes.js';
 import * as cache from './note/cache.js';
 import * as reports from './note-report.js';
 import type { FileOutcome, WorkedOutcome } from './outcome.js';
 import * as pipeline from './pipeline.js';
 import type { Resolution } from './resolve/resolve.js';
+import * as verify from './verify-note.js';
 
 export { Encoding, FileSystemProbe } from './arguments/classes.js';
 export type { AnnotateOptions, CleanOptions } from './batch/annotate.js';
+export type { VerifyFailure, VerifyReport, VerifyTreeOptions } from './batch/verify.js';
 export type { ByteSource, ByteString } from './elf/bytes.js';
 export type { Audit } from './elf/dt-audit.js';
 export type {
@@ -45,6 +48,13 @@ export type { BuildOptions, LookupOptions, RemoveOptions } from './pipeline.js';
 export type { RuntimeReason, SearchComponent } from './resolve/components.js';
 export type { Candidate, DirectoryState, LibraryProbe } from './resolve/probe.js';
 export type { Attempt, Resolution, ResolvedEntry, Unresolved } from './resolve/resolve.js';
+export type {
+  NothingToVerify,
+  VerifiedNote,
+  VerifyFinding,
+  VerifyOptions,
+  VerifyState,
+} from './verify-note.js';
 
 function optionsOf<T>(called: string, { schema, keys }: schemas.OptionsSchema<T>, options: unknown): T {
   return check(called, 'options', schema, options, keys);
@@ -118,6 +128,36 @@ export function resolveFile(path: string, options: pipeline.LookupOptions = {}):
  */
 export function readNote(path: string): reports.NoteReport | undefined {
   return reports.readNote(check('readNote', 'path', schemas.path, path));
+}
+
+/**
+ * Resolves a file's libraries anew and compares what its note says with what `buildCache` would write.
+ * @throws ElfnoteError `not-elf`, `unreadable`, or `changed` for a file that others wrote to meanwhile.
+ */
+export function verifyFile(
+  path: string,
+  options: verify.VerifyOptions = {},
+): verify.VerifiedNote | verify.NothingToVerify {
+  return verify.verifyFile(
+    check('verifyFile', 'path', schemas.path, path),
+    optionsOf('verifyFile', schemas.verifyOptions, options),
+  );
+}
+
+/**
+ * Verifies the notes of all files that the paths name, directories walked, and writes nothing. Yields one report a
+ * file, in the order of the paths and sorted by name inside a directory.
+ *
+ * @throws ElfnoteError `usage`, at the call for arguments, at the first report for paths that are not walked.
+ */
+export function verifyTree(
+  paths: readonly string[],
+  options: verifying.VerifyTreeOptions = {},
+): AsyncGenerator<verifying.VerifyReport> {
+  return verifying.verifyTree(
+    check('verifyTree', 'paths', schemas.paths, paths),
+    optionsOf('verifyTree', schemas.verifyTreeOptions, options),
+  );
 }
 
 /** The descriptor without its padding. An empty list of entries has none. @throws ElfnoteError `usage` */

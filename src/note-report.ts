@@ -29,24 +29,27 @@ export interface NoteReport {
  * @throws ElfnoteError `malformed-note`, with the offset, for a note that the loader would reject.
  */
 export function readNote(path: string): NoteReport | undefined {
-  return withFile(path, source => {
-    const image = readImage(source);
-    const [location, second] = image.cacheNotes;
-    if (location === undefined) return undefined;
-    checkPlacement(image, location, second);
-    const descriptor = Buffer.from(source.read(location.descOffset, location.n_descsz));
-    const entries = decodeDescriptor(descriptor, location.descOffset, path);
-    checkPadding(source, location);
-    return {
-      path,
-      image,
-      location,
-      descriptor,
-      entries,
-      agreesWithRunPath: agreesWithRunPath(image, entries),
-      audit: readAudit(image, source),
-    };
-  });
+  return withFile(path, source => noteOf(readImage(source), source));
+}
+
+/** As `readNote`, of a file that is open and read. */
+export function noteOf(image: ElfImage, source: ByteSource): NoteReport | undefined {
+  const [location, second] = image.cacheNotes;
+  if (location === undefined) return undefined;
+  const { path } = source;
+  checkPlacement(image, location, second);
+  const descriptor = Buffer.from(source.read(location.descOffset, location.n_descsz));
+  const entries = decodeDescriptor(descriptor, location.descOffset, path);
+  checkPadding(source, location);
+  return {
+    path,
+    image,
+    location,
+    descriptor,
+    entries,
+    agreesWithRunPath: agreesWithRunPath(image, entries),
+    audit: readAudit(image, source),
+  };
 }
 
 /** What ld.so would do with an exact path of a note now. */

@@ -84,6 +84,29 @@ export function buildCache(path: string, options: BuildOptions = {}): WorkedOutc
   );
 }
 
+/** What `buildCache` would do with a file. */
+export interface Prospect {
+  readonly image: ElfImage;
+  readonly resolution: Resolution;
+  readonly plan: Plan;
+}
+
+/**
+ * Resolves and plans as `buildCache` does, and writes nothing.
+ * @returns a skip where nothing is resolved at all. @throws ElfnoteError
+ */
+export function planBuild(
+  source: ByteSource,
+  options: BuildOptions = {},
+  image = readImage(source),
+): Prospect | SkipPlan {
+  const skip = reasonToSkip(image);
+  if (skip !== undefined) return skip;
+  const resolution = resolveImage(image, probeFor(options), { storeRoots: storeRoots(options) });
+  const reader = checkedReader(options.reader);
+  return { image, resolution, plan: planFile(image, source, resolution.entries, { ...options, reader }) };
+}
+
 /**
  * Takes the note out of a file. A file that only elfnote has edited is again what it was, byte for byte; another
  * tool's note goes as far as its layout allows.
@@ -157,6 +180,11 @@ export function storeRoots(options: LookupOptions): ByteString[] | undefined {
 
 function readForWork(source: ByteSource): ElfImage | SkipPlan {
   const image = readImage(source);
+  return reasonToSkip(image) ?? image;
+}
+
+/** @throws ElfnoteError for section headers that are wrong. */
+function reasonToSkip(image: ElfImage): SkipPlan | undefined {
   const skip = (reason: SkipPlan['reason'], detail: string): SkipPlan => ({ kind: 'skip', reason, detail });
   const { e_type } = image.header;
   if (e_type === ET_REL) return skip('relocatable', 'is an object file (ET_REL)');
@@ -170,7 +198,7 @@ function readForWork(source: ByteSource): ElfImage | SkipPlan {
     if (runPathOf(image).components.length === 0) return skip('no-run-path', 'has no run path');
   }
   if (image.sectionError !== undefined) throw image.sectionError;
-  return image;
+  return undefined;
 }
 
 function skipped(

@@ -36,8 +36,29 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     'files',
     'loader',
   ],
+  // What a note says, beside what the pipeline would write.
+  'verify-note': [
+    'errors',
+    'elf',
+    'type outcome',
+    'note/cache',
+    'note-report',
+    'pipeline',
+    'resolve',
+    'files/source',
+  ],
   // What the pipeline is to one file, this is to many, in threads where that pays.
-  batch: ['errors', 'outcome', 'pipeline', 'files', 'resolve/fs-probe', 'fast-glob', 'picomatch', 'tinypool'],
+  batch: [
+    'errors',
+    'outcome',
+    'pipeline',
+    'verify-note',
+    'files',
+    'resolve/fs-probe',
+    'fast-glob',
+    'picomatch',
+    'tinypool',
+  ],
   cli: [
     'errors',
     'outcome',
@@ -60,6 +81,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     'type resolve/probe',
     'type resolve/resolve',
     'resolve/fs-probe',
+    'type verify-note',
   ],
   // One schema for each type that a public function takes, so it knows them all; the command line does not load it.
   arguments: [
@@ -69,6 +91,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     'note/cache',
     'type resolve/probe',
     'type pipeline',
+    'type verify-note',
     'type batch',
     'type files',
     'zod/mini',
@@ -84,6 +107,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     'outcome',
     'pipeline',
     'note-report',
+    'verify-note',
     'batch',
     'type write',
     'type files',

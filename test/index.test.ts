@@ -16,5 +16,7 @@ test('the public API exports these values and no others', () => {
     'readNote',
     'removeCache',
     'resolveFile',
+    'verifyFile',
+    'verifyTree',
   ]);
 });

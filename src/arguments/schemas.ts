@@ -1,10 +1,12 @@
 import * as z from 'zod/mini';
 import type { AnnotateOptions, CleanOptions } from '../batch/annotate.js';
+import type { VerifyTreeOptions } from '../batch/verify.js';
 import type { PathList } from '../batch/walk.js';
 import type { AttributeCheck } from '../files/attributes.js';
 import { type CacheEntry, type CacheStep, ELEMENT_LIMIT } from '../note/cache.js';
 import type { BuildOptions, LookupOptions, RemoveOptions } from '../pipeline.js';
 import type { LibraryProbe } from '../resolve/probe.js';
+import type { VerifyOptions } from '../verify-note.js';
 import type { Schema } from './check.js';
 
 /** A schema for every key, so that an option that nobody checks is a type error here. */
@@ -108,12 +110,16 @@ const jobs = z
     z.maximum(MOST_JOBS, `must be from 1 to ${MOST_JOBS}`),
   );
 
-const walking = {
+const places = {
   include: patterns,
   exclude: patterns,
   crossFileSystems: flag,
   preserveRoot: flag,
   listed: z.optional(listed),
+};
+
+const walking = {
+  ...places,
   jobs: z.optional(jobs),
   failFast: flag,
   signal: z.optional(signal),
@@ -124,6 +130,12 @@ const build = { ...lookup, ...writing, ...oneFile, ...building } satisfies Shape
 const remove = { ...writing, ...oneFile } satisfies Shape<RemoveOptions>;
 const annotate = { ...lookupOfMany, ...writing, ...building, ...walking } satisfies Shape<AnnotateOptions>;
 const clean = { ...writing, ...walking } satisfies Shape<CleanOptions>;
+
+const verify = {
+  ...lookup,
+  with: z.optional(z.enum(['patched', 'audit'], 'must be "patched" or "audit"')),
+} satisfies Shape<VerifyOptions>;
+const verifyTree = { ...verify, ...places } satisfies Shape<VerifyTreeOptions>;
 
 /** The options of a function, and how they are called. */
 export interface OptionsSchema<T> {
@@ -152,6 +164,14 @@ export const annotateOptions: OptionsSchema<AnnotateOptions> = {
 export const cleanOptions: OptionsSchema<CleanOptions> = {
   schema: z.strictObject(clean, OPTIONS),
   keys: Object.keys(clean),
+};
+export const verifyOptions: OptionsSchema<VerifyOptions> = {
+  schema: z.strictObject(verify, OPTIONS),
+  keys: Object.keys(verify),
+};
+export const verifyTreeOptions: OptionsSchema<VerifyTreeOptions> = {
+  schema: z.strictObject(verifyTree, OPTIONS),
+  keys: Object.keys(verifyTree),
 };
 
 export const byteString: Schema<string> = z

@@ -7,6 +7,7 @@ import { dumpCommand } from './commands/dump.js';
 import { execCommand } from './commands/exec.js';
 import { removeCacheCommand } from './commands/remove-cache.js';
 import { traceCommand } from './commands/trace.js';
+import { verifyCommand } from './commands/verify.js';
 import { flushOut, outputLost, printError } from './output.js';
 
 function version(): string {
@@ -26,7 +27,14 @@ function createProgram(): Command {
       'after',
       '\nExample:\n  $ elfnote build-cache ./result\n  $ elfnote dump ./result/bin/hello',
     );
-  const commands = [buildCacheCommand, removeCacheCommand, dumpCommand, traceCommand, execCommand];
+  const commands = [
+    buildCacheCommand,
+    removeCacheCommand,
+    dumpCommand,
+    verifyCommand,
+    traceCommand,
+    execCommand,
+  ];
   for (const make of commands) program.addCommand(make());
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureOutput({

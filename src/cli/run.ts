@@ -1,13 +1,13 @@
 import { constants } from 'node:os';
 import { setImmediate } from 'node:timers/promises';
 import type { Job } from '../batch/job.js';
-import { readPathList } from '../batch/lists.js';
 import { type Result, runOver } from '../batch/run.js';
-import { type Found, findFiles, type PathList } from '../batch/walk.js';
+import { type Found, findFiles } from '../batch/walk.js';
 import { ElfnoteError } from '../errors.js';
 import { writeReport } from '../files/report.js';
 import { failedOutcome } from '../outcome.js';
 import type { RunFlags } from './commands/file-command.js';
+import { listOf } from './paths.js';
 import { summaryJson } from './reports/json.js';
 import { Reporter } from './reports/reporter.js';
 import type { Summary } from './reports/summary.js';
@@ -59,14 +59,6 @@ function notCopied(error: ElfnoteError): Result {
 
 function isMissing({ explicit, unreadable }: Found): boolean {
   return explicit && unreadable !== undefined;
-}
-
-/** @throws ElfnoteError `usage` where no path is named in any way. */
-function listOf(paths: readonly string[], { filesFrom, null: nul }: RunFlags): PathList | undefined {
-  if (filesFrom !== undefined) return readPathList(filesFrom, nul === true);
-  if (paths.length === 0) throw new ElfnoteError('usage', 'name a file or directory, or --files-from');
-  if (nul) throw new ElfnoteError('usage', '--null needs --files-from');
-  return undefined;
 }
 
 /** A report that cannot be written is a failure, and does not hide how the run ended. */

@@ -59,7 +59,7 @@ export function joinPath(dir: ByteString, name: ByteString): ByteString {
 }
 
 /** By name and by its real path: a link inside the store that leads out of it is mutable, and so is one into it. */
-function isInStore(dir: ByteString, probe: LibraryProbe, roots: readonly ByteString[]): boolean {
+export function isInStore(dir: ByteString, probe: LibraryProbe, roots: readonly ByteString[]): boolean {
   const named = posix.normalize(dir);
   if (!roots.some(root => isBelow(named, root))) return false;
   const real = probe.realPath(dir);

@@ -14,6 +14,8 @@ export const refused = ({
   removeCache,
   resolveFile,
   readNote,
+  verifyFile,
+  verifyTree,
   encodeDescriptor,
   encodeNote,
   decodeDescriptor,
@@ -21,6 +23,17 @@ export const refused = ({
   FileSystemProbe,
 }) => [
   [() => annotateTree('/no/such'), 'annotateTree: paths must be a list of paths, not "/no/such"'],
+  [() => verifyFile(''), 'verifyFile: path must be a path, not ""'],
+  [
+    () => verifyFile('/no/such', { with: 'musl' }),
+    'verifyFile: with must be "patched" or "audit", not "musl"',
+  ],
+  [() => verifyFile('/no/such', { jobs: 1 }), 'verifyFile: there is no option "jobs"'],
+  [() => verifyTree('/no/such'), 'verifyTree: paths must be a list of paths, not "/no/such"'],
+  [
+    () => verifyTree(['/no/such'], { includes: [] }),
+    'verifyTree: there is no option "includes"; "include" is meant?',
+  ],
   [() => annotateTree(), 'annotateTree: paths must be a list of paths, not undefined'],
   [() => annotateTree(new Set(['/no/such'])), 'annotateTree: paths must be a list of paths, not an object'],
   [() => annotateTree(['/no/such', '']), 'annotateTree: paths.1 must be a path, not ""'],

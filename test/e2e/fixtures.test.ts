@@ -138,7 +138,7 @@ function bytesBelow(dir: string): Map<string, string> {
 
 /** What the notes say; a file without a sound note fails the test. */
 function notesOf(files: readonly string[]): string[] {
-  return jsonLines(elfnoteOk(['dump', '--json', ...files]).stdout).map(dumped =>
+  return jsonLines(elfnoteOk(['dump', '--json', '--root', ROOT, ...files]).stdout).map(dumped =>
     entriesIn(dumped).join('\n'),
   );
 }
@@ -474,7 +474,13 @@ describe('special files', () => {
   });
 
   test('a program whose run path starts with $ORIGIN leaves that directory to the loader', () => {
-    const [line] = elfnoteOk(['dump', '--json', join(processed, 'kinds/bin/origin')]).stdout.split('\n');
+    const [line] = elfnoteOk([
+      'dump',
+      '--json',
+      '--root',
+      ROOT,
+      join(processed, 'kinds/bin/origin'),
+    ]).stdout.split('\n');
     assert.match(line ?? '', /"element":"\?\$ORIGIN\/\.\.\/lib"/);
   });
 

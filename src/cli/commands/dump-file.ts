@@ -1,6 +1,7 @@
 import { displayBytes, escapeControls } from '../../elf/bytes.js';
 import { PT_LOAD } from '../../elf/constants.js';
 import { ElfnoteError, EXIT, exitStatusOf } from '../../errors.js';
+import type { CacheStep } from '../../note/cache.js';
 import { judgePath, type NoteReport, readNote } from '../../note-report.js';
 import { FileSystemProbe } from '../../resolve/fs-probe.js';
 import type { LibraryProbe } from '../../resolve/probe.js';
@@ -18,10 +19,13 @@ function dumpFile(file: string, flags: DumpFlags, probe: LibraryProbe): number {
   try {
     const report = readNote(file);
     if (report === undefined) return sayNoNote(file, flags);
-    if (flags.raw) printOut(report.descriptor);
-    else if (flags.json) printOut(`${JSON.stringify(noteJson(report, probe))}\n`);
+    if (flags.raw) {
+      printOut(report.descriptor);
+      return EXIT.ok;
+    }
+    if (flags.json) printOut(`${JSON.stringify(noteJson(report, probe))}\n`);
     else printOut(`${noteText(report, probe).join('\n')}\n`);
-    return EXIT.ok;
+    return isRight(report, probe) ? EXIT.ok : EXIT.findings;
   } catch (error) {
     if (!(error instanceof ElfnoteError)) throw error;
     printError(escapeControls(error.line));
@@ -33,6 +37,13 @@ function dumpFile(file: string, flags: DumpFlags, probe: LibraryProbe): number {
     }
     return exitStatusOf(error.code);
   }
+}
+
+/** As far as the note alone tells; `elfnote verify` resolves anew. */
+function isRight(report: NoteReport, probe: LibraryProbe): boolean {
+  const isThere = (step: CacheStep) =>
+    step.kind === 'hint' || judgePath(report, step.path, probe).kind === 'accepted';
+  return report.agreesWithRunPath && report.entries.every(({ steps }) => steps.every(isThere));
 }
 
 function sayNoNote(file: string, flags: DumpFlags): number {

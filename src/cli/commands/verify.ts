@@ -1,0 +1,60 @@
+import { Command, Option } from 'commander';
+import { repeated } from './file-command.js';
+
+export interface VerifyFlags {
+  readonly json?: boolean;
+  readonly require?: boolean;
+  readonly with: 'patched' | 'audit';
+  readonly root?: string;
+  readonly storeDir?: string[];
+  readonly include?: string[];
+  readonly exclude?: string[];
+  readonly crossFileSystems?: boolean;
+  readonly preserveRoot: boolean;
+  readonly filesFrom?: string;
+  readonly null?: boolean;
+  readonly progress: boolean;
+  readonly quiet?: boolean;
+  readonly verbose?: boolean;
+}
+
+const EXAMPLE = `
+Example:
+  $ elfnote verify --store-dir /nix/store ./result
+  12 files: 9 fresh, 3 without a note
+
+Nothing is written. Exit status: 0 every note is right, 1 a note is stale, absent or malformed, a file cannot be
+read, or (--require) a note is missing, 2 nothing could be read.`;
+
+export function verifyCommand(): Command {
+  return new Command('verify')
+    .description('resolve libraries anew and compare: is each note still right?')
+    .argument('[path...]', 'ELF files, or directories to walk')
+    .option('--json', 'print one JSON object a file, then a summary object')
+    .option('--require', 'a file that would gain a note by build-cache, and has none, is a finding')
+    .addOption(
+      new Option('--with <reader>', 'what reads the notes: a patched loader, or the audit module')
+        .choices(['patched', 'audit'])
+        .default('patched'),
+    )
+    .option('--root <dir>', 'look run paths up in the file system below this directory')
+    .option(
+      '--store-dir <dir>',
+      'directory whose contents never change (repeatable; default: $NIX_STORE)',
+      repeated,
+    )
+    .option('--include <glob>', 'take only such files of a directory (repeatable)', repeated)
+    .option('--exclude <glob>', 'leave such files and directories of a directory out (repeatable)', repeated)
+    .option('--cross-file-systems', 'walk other file systems too that are mounted below a directory')
+    .option('--no-preserve-root', 'do not refuse to walk the root directory')
+    .option('--files-from <file>', 'read paths from a file, one a line; - is standard input')
+    .option('-0, --null', 'the paths of --files-from end with NUL')
+    .option('--no-progress', 'show no progress bar on a terminal')
+    .option('-q, --quiet', 'print errors only; the exit status tells')
+    .option('-v, --verbose', 'name files whose note is right, and those that need none')
+    .addHelpText('after', EXAMPLE)
+    .action(async (paths: string[], flags: VerifyFlags) => {
+      const { verifyPaths } = await import('./verify-files.js');
+      process.exitCode = await verifyPaths(paths, flags);
+    });
+}
