@@ -64,9 +64,17 @@ export function exitStatusOf(code: ErrorCode): 1 | 2 {
 
 const PLAIN_WORDS: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
+  EBUSY: 'the file is in use by the system',
+  EDQUOT: 'disk quota exceeded',
+  EFBIG: 'the file would become too large',
+  EIO: 'input/output error',
   EISDIR: 'is a directory',
   ELOOP: 'too many levels of symbolic links',
+  EMFILE: 'too many open files',
+  ENAMETOOLONG: 'the name is too long',
+  ENFILE: 'too many open files on this machine',
   ENOENT: 'no such file or directory',
+  ENOMEM: 'out of memory',
   ENOSPC: 'no space left on device',
   ENOTDIR: 'a part of the path is not a directory',
   EPERM: 'operation not permitted',
@@ -79,15 +87,47 @@ export function systemCode(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 }
 
+/** Of Node's `EDQUOT: disc quota exceeded, write`, what the system's own list says. */
+function systemWords(error: unknown, system: string): string {
+  const known = PLAIN_WORDS[system];
+  if (known !== undefined) return known;
+  const [, words] = (error instanceof Error ? error.message : '').match(/^[A-Z0-9]+: ([^,]+),/) ?? [];
+  return words === undefined ? system : `${words} (${system})`;
+}
+
 /** Wraps a file system error; one that is already an ElfnoteError is returned as it is. */
-export function fromSystemError(code: ErrorCode, doing: string, path: string, error: unknown): ElfnoteError {
+export function fromSystemError(
+  code: ErrorCode,
+  doing: string,
+  path: string | undefined,
+  error: unknown,
+): ElfnoteError {
   if (error instanceof ElfnoteError) return error;
   const system = systemCode(error);
-  const why =
-    system === undefined
-      ? error instanceof Error
-        ? error.message
-        : String(error)
-      : (PLAIN_WORDS[system] ?? system);
+  const plain = error instanceof Error ? error.message : String(error);
+  const why = system === undefined ? plain : systemWords(error, system);
   return new ElfnoteError(code, `${doing}: ${why}`, { path, cause: error });
+}
+
+/**
+ * Asks something of the system. Every call that touches a file goes through here, so that a failure names what was
+ * being done. @throws ElfnoteError with the system's error as its cause.
+ */
+export function during<T>(code: ErrorCode, doing: string, path: string | undefined, call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    throw fromSystemError(code, doing, path, error);
+  }
+}
+
+/** The system's error code behind an error, its own or that of its cause. */
+export function systemCodeBehind(error: unknown): string | undefined {
+  return systemCode(error instanceof ElfnoteError ? error.cause : error);
+}
+
+/** An error of the system that nobody has told of: still no fault of elfnote's own. Undefined for any other. */
+export function unforeseenSystemError(error: unknown, path?: string): ElfnoteError | undefined {
+  if (!(error instanceof Error) || !('syscall' in error) || systemCode(error) === undefined) return undefined;
+  return fromSystemError('unreadable', `the system refused ${String(error.syscall)}`, path, error);
 }

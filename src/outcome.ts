@@ -1,5 +1,5 @@
 import type { ByteString } from './elf/bytes.js';
-import { ElfnoteError } from './errors.js';
+import { ElfnoteError, unforeseenSystemError } from './errors.js';
 import type { Edit, SkipReason, WritePlan } from './layout/model/plan.js';
 import type { Resolution } from './resolve/resolve.js';
 
@@ -77,6 +77,8 @@ export function skippedOutcome(
 /** A mistake of elfnote's own is reported like any failure, so that it does not stop the other files. */
 export function failedOutcome(path: string, error: unknown): FailedOutcome {
   if (error instanceof ElfnoteError) return { path, action: 'failed', error };
+  const refused = unforeseenSystemError(error, path);
+  if (refused !== undefined) return { path, action: 'failed', error: refused };
   const what = error instanceof Error ? error.message : String(error);
   const internal = new ElfnoteError('internal', `internal error, please report it: ${what}`, {
     path,

@@ -7,16 +7,18 @@ import { isProgram, ownReader } from './elf/dt-audit.js';
 import type { ElfImage } from './elf/image.js';
 import { readImage } from './elf/read.js';
 import { ElfnoteError } from './errors.js';
-import { type AttributeCheck, LOST_IN_PLACE, readAttributes } from './files/attributes.js';
+import { type AttributeCheck, directoryOf, LOST_IN_PLACE, readAttributes } from './files/attributes.js';
 import { isSharedInStore } from './files/links.js';
 import { type FileSource, refuseChanged, withFile } from './files/source.js';
+import { sweep } from './files/temporary.js';
 import type { Plan, PlanOptions, SkipPlan, WritePlan } from './layout/model/plan.js';
 import { planFile, planRemoval } from './layout/plan-file.js';
 import { type Explained, skippedOutcome, summaryOf, type WorkedOutcome } from './outcome.js';
 import { FileSystemProbe } from './resolve/fs-probe.js';
 import type { LibraryProbe } from './resolve/probe.js';
 import { type Resolution, resolveImage, runPathOf } from './resolve/resolve.js';
-import { type Change, commitChange, writeCopy } from './write/commit.js';
+import type { Change } from './write/change.js';
+import { commitChange, writeCopy } from './write/commit.js';
 import { verifyWithReader } from './write/verify-dt-audit.js';
 
 export interface LookupOptions {
@@ -37,6 +39,8 @@ export interface RemoveOptions {
   /** Write although file capabilities, other extended attributes or hard links get lost. */
   readonly force?: boolean | undefined;
   readonly preserveDates?: boolean | undefined;
+  /** Edit in place wherever no other program minds, and do not wait for the disk: a power cut may leave a broken file. */
+  readonly fast?: boolean | undefined;
   /**
    * Replace the file rather than edit it: it has hard links whose content must stay. Default: where it has some, and is in
    * a Nix store.
@@ -238,24 +242,26 @@ function warningsFor(resolution: Resolution, image: ElfImage): string[] {
 }
 
 function commit(source: FileSource, plan: WritePlan, options: RemoveOptions): string[] {
-  const { path, stats } = source;
+  const { path } = source;
   const change: Change = { edits: plan.edits, size: plan.size, inPlaceIsSafe: plan.inPlaceIsSafe };
   const output = otherOutput(path, options);
-  const attributes = attributesOf(path, options);
-  const lost = output === undefined ? attributes.filter(name => name === LOST_IN_PLACE) : attributes;
+  const { own, given, knowsAll } = attributesOf(path, options);
+  const lost = output === undefined ? own.filter(name => name === LOST_IN_PLACE) : own;
   refuseLoss(path, lost, options);
   if (output !== undefined) {
-    writeCopy(path, output, source, stats, change, options);
-    return lost;
+    writeCopy(path, output, source, change, options);
+    return [...lost];
   }
   const notKept: string[] = [];
-  const how = commitChange(path, source, stats, change, {
+  const lostByCopy = [...own, ...given];
+  const how = commitChange(path, source, change, {
     ...options,
-    unshare: options.unshare ?? isSharedInStore(path, stats),
+    unshare: options.unshare ?? isSharedInStore(path, source.stats),
+    copyLoses: lostByCopy.length > 0 || !knowsAll,
     onLoss: what => notKept.push(what),
-    beforeReplacing: () => refuseLoss(path, attributes, options),
+    beforeReplacing: () => refuseLoss(path, lostByCopy, options),
   });
-  return [...(how === 'replaced' ? attributes : lost), ...notKept];
+  return [...(how === 'replaced' ? lostByCopy : lost), ...notKept];
 }
 
 function refuseLoss(path: string, lost: readonly string[], options: RemoveOptions): void {
@@ -268,9 +274,22 @@ function refuseLoss(path: string, lost: readonly string[], options: RemoveOption
 /** Labels that the system gives every new file are not lost. */
 const GIVEN_ANEW = new Set(['security.selinux']);
 
-function attributesOf(path: string, options: RemoveOptions): string[] {
-  const { found } = options.attributes ?? readAttributes([path]);
-  return (found?.get(path) ?? []).filter(name => !GIVEN_ANEW.has(name));
+const DEFAULT_ACL = 'system.posix_acl_default';
+
+interface Attributes {
+  readonly own: readonly string[];
+  /** What a copy beside the file would get. */
+  readonly given: readonly string[];
+  readonly knowsAll: boolean;
+}
+
+function attributesOf(path: string, options: RemoveOptions): Attributes {
+  const directory = directoryOf(path);
+  const { found, knowsAll } = options.attributes ?? readAttributes([path, directory]);
+  const own = (found?.get(path) ?? []).filter(name => !GIVEN_ANEW.has(name));
+  // A new file gets the access list that its directory gives to all, and the one that it replaces need not have it.
+  const isGiven = found?.get(directory)?.includes(DEFAULT_ACL) === true;
+  return { own, given: isGiven ? [`being without the directory's ${DEFAULT_ACL}`] : [], knowsAll };
 }
 
 function otherOutput(path: string, { output }: RemoveOptions): string | undefined {
@@ -285,9 +304,10 @@ function otherOutput(path: string, { output }: RemoveOptions): string | undefine
 /** A file that needs no change, if that is true of what it is by now, is copied to the output. */
 function leaveAlone(source: FileSource, options: RemoveOptions): void {
   refuseChanged(source);
+  if (!options.dryRun) sweep(directoryOf(source.path));
   const output = otherOutput(source.path, options);
   if (output !== undefined && !options.dryRun) {
-    refuseLoss(source.path, attributesOf(source.path, options), options);
-    writeCopy(source.path, output, source, source.stats, undefined, options);
+    refuseLoss(source.path, attributesOf(source.path, options).own, options);
+    writeCopy(source.path, output, source, undefined, options);
   }
 }

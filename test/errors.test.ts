@@ -10,6 +10,7 @@ import {
   exitStatusOf,
   fromSystemError,
   systemCode,
+  unforeseenSystemError,
 } from '../src/errors.js';
 
 /** Every code; the compiler fails on one that is missing or new. */
@@ -90,7 +91,10 @@ describe('system errors', () => {
     ['EPERM', 'operation not permitted'],
     ['EROFS', 'read-only file system'],
     ['ETXTBSY', 'the file is being executed'],
-    ['EMFILE', 'EMFILE'],
+    ['EIO', 'input/output error'],
+    ['EDQUOT', 'disk quota exceeded'],
+    ['EMFILE', 'too many open files'],
+    ['ENOSTR', 'made up (ENOSTR)'],
   ];
   for (const [code, text] of words) {
     test(`${code} is told as "${text}"`, () => {
@@ -102,6 +106,20 @@ describe('system errors', () => {
       );
     });
   }
+
+  test('one without plain words is told in the system’s own, with its code', () => {
+    const cause = Object.assign(new Error("EPROTO: protocol error, open 'x'"), { code: 'EPROTO' });
+    assert.equal(
+      fromSystemError('unreadable', 'cannot open', 'f', cause).message,
+      'cannot open: protocol error (EPROTO)',
+    );
+  });
+
+  test('one that nobody foresaw is no internal error', () => {
+    const cause = Object.assign(new Error('EIO: i/o error, fstat'), { code: 'EIO', syscall: 'fstat' });
+    assert.equal(unforeseenSystemError(cause, 'f')?.line, 'f: the system refused fstat: input/output error');
+    assert.equal(unforeseenSystemError(new TypeError('x is not a function')), undefined);
+  });
 
   test('an error of any other kind keeps its message', () => {
     assert.equal(

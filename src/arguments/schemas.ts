@@ -87,6 +87,7 @@ const writing = {
   dryRun: flag,
   force: flag,
   preserveDates: flag,
+  fast: flag,
 };
 
 const oneFile = {

@@ -1,4 +1,4 @@
-import { type AttributeCheck, readAttributes } from '../files/attributes.js';
+import { type AttributeCheck, directoryOf, readAttributes } from '../files/attributes.js';
 import type { Found } from './walk.js';
 
 /** Files that are worked on in one go, with what must not get lost of them. */
@@ -19,8 +19,8 @@ export function* batchesOf(
   for (let from = 0; from < found.length; from += GROUP) {
     const group = found.slice(from, from + GROUP);
     const attributes = readsAttributes
-      ? readAttributes(group.filter(isToBeRead).map(({ path }) => path))
-      : { found: new Map<string, string[]>() };
+      ? readAttributes(withDirectories(group.filter(isToBeRead).map(({ path }) => path)))
+      : { found: new Map<string, string[]>(), knowsAll: true };
     for (let at = 0; at < group.length; at += size) {
       const files = group.slice(at, at + size);
       yield { files, attributes: only(attributes, files) };
@@ -32,11 +32,17 @@ function isToBeRead({ unreadable, outside, sameAs }: Found): boolean {
   return unreadable === undefined && outside === undefined && sameAs === undefined;
 }
 
-function only({ found }: AttributeCheck, files: readonly Found[]): AttributeCheck {
-  if (found === undefined) return { found };
-  const some = files.flatMap(({ path }) => {
+/** A directory may give new files an access list. */
+function withDirectories(paths: readonly string[]): string[] {
+  return [...new Set([...paths, ...paths.map(directoryOf)])];
+}
+
+function only({ found, knowsAll }: AttributeCheck, files: readonly Found[]): AttributeCheck {
+  if (found === undefined) return { found, knowsAll };
+  const wanted = withDirectories(files.map(({ path }) => path));
+  const some = wanted.flatMap(path => {
     const names = found.get(path);
     return names === undefined ? [] : [[path, names] as const];
   });
-  return { found: new Map(some) };
+  return { found: new Map(some), knowsAll };
 }

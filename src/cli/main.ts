@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { escapeControls } from '../elf/bytes.js';
-import { ElfnoteError, EXIT, exitStatusOf } from '../errors.js';
+import { ElfnoteError, EXIT, exitStatusOf, unforeseenSystemError } from '../errors.js';
 import { buildCacheCommand } from './commands/build-cache.js';
 import { dumpCommand } from './commands/dump.js';
 import { execCommand } from './commands/exec.js';
@@ -63,9 +63,10 @@ async function main(): Promise<void> {
 
 function statusOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.failure;
-  if (error instanceof ElfnoteError) {
-    printError(escapeControls(error.line));
-    return exitStatusOf(error.code);
+  const known = error instanceof ElfnoteError ? error : unforeseenSystemError(error);
+  if (known !== undefined) {
+    printError(escapeControls(known.line));
+    return exitStatusOf(known.code);
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   printError(`internal error, please report it: ${text}`);

@@ -16,8 +16,8 @@ import { REGISTERED_STORE } from './warnings.js';
 
 /** What the flags say that every job has in common. */
 export function commonOptions(flags: RunFlags): Job['options'] {
-  const { dryRun, output, force, preserveDates } = flags;
-  return { dryRun, output, force, preserveDates };
+  const { dryRun, output, force, preserveDates, fast } = flags;
+  return { dryRun, output, force, preserveDates, fast };
 }
 
 /**

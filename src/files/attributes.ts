@@ -1,4 +1,6 @@
 import { spawnSync } from 'node:child_process';
+import { dirname } from 'node:path';
+import { realPathOf } from './paths.js';
 
 /**
  * Extended attributes that a write would lose. Node has no call for them, so a tool of the system is asked:
@@ -7,22 +9,32 @@ import { spawnSync } from 'node:child_process';
 export interface AttributeCheck {
   /** By path; a path without any is missing. Undefined when no tool is there to ask. */
   readonly found: ReadonlyMap<string, readonly string[]> | undefined;
+  /** False where a tool knows of file capabilities alone, or there is none. */
+  readonly knowsAll: boolean;
 }
 
 /** The kernel drops this one at every write, so it is lost even in place. */
 export const LOST_IN_PLACE = 'security.capability';
+
+/** Where a new file beside this one would stand. */
+export function directoryOf(path: string): string {
+  return dirname(realPathOf(path));
+}
 
 /** In bytes of paths; Linux takes 2 MiB of arguments and environment. */
 const ARGUMENTS_AT_ONCE = 1 << 19;
 
 export function readAttributes(paths: readonly string[]): AttributeCheck {
   const found = new Map<string, string[]>();
+  let knowsAll = true;
   for (const some of inPieces(paths)) {
-    const names = askGetfattr(some) ?? askGetcap(some);
-    if (names === undefined) return { found: undefined };
+    const all: Map<string, string[]> | undefined = knowsAll ? askGetfattr(some) : undefined;
+    knowsAll = all !== undefined;
+    const names = all ?? askGetcap(some);
+    if (names === undefined) return { found: undefined, knowsAll };
     for (const [path, attributes] of names) found.set(path, attributes);
   }
-  return { found };
+  return { found, knowsAll };
 }
 
 function* inPieces(paths: readonly string[]): Generator<string[]> {

@@ -1,7 +1,8 @@
-import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { type BigIntStats, constants } from 'node:fs';
 import { type ByteSource, checkRange } from '../elf/bytes.js';
 import { ElfnoteError, fromSystemError } from '../errors.js';
 import { refusePseudoFile } from './file-systems.js';
+import { OpenFile } from './open-file.js';
 
 const BLOCK = 4096;
 
@@ -20,13 +21,14 @@ export class FileSource implements ByteSource {
   readonly path: string;
   readonly size: number;
   readonly stats: BigIntStats;
-  readonly #fd: number;
+  /** To copy from; what was read of it stays in memory. */
+  readonly file: OpenFile;
   readonly #blocks = new Map<number, Buffer>();
   #bytesRead = 0;
 
-  private constructor(path: string, fd: number, stats: BigIntStats) {
-    this.path = path;
-    this.#fd = fd;
+  private constructor(file: OpenFile, stats: BigIntStats) {
+    this.path = file.path;
+    this.file = file;
     this.stats = stats;
     this.size = Number(stats.size);
   }
@@ -38,19 +40,14 @@ export class FileSource implements ByteSource {
    * others keep writing to it.
    */
   static open(path: string, settled = false): FileSource {
-    let fd: number;
+    // O_NONBLOCK: opening a FIFO must not wait for a writer.
+    const file = OpenFile.toRead(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
-      // O_NONBLOCK: opening a FIFO must not wait for a writer.
-      fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-    } catch (error) {
-      throw fromSystemError('unreadable', 'cannot open', path, error);
-    }
-    try {
-      const stats = settled ? settledStats(fd, path) : fstatSync(fd, { bigint: true });
+      const stats = settled ? settledStats(file) : file.stat();
       if (!stats.isFile()) throw new ElfnoteError('not-elf', 'is not a regular file', { path });
-      return new FileSource(path, fd, stats);
+      return new FileSource(file, stats);
     } catch (error) {
-      closeSync(fd);
+      file.abandon();
       throw fromSystemError('unreadable', 'cannot read', path, error);
     }
   }
@@ -62,11 +59,19 @@ export class FileSource implements ByteSource {
 
   /** Whether others have written to the file since it was opened. */
   get hasChanged(): boolean {
-    return !isUnchanged(fstatSync(this.#fd, { bigint: true }), this.stats);
+    return !isUnchanged(this.file.stat(), this.stats);
+  }
+
+  /** Whether another open file has, in every block that was read of this one, the same bytes. */
+  agreesWith(other: OpenFile): boolean {
+    return [...this.#blocks].every(([index, block]) => {
+      const bytes = Buffer.alloc(block.length);
+      return other.read(bytes, 0, index * BLOCK) === block.length && bytes.equals(block);
+    });
   }
 
   close(): void {
-    closeSync(this.#fd);
+    this.file.abandon();
   }
 
   read(offset: number, length: number): Buffer {
@@ -107,16 +112,12 @@ export class FileSource implements ByteSource {
   #readBlocks(first: number, end: number): void {
     const offset = first * BLOCK;
     const bytes = Buffer.alloc(Math.min(end * BLOCK, this.size) - offset);
-    try {
-      for (let done = 0; done < bytes.length; ) {
-        const got = readSync(this.#fd, bytes, done, bytes.length - done, offset + done);
-        if (got === 0)
-          throw new ElfnoteError('unreadable', 'the file shrank while it was read', { path: this.path });
-        done += got;
-        this.#bytesRead += got;
-      }
-    } catch (error) {
-      throw fromSystemError('unreadable', 'cannot read', this.path, error);
+    for (let done = 0; done < bytes.length; ) {
+      const got = this.file.read(bytes, done, offset + done);
+      if (got === 0)
+        throw new ElfnoteError('unreadable', 'the file shrank while it was read', { path: this.path });
+      done += got;
+      this.#bytesRead += got;
     }
     for (let i = first; i < end; i++) {
       this.#blocks.set(i, bytes.subarray((i - first) * BLOCK, (i + 1 - first) * BLOCK));
@@ -129,14 +130,14 @@ export function isUnchanged(now: BigIntStats, before: BigIntStats): boolean {
   return (['dev', 'ino', 'size', 'mtimeNs'] as const).every(field => now[field] === before[field]);
 }
 
-function settledStats(fd: number, path: string): BigIntStats {
+function settledStats(file: OpenFile): BigIntStats {
   for (let waited = 0; waited < LONGEST_WAIT_MILLISECONDS; waited += TICK_MILLISECONDS) {
-    const stats = fstatSync(fd, { bigint: true });
+    const stats = file.stat();
     const age = Date.now() - Number(stats.mtimeMs);
     if (!stats.isFile() || age < 0 || age >= TICK_MILLISECONDS) return stats;
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, TICK_MILLISECONDS);
   }
-  throw new ElfnoteError('changed', 'is being written to by another process', { path });
+  throw new ElfnoteError('changed', 'is being written to by another process', { path: file.path });
 }
 
 /**
@@ -155,10 +156,17 @@ export function withFile<T>(path: string, work: (source: FileSource) => T, settl
     // A failed write has changed the file itself.
     const isOurs = error instanceof ElfnoteError && ['unwritable', 'changed'].includes(error.code);
     if (!isOurs) refuseChanged(source, error);
-    throw error;
+    throw ofFile(path, error);
   } finally {
     source.close();
   }
+}
+
+/** What went wrong with something that the file names fails that file. */
+function ofFile(path: string, error: unknown): unknown {
+  if (!(error instanceof ElfnoteError) || error.path !== undefined) return error;
+  const { code, message, offset, cause } = error;
+  return new ElfnoteError(code, message, { path, offset, cause });
 }
 
 /** @throws ElfnoteError `changed` when others have written to the file since it was opened. */

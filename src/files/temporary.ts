@@ -1,13 +1,113 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { constants, lstatSync, openSync, readdirSync, readlinkSync, renameSync, unlinkSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { during, systemCode } from '../errors.js';
+import { OpenFile } from './open-file.js';
+import { hasEnded, OWNER_PATTERN, ownerOfThisProcess } from './owner.js';
 
-/** In bytes: a name may have 255, and what is put around it takes up to 20. */
-const LONGEST_STEM = 200;
+/** In bytes: a name may have 255, on some encrypting file systems 143, and what is put around it takes up to 60. */
+const LONGEST_STEM = 80;
 
-/** What is written beside a file before it is renamed over it, by this process. */
+const TRIES = 100;
+
+/** What is written beside a file before it is renamed over it: no two calls give the same name. */
 export function temporaryBeside(path: string): string {
-  const stem = Buffer.from(basename(path)).subarray(0, LONGEST_STEM).toString();
-  return join(dirname(path), `.${stem}.elfnote-${process.pid}`);
+  return beside(path, `${ownerOfThisProcess()}-${randomBytes(4).toString('hex')}`);
 }
 
-/** A glob of the names that `temporaryBeside` gives, of any process. */
-export const TEMPORARY_FILES = '**/.*.elfnote-+([0-9])';
+/** Where whoever writes to a file says so. */
+export function lockBeside(path: string): string {
+  return beside(path, `lock-${createHash('sha256').update(basename(path)).digest('hex').slice(0, 16)}`);
+}
+
+function beside(path: string, mark: string): string {
+  return join(dirname(path), `.${stemOf(basename(path))}.elfnote-${mark}`);
+}
+
+/** Whole characters only. */
+function stemOf(name: string): string {
+  const bytes = Buffer.from(name);
+  let end = Math.min(bytes.length, LONGEST_STEM);
+  while (end < bytes.length && ((bytes[end] ?? 0) & 0xc0) === 0x80) end--;
+  return bytes.subarray(0, end).toString();
+}
+
+/** A glob of the names that `temporaryBeside` and `lockBeside` give, of any process. */
+export const TEMPORARY_FILES = '**/.*.elfnote-(lock-*|+([0-9])-+([0-9])-+([0-9a-f])-+([0-9a-f]))';
+
+const COPY = new RegExp(`^\\..*\\.elfnote-(${OWNER_PATTERN})-[0-9a-f]{8}$`, 's');
+const LOCK = /^\..*\.elfnote-lock-[0-9a-f]{16}$/s;
+
+/**
+ * Makes and opens an empty file beside `path`. Nobody else may read, write or run it before it is whole: the original
+ * may be setuid.
+ *
+ * @throws ElfnoteError `unwritable`
+ */
+export function makeTemporary(path: string): { readonly name: string; readonly file: OpenFile } {
+  for (let left = TRIES; ; left--) {
+    const name = temporaryBeside(path);
+    const fd = during('unwritable', 'cannot write a copy beside it', path, () => {
+      try {
+        return openSync(name, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600);
+      } catch (error) {
+        if (systemCode(error) === 'EEXIST' && left > 0) return undefined;
+        throw error;
+      }
+    });
+    if (fd !== undefined) return { name, file: new OpenFile(fd, path) };
+  }
+}
+
+/** Directories are swept when they are first written to, and again when other runs may have died, in milliseconds. */
+const SWEEP_AGAIN_AFTER = 10_000;
+const MOST_REMEMBERED = 10_000;
+
+const swept = new Map<string, number>();
+
+/** Removes what processes that have died meanwhile have left in a directory; where that cannot be, it stays. */
+export function sweep(directory: string): void {
+  const last = swept.get(directory);
+  const now = performance.now();
+  if (last !== undefined && now - last < SWEEP_AGAIN_AFTER) return;
+  if (swept.size >= MOST_REMEMBERED) swept.clear();
+  swept.set(directory, now);
+  try {
+    for (const name of readdirSync(directory)) {
+      if (name.startsWith('.') && name.includes('.elfnote-')) removeIfLeft(join(directory, name));
+    }
+  } catch {
+    // Whoever works on the files of a directory that cannot be listed has said so.
+  }
+}
+
+function removeIfLeft(path: string): void {
+  const name = basename(path);
+  try {
+    if (LOCK.test(name)) breakLock(path);
+    const owner = COPY.exec(name)?.[1];
+    if (owner !== undefined && hasEnded(owner, ageOf(path))) unlinkSync(path);
+  } catch {
+    // Another run was faster, or it is another user's.
+  }
+}
+
+/** In milliseconds since its last change. */
+function ageOf(path: string): number {
+  return Date.now() - lstatSync(path).ctimeMs;
+}
+
+/**
+ * Takes away a lock whose process has died. Two that do so at once do not take away each other's new one: it is renamed
+ * first, and looked at again.
+ *
+ * @returns whether the lock may be free now.
+ */
+export function breakLock(lock: string): boolean {
+  if (!hasEnded(readlinkSync(lock), ageOf(lock))) return false;
+  const aside = temporaryBeside(lock);
+  renameSync(lock, aside);
+  if (hasEnded(readlinkSync(aside), ageOf(aside))) unlinkSync(aside);
+  else renameSync(aside, lock);
+  return true;
+}

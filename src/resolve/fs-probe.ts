@@ -9,7 +9,7 @@ import {
   realpathSync,
   statSync,
 } from 'node:fs';
-import { BufferSource, type ByteString, byteStringOf, bytesOf } from '../elf/bytes.js';
+import { BufferSource, type ByteString, byteStringOf, bytesOf, displayBytes } from '../elf/bytes.js';
 import { EI_NIDENT } from '../elf/constants.js';
 import { IDENT_SIZE, isElf, readElfHeader } from '../elf/read.js';
 import { ElfnoteError, fromSystemError, systemCode } from '../errors.js';
@@ -58,12 +58,13 @@ export class FileSystemProbe implements LibraryProbe {
 
   candidate(path: ByteString): Candidate {
     const slash = path.lastIndexOf('/');
-    const names = this.names(path.slice(0, slash) || '/');
-    if (names !== undefined && !names.has(path.slice(slash + 1))) return { kind: 'absent', why: 'not there' };
+    const { state, names } = this.#list(path.slice(0, slash) || '/');
+    const isThere = state === 'searchable' || state === 'unsearchable';
+    if (!isThere || names?.has(path.slice(slash + 1)) === false) return { kind: 'absent', why: 'not there' };
     let candidate = this.#candidates.get(path);
     if (candidate === undefined) {
-      const real = this.#locate(path);
-      candidate = real === undefined ? { kind: 'absent', why: 'dangling link' } : readCandidate(real);
+      const real = this.#root === '' ? { at: path } : this.#follow(path);
+      candidate = 'at' in real ? readCandidate(bytesOf(this.#root + real.at)) : unopened(path, real);
       this.#remember(this.#candidates, path, candidate);
     }
     return candidate;
@@ -102,8 +103,16 @@ export class FileSystemProbe implements LibraryProbe {
     return real === undefined ? undefined : bytesOf(this.#root + real);
   }
 
-  /** Follows every link below the root, an absolute one from the root on; `..` never leaves it. */
   #resolveInRoot(path: ByteString): ByteString | undefined {
+    const real = this.#follow(path);
+    return 'at' in real && exists(bytesOf(this.#root + real.at)) ? real.at || '/' : undefined;
+  }
+
+  /**
+   * Follows every link below the root, an absolute one from the root on; `..` never leaves it. What it leads to need not
+   * be there.
+   */
+  #follow(path: ByteString): { readonly at: ByteString } | { readonly code: string } {
     const left = path.split('/').reverse();
     let at = '';
     let links = 0;
@@ -111,7 +120,7 @@ export class FileSystemProbe implements LibraryProbe {
       const part = left.pop();
       if (part === undefined || part === '' || part === '.') continue;
       if (part === '..') {
-        if (at !== '' && !isDirectory(bytesOf(this.#root + at))) return undefined;
+        if (at !== '' && !isDirectory(bytesOf(this.#root + at))) return { code: 'ENOENT' };
         at = at.slice(0, Math.max(0, at.lastIndexOf('/')));
         continue;
       }
@@ -121,21 +130,20 @@ export class FileSystemProbe implements LibraryProbe {
         at = next;
         continue;
       }
-      if (++links > MAX_LINKS) return undefined;
+      if (++links > MAX_LINKS) return { code: 'ELOOP' };
       if (target.startsWith('/')) at = '';
       left.push(...target.split('/').reverse());
     }
-    return exists(bytesOf(`${this.#root}${at}`)) ? at || '/' : undefined;
+    return { at };
   }
 
   #readLink(path: ByteString): ByteString | undefined {
     if (this.#links.has(path)) return this.#links.get(path);
-    let target: ByteString | undefined;
-    try {
-      target = byteStringOf(readlinkSync(bytesOf(this.#root + path), 'buffer'));
-    } catch {
-      target = undefined;
-    }
+    const real = this.#root + path;
+    // A path that is no link, and one that is not there.
+    const target = answered(real, [...NOT_THERE, 'EINVAL'], undefined, () =>
+      byteStringOf(readlinkSync(bytesOf(real), 'buffer')),
+    );
     this.#remember(this.#links, path, target);
     return target;
   }
@@ -150,28 +158,38 @@ function realRoot(path: string): string {
   throw new ElfnoteError('usage', 'is not a directory', { path });
 }
 
-function realPathOnMachine(path: ByteString): ByteString | undefined {
+/**
+ * What a path has to say for itself: it is not there, a loop of links, a name that no file can have, or forbidden. Any
+ * other failure (EIO, EMFILE, ENOMEM ...) is of the machine and the moment, and says nothing about what ld.so will find.
+ */
+const NOT_THERE = ['ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES', 'ENAMETOOLONG'];
+
+/** @throws ElfnoteError `unreadable`, without the path of the file that is worked on. */
+function answered<T, U>(path: ByteString, codes: readonly string[], otherwise: U, ask: () => T): T | U {
   try {
-    return byteStringOf(realpathSync.native(bytesOf(path), 'buffer'));
-  } catch {
-    return undefined;
+    return ask();
+  } catch (error) {
+    if (codes.includes(systemCode(error) ?? '')) return otherwise;
+    throw unknowable(path, error);
   }
+}
+
+function unknowable(path: ByteString, error: unknown): ElfnoteError {
+  return fromSystemError('unreadable', `cannot look up ${displayBytes(path)}`, undefined, error);
+}
+
+function realPathOnMachine(path: ByteString): ByteString | undefined {
+  return answered(path, NOT_THERE, undefined, () =>
+    byteStringOf(realpathSync.native(bytesOf(path), 'buffer')),
+  );
 }
 
 function exists(path: Buffer): boolean {
-  try {
-    return statSync(path, { throwIfNoEntry: false }) !== undefined;
-  } catch {
-    return false;
-  }
+  return answered(byteStringOf(path), NOT_THERE, false, () => statSync(path) !== undefined);
 }
 
 function isDirectory(path: Buffer): boolean {
-  try {
-    return statSync(path).isDirectory();
-  } catch {
-    return false;
-  }
+  return answered(byteStringOf(path), NOT_THERE, false, () => statSync(path).isDirectory());
 }
 
 function listDirectory(path: Buffer): Directory {
@@ -180,21 +198,43 @@ function listDirectory(path: Buffer): Directory {
     const names = readdirSync(path, { encoding: 'buffer' });
     return { state: 'searchable', names: new Set(names.map(byteStringOf)) };
   } catch (error) {
-    return directoryWithoutList(path, systemCode(error));
+    return directoryWithoutList(path, error);
   }
 }
 
-function directoryWithoutList(path: Buffer, code: string | undefined): Directory {
-  if (code === 'ENOENT' || code === 'ELOOP') return { state: 'missing', names: undefined };
-  if (code === 'ENOTDIR') return { state: 'not-a-directory', names: undefined };
-  try {
-    if (!statSync(path).isDirectory()) return { state: 'not-a-directory', names: undefined };
-    accessSync(path, constants.X_OK);
-    return { state: 'searchable', names: undefined };
-  } catch {
-    return { state: 'unsearchable', names: undefined };
+function directoryWithoutList(path: Buffer, error: unknown): Directory {
+  const without = (state: DirectoryState): Directory => ({ state, names: undefined });
+  switch (systemCode(error)) {
+    case 'ENOENT':
+    case 'ELOOP':
+    case 'ENAMETOOLONG':
+      return without('missing');
+    case 'ENOTDIR':
+      return without('not-a-directory');
+    case 'EACCES':
+      break;
+    default:
+      throw unknowable(byteStringOf(path), error);
   }
+  // It may be closed to lists alone, or to everything.
+  return answered(byteStringOf(path), NOT_THERE, without('unsearchable'), () => {
+    if (!statSync(path).isDirectory()) return without('not-a-directory');
+    accessSync(path, constants.X_OK);
+    return without('searchable');
+  });
 }
+
+/**
+ * Why ld.so ends where it cannot open a file in a directory that is there: `open_path` goes on after ENOENT and EACCES
+ * alone (elf/dl-load.c).
+ */
+const FATAL_TO_OPEN: Readonly<Record<string, string>> = {
+  ELOOP: 'a link that leads to itself',
+  ENOTDIR: 'a link into what is no directory',
+  ENAMETOOLONG: 'a link to a name that is too long',
+  ENXIO: 'a socket, or a device that is not there',
+  ENODEV: 'a device that is not there',
+};
 
 /** What `open_verify` finds in the file's first bytes. */
 function readCandidate(path: Buffer): Candidate {
@@ -202,17 +242,40 @@ function readCandidate(path: Buffer): Candidate {
   try {
     fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
-    return { kind: 'absent', why: systemCode(error) === 'EACCES' ? 'no permission' : 'cannot be opened' };
+    return unopened(byteStringOf(path), { code: systemCode(error), error });
   }
   try {
     const head = Buffer.alloc(IDENT_SIZE);
     const got = readSync(fd, head, 0, head.length, 0);
     return parseCandidate(head.subarray(0, got));
   } catch (error) {
-    return { kind: 'broken', why: systemCode(error) === 'EISDIR' ? 'is a directory' : 'cannot be read' };
+    const code = systemCode(error);
+    if (code === 'EISDIR') return { kind: 'broken', why: 'is a directory' };
+    // A FIFO or a device has no place to read from.
+    if (code === 'ESPIPE' || code === 'EINVAL') return { kind: 'broken', why: 'cannot be read' };
+    throw unknowable(byteStringOf(path), error);
   } finally {
-    closeSync(fd);
+    close(fd);
   }
+}
+
+function unopened(
+  path: ByteString,
+  failed: { readonly code?: string | undefined; readonly error?: unknown },
+): Candidate {
+  const code = failed.code ?? '';
+  if (code === 'EACCES') return { kind: 'absent', why: 'no permission' };
+  if (code === 'ENOENT') return { kind: 'absent', why: 'dangling link' };
+  const why = FATAL_TO_OPEN[code];
+  if (why === undefined) throw unknowable(path, failed.error);
+  return { kind: 'broken', why };
+}
+
+/** Nothing was written. */
+function close(fd: number): void {
+  try {
+    closeSync(fd);
+  } catch {}
 }
 
 function parseCandidate(head: Buffer): Candidate {

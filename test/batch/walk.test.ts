@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { linkSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { basename, join, relative } from 'node:path';
 import { beforeEach, describe, test } from 'node:test';
 import { findFiles, type WalkOptions } from '../../src/batch/walk.js';
 import { ElfnoteError } from '../../src/errors.js';
+import { lockBeside, temporaryBeside } from '../../src/files/temporary.js';
 import { suiteScope, tempDir } from '../support/temp.js';
 
 const scope = suiteScope();
@@ -44,8 +45,9 @@ describe('a walk', () => {
   });
 
   test('leaves out what another run has not finished', async () => {
-    for (const name of ['d/.x.elfnote-123', 'd/.x.elfnote-y', 'd/x.elfnote-123']) file(name);
-    assert.deepEqual(await found(), ['d/.x.elfnote-y', 'd/x.elfnote-123']);
+    const copy = basename(temporaryBeside('x'));
+    for (const name of [copy, copy.slice(1), '.x.elfnote-y', basename(lockBeside('x'))]) file(`d/${name}`);
+    assert.deepEqual(await found(), ['d/.x.elfnote-y', `d/${copy.slice(1)}`]);
   });
 
   test('follows no link, neither to a file nor to a directory, inside the tree or out of it', async t => {

@@ -256,7 +256,10 @@ describe('a disk that is full', { skip: needsRoot('mount') }, () => {
     writeFileSync(filler, Buffer.alloc((free() - 1) * 4096, 'x'));
     assert.equal(free(), 1);
 
-    const result = elfnote([...BUILD, '--json', dir]);
+    const copied = elfnote([...BUILD, '--json', dir]);
+    assert.deepEqual([copied.status, summaryOf(copied).failed], [1, files.length], 'no copy fits');
+    assert.equal(free(), 1);
+    const result = elfnote([...BUILD, '--fast', '--json', dir]);
     assert.equal(result.status, 1);
     rmSync(filler);
     const complete = completeOf(dir, files);

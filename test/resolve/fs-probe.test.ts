@@ -5,9 +5,13 @@ import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, mock, test } from 'node:test';
+import { withFaults } from '../../scripts/hardening/shim.js';
+import { ElfnoteError } from '../../src/errors.js';
 import { FileSystemProbe } from '../../src/resolve/fs-probe.js';
 import type { Candidate } from '../../src/resolve/probe.js';
+import { run, runOk } from '../support/cli.js';
 import { buildElf } from '../support/elf-builder.js';
+import { needs } from '../support/tools.js';
 
 let top: string;
 before(() => {
@@ -371,4 +375,63 @@ describe('real paths', () => {
     assert.equal(new FileSystemProbe(root).realPath('/'), '/');
     assert.equal(new FileSystemProbe(root).realPath('/..'), '/');
   });
+});
+
+describe('a failure of the machine', () => {
+  /** The n-th such call below the directory fails with this code. */
+  const failing = (name: string, code: string) => (call: { readonly name: string }) =>
+    call.name === name ? ({ kind: 'fail', code } as const) : undefined;
+
+  for (const code of ['EIO', 'EMFILE', 'ENFILE', 'ENOMEM']) {
+    for (const call of ['openSync', 'readSync', 'readdirSync', 'accessSync', 'readlinkSync', 'statSync']) {
+      test(`${code} from ${call} is no answer about a library`, () => {
+        file('lib/liba.so');
+        link('link', 'lib');
+        const isOfRoot = call === 'readlinkSync' || call === 'statSync';
+        const probe = new FileSystemProbe(isOfRoot ? root : undefined);
+        const path = isOfRoot ? '/link/../link/liba.so' : join(root, 'lib/liba.so');
+        const ask = () => [probe.candidate(path), probe.realPath(path)];
+        const { error } = withFaults(root, failing(call, code), ask);
+        assert.ok(error instanceof ElfnoteError && error.code === 'unreadable', String(error));
+        assert.match(error.message, /^cannot look up \S+: /);
+        assert.equal(kindOf(probe.candidate(path)), 'elf', 'and it is not remembered');
+      });
+    }
+  }
+
+  test('of realpath is no answer either', () => {
+    file('lib/liba.so');
+    const probe = new FileSystemProbe();
+    const path = join(root, 'lib/liba.so');
+    const { error } = withFaults(root, failing('realpathSync', 'EIO'), () => probe.realPath(path));
+    assert.ok(error instanceof ElfnoteError && error.code === 'unreadable', String(error));
+  });
+});
+
+describe('what ld.so ends on where it opens a candidate', () => {
+  const ENDS: Readonly<Record<string, () => void>> = {
+    'a link to itself': () => link('lib/liba.so', 'liba.so'),
+    'a link into a file': () => link('lib/liba.so', 'libother.so/x'),
+    'a link to a name that is too long': () => link('lib/liba.so', 'n'.repeat(300)),
+  };
+  for (const [what, make] of Object.entries(ENDS)) {
+    test(`${what} is broken, below a root too, and a program ends there`, { skip: needs('gcc') }, () => {
+      file('lib/libother.so');
+      make();
+      assert.equal(kindOf(new FileSystemProbe().candidate(join(root, 'lib/liba.so'))), 'broken');
+      assert.equal(kindOf(new FileSystemProbe(root).candidate('/lib/liba.so')), 'broken');
+      const [source, good, program] = [join(root, 'a.c'), join(root, 'good'), join(root, 'program')];
+      fs.mkdirSync(good);
+      fs.writeFileSync(source, 'int a(void) { return 0; }\n');
+      runOk('gcc', ['-shared', '-fPIC', '-Wl,-soname,liba.so', source, '-o', join(good, 'liba.so')]);
+      fs.writeFileSync(source, 'int a(void);\nint main(void) { return a(); }\n');
+      const path = (dirs: readonly string[]) => `-Wl,-rpath,${dirs.join(':')}`;
+      const build = (dirs: readonly string[]) =>
+        runOk('gcc', [source, join(good, 'liba.so'), '-o', program, path(dirs)]);
+      build([good]);
+      assert.equal(run(program).status, 0);
+      build([join(root, 'lib'), good]);
+      assert.notEqual(run(program).status, 0);
+    });
+  }
 });

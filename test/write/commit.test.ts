@@ -17,10 +17,11 @@ import fs, {
 } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
-import { describe, type TestContext, test } from 'node:test';
+import { after, describe, type TestContext, test } from 'node:test';
 import { ElfnoteError } from '../../src/errors.js';
 import { FileSource } from '../../src/files/source.js';
-import { type Change, type CommitOptions, commitChange, writeCopy } from '../../src/write/commit.js';
+import type { Change, CommitOptions } from '../../src/write/change.js';
+import { commitChange, writeCopy } from '../../src/write/commit.js';
 import {
   BIN,
   elfnote,
@@ -39,6 +40,16 @@ const ORIGINAL = readFileSync(join(FIXTURES, 'kinds/pie-bfd'));
 
 const ATTRIBUTES = needs('getfattr') || needsSuccess('setfattr', '-n', 'user.origin', '-v', 'trial');
 const CAPABILITIES = needsRoot('getcap') || needsSuccess('setcap', 'cap_net_raw+ep');
+
+/** Not being allowed to mount is no missing tool. */
+function needsOverlay(): string | false {
+  const reason = needsRoot('unshare', 'mount', 'cmp');
+  if (reason !== false) return reason;
+  const script =
+    'cd "$0" && mount -t tmpfs n . && cd "$0" && mkdir u w && mount -t overlay n -o lowerdir=.,upperdir=u,workdir=w .';
+  const dir = tempDir({ after });
+  return run('unshare', ['-m', 'sh', '-c', script, dir]).status === 0 ? false : 'overlayfs cannot be mounted';
+}
 
 function program(t: TestContext): string {
   const file = join(tempDir(t), 'program');
@@ -75,7 +86,21 @@ function assertAlone(file: string, ...names: readonly string[]): void {
   assert.deepEqual(readdirSync(join(file, '..')).sort(), ['program', ...names].sort());
 }
 
-describe('an edit in place', () => {
+describe('a file that is written', () => {
+  test('is a new one under the old name, and with --fast or hard links the same one', t => {
+    const [replaced, fast, linked] = [program(t), program(t), program(t)];
+    linkSync(linked, join(linked, '../other'));
+    const inode = (file: string) => statSync(file).ino;
+    const before = [replaced, fast, linked].map(inode);
+    for (const [file, ...args] of [[replaced], [fast, '--fast'], [linked]] as const) {
+      assert.equal(noted(file, ...args).status, 0);
+      assertWritten(file);
+    }
+    const isSame = [replaced, fast, linked].map((file, i) => inode(file) === before[i]);
+    assert.deepEqual(isSame, [false, true, true]);
+    assertAlone(replaced);
+  });
+
   test('keeps mode, inode and hard links', t => {
     const file = program(t);
     const other = join(file, '../other');
@@ -90,9 +115,10 @@ describe('an edit in place', () => {
     assertAlone(file, 'other');
   });
 
-  test('keeps owner and group', { skip: needsRoot() }, t => {
+  test('keeps owner, group and the setgid bit', { skip: needsRoot() }, t => {
     const file = program(t);
     chownSync(file, 1234, 5678);
+    chmodSync(file, 0o2755);
     const before = statSync(file);
     assert.equal(noted(file).status, 0);
     assertWritten(file);
@@ -100,12 +126,97 @@ describe('an edit in place', () => {
     assert.deepEqual([uid, gid, mode], [1234, 5678, before.mode]);
   });
 
-  test('keeps the setuid and the setgid bit', t => {
+  for (const way of [[], ['--fast']]) {
+    test(`keeps the setuid and the setgid bit ${way.join()}`, t => {
+      const file = program(t);
+      chmodSync(file, 0o6755);
+      assert.equal(noted(file, ...way).status, 0);
+      assertWritten(file);
+      assert.equal(statSync(file).mode & 0o7777, 0o6755);
+    });
+  }
+
+  test('in a directory that gives new files another group keeps its own', { skip: needsRoot() }, t => {
     const file = program(t);
-    chmodSync(file, 0o6755);
+    chownSync(join(file, '..'), 0, 4321);
+    chmodSync(join(file, '..'), 0o2755);
     assert.equal(noted(file).status, 0);
     assertWritten(file);
-    assert.equal(statSync(file).mode & 0o7777, 0o6755);
+    assert.equal(statSync(file).gid, 0);
+  });
+
+  test('is edited in place where a copy could not keep the group', { skip: needsRoot('setpriv') }, t => {
+    const file = program(t);
+    chownSync(file, 65534, 4321);
+    chmodSync(file, 0o755);
+    chownSync(join(file, '..'), 65534, 65534);
+    const before = statSync(file);
+    const result = elfnoteAsNobody(['build-cache', '--root', ROOT, file]);
+    assert.deepEqual([result.status, result.stderr], [0, '']);
+    assertWritten(file);
+    const { ino, gid } = statSync(file);
+    assert.deepEqual([ino, gid], [before.ino, 4321]);
+    assertAlone(file);
+  });
+
+  test('is edited in place in a directory that its owner may not write to', {
+    skip: needsRoot('setpriv'),
+  }, t => {
+    const file = program(t);
+    chownSync(file, 65534, 65534);
+    chmodSync(join(file, '..'), 0o755);
+    const { ino } = statSync(file);
+    const result = elfnoteAsNobody(['build-cache', '--root', ROOT, file]);
+    assert.deepEqual([result.status, result.stderr], [0, '']);
+    assertWritten(file);
+    assert.equal(statSync(file).ino, ino);
+  });
+
+  test('gets no access list that its directory gives to new files', {
+    skip: needsSuccess('setfacl', '-m', 'u:1234:r'),
+  }, t => {
+    const file = program(t);
+    runOk('setfacl', ['-d', '-m', 'u:1234:rwx', join(file, '..')]);
+    const before = statSync(file);
+    assert.equal(noted(file).status, 0);
+    assertWritten(file);
+    assert.equal(statSync(file).mode, before.mode);
+    assert.doesNotMatch(runOk('getfacl', ['-p', file]).stdout, /1234/);
+    assert.equal(statSync(file).ino, before.ino);
+  });
+
+  test('keeps its access list', { skip: needsSuccess('setfacl', '-m', 'u:1234:r') }, t => {
+    const file = program(t);
+    runOk('setfacl', ['-m', 'u:1234:rx', file]);
+    const before = runOk('getfacl', ['-p', file]).stdout;
+    assert.equal(noted(file).status, 0);
+    assertWritten(file);
+    assert.equal(runOk('getfacl', ['-p', file]).stdout, before);
+  });
+
+  test('of a lower layer of overlayfs is written in the first run, one with hard links too', {
+    skip: needsOverlay(),
+  }, t => {
+    const file = program(t);
+    const dir = join(file, '..');
+    linkSync(file, join(dir, 'other'));
+    const work = tempDir(t);
+    const script = `
+      mount -t tmpfs none ${work}
+      mkdir ${work}/upper ${work}/work ${work}/merged
+      mount -t overlay none -o lowerdir=${dir},upperdir=${work}/upper,workdir=${work}/work ${work}/merged
+      ${process.execPath} ${BIN} build-cache --root ${ROOT} ${work}/merged/program
+      cat ${work}/merged/program > ${work}/result
+      cmp ${work}/merged/other ${file}
+      ls -A ${work}/merged
+      cat ${work}/result >&3
+    `;
+    const out = join(dir, 'out');
+    const { status, stdout, stderr } = run('unshare', ['-m', 'sh', '-euc', `exec 3>${out}\n${script}`]);
+    assert.equal(status, 0, stderr);
+    assert.match(stderr, /gave up hard links\n$/);
+    assert.match(stdout, /\nother\nout\nprogram\n$/);
+    assertWritten(out);
   });
 
   test('of a setuid file keeps the bit though the kernel clears it at a write of another user', {
@@ -319,7 +430,7 @@ describe('a running program', { skip: needs('gcc') }, () => {
     const names = readdirSync(join(file, '..'));
     const result = limited(before.length, ['build-cache', file]);
     assert.equal(result.status, 1);
-    assert.match(result.stderr, /^elfnote: [^\n]+: cannot write[^\n]*: EFBIG\n$/);
+    assert.match(result.stderr, /^elfnote: [^\n]+: cannot write[^\n]*: the file would become too large\n$/);
     assert.ok(readFileSync(file).equals(before));
     assert.deepEqual(readdirSync(join(file, '..')), names);
     await assertAlive(child);
@@ -361,7 +472,7 @@ describe('a file that its owner may not write to', { skip: needsRoot('setpriv') 
     assert.equal(result.status, 1);
     assert.match(
       result.stderr,
-      /^elfnote: [^\n]+: cannot be edited in place, and replacing it would change its owner\n$/,
+      /^elfnote: [^\n]+: cannot be edited in place, and replacing it would change its owner or group\n$/,
     );
     assert.ok(readFileSync(file).equals(ORIGINAL));
     assert.equal(elfnoteAsNobody(['build-cache', '--force', '--root', ROOT, file]).status, 0);
@@ -375,12 +486,12 @@ function limited(bytes: number, args: readonly string[]): RunResult {
 }
 
 describe('a write that fails', { skip: needs('prlimit') }, () => {
-  for (const beyond of [0, 1, 100, 300]) {
-    test(`${beyond} bytes behind the old end is undone: the file is what it was`, t => {
+  for (const [beyond, ...way] of [[0], [1], [100], [300], [0, '--fast'], [300, '--fast']] as const) {
+    test(`${beyond} bytes behind the old end ${way.join()} leaves the file as it was`, t => {
       const file = program(t);
-      const result = limited(ORIGINAL.length + beyond, ['build-cache', '--root', ROOT, file]);
+      const result = limited(ORIGINAL.length + beyond, ['build-cache', '--root', ROOT, ...way, file]);
       assert.equal(result.status, 1);
-      assert.equal(result.stderr, `elfnote: ${file}: cannot write: EFBIG\n`);
+      assert.equal(result.stderr, `elfnote: ${file}: cannot write: the file would become too large\n`);
       assert.ok(readFileSync(file).equals(ORIGINAL));
       assertAlone(file);
       assert.equal(noted(file).status, 0, 'and the next run succeeds');
@@ -393,7 +504,7 @@ describe('a write that fails', { skip: needs('prlimit') }, () => {
     const output = join(file, '../output');
     const result = limited(ORIGINAL.length, ['build-cache', '--root', ROOT, '-o', output, file]);
     assert.equal(result.status, 1);
-    assert.match(result.stderr, /^elfnote: [^\n]+: cannot write[^\n]*: EFBIG\n$/);
+    assert.match(result.stderr, /^elfnote: [^\n]+: cannot write[^\n]*: the file would become too large\n$/);
     assert.ok(readFileSync(file).equals(ORIGINAL));
     assertAlone(file);
   });
@@ -408,6 +519,8 @@ const CHANGE: Change = {
   size: ORIGINAL.length + 14,
   inPlaceIsSafe: true,
 };
+
+const FAST: CommitOptions = { fast: true };
 
 function changed(): Buffer {
   const bytes = Buffer.concat([ORIGINAL, Buffer.from('behind the end')]);
@@ -426,7 +539,7 @@ function commit(
   try {
     source.read(0, source.size);
     meanwhile();
-    return commitChange(file, source, source.stats, change, options);
+    return commitChange(file, source, change, options);
   } finally {
     source.close();
   }
@@ -456,12 +569,12 @@ function isElfnoteError(code: string, path: string): (error: unknown) => boolean
 }
 
 describe('commitChange', () => {
-  test('edits in place, or replaces where no order of writes is safe; the bytes are the same', t => {
+  test('with `fast` edits in place, or replaces where no order of writes is safe; the bytes are the same', t => {
     const [inPlace, replaced] = [program(t), program(t)];
     const inode = (file: string) => statSync(file).ino;
     const before = [inode(inPlace), inode(replaced)];
-    assert.equal(commit(inPlace, CHANGE), 'in-place');
-    assert.equal(commit(replaced, { ...CHANGE, inPlaceIsSafe: false }), 'replaced');
+    assert.equal(commit(inPlace, CHANGE, undefined, FAST), 'in-place');
+    assert.equal(commit(replaced, { ...CHANGE, inPlaceIsSafe: false }, undefined, FAST), 'replaced');
     assert.equal(inode(inPlace), before[0]);
     assert.notEqual(inode(replaced), before[1]);
     for (const file of [inPlace, replaced]) {
@@ -486,7 +599,9 @@ describe('commitChange', () => {
       at(900, 'before', 1),
       at(906, 'next step', 2),
     ];
-    const writes = writesOf(t, () => commit(file, { edits, size: ORIGINAL.length, inPlaceIsSafe: true }));
+    const writes = writesOf(t, () =>
+      commit(file, { edits, size: ORIGINAL.length, inPlaceIsSafe: true }, undefined, FAST),
+    );
     assert.deepEqual(writes, ['abcdef at 1000', 'gap at 1007', 'before at 900', 'next step at 906']);
     const expected = Buffer.from(ORIGINAL);
     for (const { offset, bytes } of edits) bytes.copy(expected, offset);
@@ -499,8 +614,8 @@ describe('commitChange', () => {
     assertWritten(file, ORIGINAL.subarray(0, 5000));
   });
 
-  for (const inPlaceIsSafe of [true, false]) {
-    const way = inPlaceIsSafe ? 'in place' : 'by a copy';
+  for (const fast of [true, false]) {
+    const way = fast ? 'in place' : 'by a copy';
     const MEANWHILE: Readonly<Record<string, (file: string) => void>> = {
       grew: file => appendFileSync(file, 'more'),
       'was written to': file => {
@@ -522,10 +637,7 @@ describe('commitChange', () => {
           meanwhile(file);
           now = readFileSync(file);
         };
-        assert.throws(
-          () => commit(file, { ...CHANGE, inPlaceIsSafe }, happen),
-          isElfnoteError('changed', file),
-        );
+        assert.throws(() => commit(file, CHANGE, happen, { fast }), isElfnoteError('changed', file));
         assert.ok(now.length > 0 && readFileSync(file).equals(now));
         assertAlone(file);
       });
@@ -545,7 +657,7 @@ describe('commitChange', () => {
     );
     assert.ok(readFileSync(file).equals(ORIGINAL));
     assertAlone(file);
-    assert.equal(commit(file, CHANGE, undefined, { beforeReplacing }), 'in-place');
+    assert.equal(commit(file, CHANGE, undefined, { beforeReplacing, fast: true }), 'in-place');
     assert.equal(calls, 1);
   });
 
@@ -576,11 +688,11 @@ describe('writeCopy', () => {
     const source = FileSource.open(file);
     t.after(() => source.close());
     const output = join(file, '../output');
-    writeCopy(file, output, source, source.stats, CHANGE);
+    writeCopy(file, output, source, CHANGE);
     assertWritten(output, changed());
     assert.ok(readFileSync(file).equals(ORIGINAL));
     assert.throws(
-      () => writeCopy(file, join(file, '../none/output'), source, source.stats, CHANGE),
+      () => writeCopy(file, join(file, '../none/output'), source, CHANGE),
       isElfnoteError('unwritable', file),
     );
     assertAlone(file, 'output');
@@ -591,7 +703,7 @@ describe('writeCopy', () => {
     const source = FileSource.open(file);
     t.after(() => source.close());
     const output = join(file, '../output');
-    writeCopy(file, output, source, source.stats, undefined);
+    writeCopy(file, output, source, undefined);
     assertWritten(output, ORIGINAL);
   });
 });

@@ -20,6 +20,7 @@ export interface RunFlags extends LogFlags {
   readonly progress: boolean;
   readonly force?: boolean;
   readonly preserveDates?: boolean;
+  readonly fast?: boolean;
   // Of build-cache alone, but for the reports of both.
   readonly storeDir?: string[];
   readonly strict?: boolean;
@@ -49,6 +50,7 @@ export function fileCommand(name: string, description: string, own: readonly Opt
     .option('--no-progress', 'show no progress bar on a terminal')
     .option('--force', 'write although capabilities, extended attributes or hard links get lost')
     .option('--preserve-dates', 'keep access and modification times (to the microsecond)')
+    .option('--fast', 'edit in place and do not wait for the disk (see docs/safety.md)')
     .option('-q, --quiet', 'print errors only')
     .option('-v, --verbose', 'name files that are left alone too, and log more')
     .addOption(

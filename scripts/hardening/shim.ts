@@ -1,0 +1,163 @@
+import fs from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
+
+/** What happens to a call: the system refuses it, the process dies before or in the middle of it, or it writes less. */
+export type Fault =
+  | { readonly kind: 'fail'; readonly code: string }
+  | { readonly kind: 'kill' }
+  | { readonly kind: 'kill-midway' }
+  | { readonly kind: 'short' };
+
+/** One call of Node's that touches a file below the watched directory. */
+export interface Call {
+  readonly name: string;
+  /** From 0, among the calls that touch. */
+  readonly index: number;
+  readonly args: readonly unknown[];
+  /** The path it touches, or that of its open file. */
+  readonly path: string;
+}
+
+export type Rule = (call: Call) => Fault | undefined;
+
+/** Stands for the end of the process: nothing that would come later is done. */
+export class Killed extends Error {
+  override readonly name = 'Killed';
+}
+
+/** Every synchronous function of node:fs that the sources use. */
+const WATCHED = [
+  'accessSync',
+  'chmodSync',
+  'closeSync',
+  'copyFileSync',
+  'existsSync',
+  'fchmodSync',
+  'fchownSync',
+  'fstatSync',
+  'fsyncSync',
+  'ftruncateSync',
+  'futimesSync',
+  'lchownSync',
+  'linkSync',
+  'lstatSync',
+  'lutimesSync',
+  'mkdirSync',
+  'openSync',
+  'readSync',
+  'readdirSync',
+  'readlinkSync',
+  'realpathSync',
+  'renameSync',
+  'rmSync',
+  'statSync',
+  'statfsSync',
+  'symlinkSync',
+  'unlinkSync',
+  'writeSync',
+] as const;
+
+type Name = (typeof WATCHED)[number];
+/** Untyped: its functions have many shapes, which are passed on as they are. */
+const TABLE: object = fs;
+
+type SystemCall = (...args: unknown[]) => unknown;
+
+export function systemError(code: string, call: string): Error {
+  return Object.assign(new Error(`${code}: made up, ${call}`), { code, syscall: call });
+}
+
+/** `/proc/self/fd/N` too. */
+function pathOf(args: readonly unknown[], name: Name, open: ReadonlyMap<number, string>): string {
+  const [first, second] = args;
+  if (typeof first === 'number') return open.get(first) ?? '';
+  // Of a symbolic link to be made, the first is what it says.
+  const text = String(name === 'symlinkSync' ? second : first);
+  const fd = /^\/proc\/self\/fd\/(\d+)$/.exec(text)?.[1];
+  return fd === undefined ? text : (open.get(Number(fd)) ?? text);
+}
+
+interface Watching {
+  readonly below: string;
+  readonly rule: Rule;
+  readonly onDone?: ((call: Call, result: unknown) => void) | undefined;
+  readonly open: Map<number, string>;
+  count: number;
+  isDead: boolean;
+}
+
+function watched(name: Name, original: SystemCall, watching: Watching): SystemCall {
+  const apply = (target: SystemCall, self: unknown, args: unknown[]): unknown => {
+    const path = pathOf(args, name, watching.open);
+    if (!path.startsWith(watching.below)) return Reflect.apply(target, self, args);
+    if (watching.isDead) throw new Killed();
+    const call = { name, index: watching.count++, args, path };
+    const fault = watching.rule(call);
+    const given = fault === undefined ? args : suffer(fault, call, target, watching);
+    const result = Reflect.apply(target, self, given);
+    if (name === 'openSync' && typeof result === 'number') watching.open.set(result, path);
+    if (name === 'closeSync') watching.open.delete(Number(args[0]));
+    watching.onDone?.(call, result);
+    return result;
+  };
+  return new Proxy(original, { apply });
+}
+
+/** @returns the arguments with which the call goes on. */
+function suffer(fault: Fault, call: Call, target: SystemCall, watching: Watching): unknown[] {
+  const half = Math.max(1, Math.floor(Number(call.args[3]) / 2));
+  const shorter = call.args.map((arg, i) => (i === 3 && call.name === 'writeSync' ? half : arg));
+  const [fd, bytes, start, , offset] = call.args;
+  switch (fault.kind) {
+    case 'fail':
+      // A file descriptor is gone after `close`, whatever that says.
+      if (call.name === 'closeSync') Reflect.apply(target, fs, call.args);
+      throw systemError(fault.code, call.name.replace('Sync', ''));
+    case 'kill-midway':
+      if (call.name === 'writeSync') Reflect.apply(target, fs, [fd, bytes, start, half, offset]);
+      watching.isDead = true;
+      throw new Killed();
+    case 'kill':
+      watching.isDead = true;
+      throw new Killed();
+    default:
+      return shorter;
+  }
+}
+
+/**
+ * Runs `work` while every call that touches something below a directory is asked of the rule first. What a killed run
+ * leaves open is closed.
+ *
+ * @param onDone told of each call that the system has carried out.
+ * @returns how many calls there were, and what `work` gave or threw.
+ */
+export function withFaults<T>(
+  below: string,
+  rule: Rule,
+  work: () => T,
+  onDone?: (call: Call, result: unknown) => void,
+): { readonly calls: number; readonly result?: T; readonly error?: unknown } {
+  const watching: Watching = { below, rule, onDone, open: new Map(), count: 0, isDead: false };
+  const originals = new Map<Name, SystemCall>(WATCHED.map(name => [name, Reflect.get(TABLE, name)]));
+  for (const [name, original] of originals) {
+    const proxy = watched(name, original, watching);
+    const native: SystemCall | undefined = Reflect.get(original, 'native');
+    if (native !== undefined) {
+      const watchedNative = watched(name, native, watching);
+      const get = (target: SystemCall, key: string | symbol) =>
+        key === 'native' ? watchedNative : Reflect.get(target, key);
+      Reflect.set(fs, name, new Proxy(proxy, { get }));
+    } else Reflect.set(fs, name, proxy);
+  }
+  syncBuiltinESMExports();
+  try {
+    return { result: work(), calls: watching.count };
+  } catch (error) {
+    return { error, calls: watching.count };
+  } finally {
+    for (const [name, original] of originals) Reflect.set(fs, name, original);
+    syncBuiltinESMExports();
+    for (const fd of watching.open.keys()) fs.closeSync(fd);
+  }
+}

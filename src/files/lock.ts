@@ -1,0 +1,61 @@
+import { symlinkSync, unlinkSync } from 'node:fs';
+import { ElfnoteError, fromSystemError, systemCode } from '../errors.js';
+import { ownerOfThisProcess } from './owner.js';
+import { breakLock, lockBeside } from './temporary.js';
+
+/** Where no lock can be made, the checks of size and time stamp are all that there is. */
+const NO_LOCKS = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'ENAMETOOLONG']);
+
+const TRIES = 5;
+
+/**
+ * Holds off other elfnotes from a file while `work` writes to it. Node has no `flock`: the lock is a symbolic link beside
+ * the file, which is made in one call and says whose it is. One whose process has died is taken away.
+ *
+ * @throws ElfnoteError `changed` while another elfnote writes to the file.
+ */
+export function withLock<T>(path: string, work: () => T): T {
+  const lock = lockBeside(path);
+  const isLocked = acquire(path, lock);
+  try {
+    return work();
+  } finally {
+    if (isLocked) release(lock);
+  }
+}
+
+function acquire(path: string, lock: string): boolean {
+  for (let left = TRIES; left > 0; left--) {
+    try {
+      symlinkSync(ownerOfThisProcess(), lock);
+      return true;
+    } catch (error) {
+      const code = systemCode(error) ?? '';
+      if (NO_LOCKS.has(code)) return false;
+      if (code !== 'EEXIST') throw fromSystemError('unwritable', 'cannot lock', path, error);
+    }
+    if (!isBroken(lock)) break;
+  }
+  throw new ElfnoteError('changed', 'another elfnote is writing to the file', { path });
+}
+
+/** One that has gone meanwhile is as good. */
+function isBroken(lock: string): boolean {
+  try {
+    return breakLock(lock);
+  } catch (error) {
+    return systemCode(error) === 'ENOENT';
+  }
+}
+
+/** A lock that stays would keep this process from the file. */
+function release(lock: string): void {
+  for (let left = TRIES; left > 0; left--) {
+    try {
+      unlinkSync(lock);
+      return;
+    } catch (error) {
+      if (systemCode(error) === 'ENOENT') return;
+    }
+  }
+}

@@ -1,0 +1,57 @@
+import type { BigIntStats } from 'node:fs';
+import { ElfnoteError } from '../errors.js';
+import type { OpenFile } from '../files/open-file.js';
+import { isUnchanged } from '../files/source.js';
+import type { Edit } from '../layout/model/plan.js';
+
+export interface Change {
+  /** In commit order. */
+  readonly edits: readonly Edit[];
+  /** Of the file afterwards, in bytes. */
+  readonly size: number;
+  /** False: no order of writes is safe in place. */
+  readonly inPlaceIsSafe: boolean;
+}
+
+export interface CommitOptions {
+  /** Give up hard links, owner and group of a file that has to be replaced. */
+  readonly force?: boolean | undefined;
+  /** Replace the file by its edited copy: it has hard links whose content must stay. */
+  readonly unshare?: boolean | undefined;
+  /** Put access and modification times back, to the microsecond. */
+  readonly preserveDates?: boolean | undefined;
+  /** Edit in place wherever that is safe against other programs, and wait for no disk (docs/safety.md). */
+  readonly fast?: boolean | undefined;
+  /** A copy would lose something of the file, or get something that it has not: edit in place where that is safe. */
+  readonly copyLoses?: boolean | undefined;
+  /** Called before a file is replaced rather than edited; throws to prevent it. */
+  readonly beforeReplacing?: (() => void) | undefined;
+  /** Told what could not be kept of a file that is written: `mode`, `dates` or `hard links`. */
+  readonly onLoss?: ((what: string) => void) | undefined;
+}
+
+/** @throws ElfnoteError `changed` */
+export function checkUnchanged(path: string, now: BigIntStats, stats: BigIntStats): void {
+  if (!isUnchanged(now, stats))
+    throw new ElfnoteError('changed', 'the file changed while it was read', { path });
+}
+
+/** Neighbours of one step as one write. */
+export function joined(edits: readonly Edit[]): Edit[] {
+  const result: Edit[] = [];
+  for (const edit of edits) {
+    const last = result.at(-1);
+    if (last?.step === edit.step && last.offset + last.bytes.length === edit.offset) {
+      result[result.length - 1] = { ...last, bytes: Buffer.concat([last.bytes, edit.bytes]) };
+    } else {
+      result.push(edit);
+    }
+  }
+  return result;
+}
+
+/** Of a copy that nobody else has: in any order. @throws ElfnoteError `unwritable` */
+export function apply(change: Change, copy: OpenFile): void {
+  for (const { bytes, offset } of joined(change.edits)) copy.write(bytes, offset);
+  copy.truncate(change.size);
+}
