@@ -58,6 +58,7 @@ const attributes: Schema<AttributeCheck> = z.strictObject(
       [z.undefined(), z.map(z.string(), z.array(z.string()))],
       'must be a Map of paths and names of attributes',
     ),
+    knowsAll: z.boolean('must be true or false'),
   },
   'must be what was read of attributes',
 );
