@@ -72,6 +72,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     'cli-progress',
     'pino',
     'pino-pretty',
+    'picocolors',
+    '@dagrejs/dagre',
     // How to show bytes and elements.
     'elf/dt-audit',
     'elf/bytes',

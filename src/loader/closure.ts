@@ -114,7 +114,14 @@ export class ClosureBuilder {
     const more = answer === undefined ? { ...base, steps } : { ...base, steps, answer };
     if (found.kind === 'opened') return this.#take(asking, found, more, renamed);
     const place = found.kind === 'fatal' ? found.place : undefined;
-    const lookup: Lookup = { ...more, outcome: found.kind, result: undefined, place };
+    const places = found.kind === 'missing' ? found.places : undefined;
+    const lookup: Lookup = {
+      ...more,
+      outcome: found.kind,
+      result: undefined,
+      place,
+      ...(places === undefined ? {} : { places }),
+    };
     this.#lookups.push(lookup);
     // The loader forgives a preloaded or an auxiliary object that it cannot have.
     if (found.kind === 'fatal' && tag !== 'preload' && tag !== 'auxiliary') this.#fatal = lookup;

@@ -1,6 +1,6 @@
 import { type ByteSource, type ByteString, byteStringOf } from '../elf/bytes.js';
 import { DT_AUXILIARY, DT_FILTER, DT_FLAGS_1, DT_NEEDED, PT_INTERP } from '../elf/constants.js';
-import { dynamicStrings } from '../elf/dt-audit.js';
+import { dynamicStrings, ownReader } from '../elf/dt-audit.js';
 import { addressOfOffset, type ElfImage } from '../elf/image.js';
 import { readImage } from '../elf/read.js';
 import { ElfnoteError } from '../errors.js';
@@ -23,6 +23,8 @@ export interface ObjectFacts {
   readonly interpreter: ByteString | undefined;
   /** The entries of the note that a reader would find; undefined without a note, or with one that it drops. */
   readonly note: readonly CacheEntry[] | undefined;
+  /** The audit module that elfnote had the program ask for, by its path. */
+  readonly ownReader: ByteString | undefined;
 }
 
 /** What an object asks the loader to load. */
@@ -50,6 +52,7 @@ export function readFacts(source: ByteSource): ObjectFacts {
     noDefaultLibraries: (value(image, DT_FLAGS_1) & DF_1_NODEFLIB) !== 0,
     interpreter: readInterpreterName(image, source),
     note: readNote(image, source),
+    ownReader: ownReader(image, source),
   };
 }
 

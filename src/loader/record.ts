@@ -13,6 +13,12 @@ export interface Place {
   readonly owner?: number;
 }
 
+/** A place where a name was looked for in vain. */
+export interface TriedPlace extends Place {
+  /** Neither it nor a subdirectory is there. */
+  readonly isAbsent: boolean;
+}
+
 /** One system call of the loader that names a path. */
 export interface Step {
   /** `cache` opens ld.so.cache itself. */
@@ -42,6 +48,8 @@ export interface Lookup {
   /** The place where it was found. */
   readonly place: Place | undefined;
   readonly steps: readonly Step[];
+  /** Of a missing one: every place of the search, in order. */
+  readonly places?: readonly TriedPlace[];
   /** What an audit module did with the note, where there is one. */
   readonly answer?: string;
 }

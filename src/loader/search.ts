@@ -7,7 +7,7 @@ import type { LdCache } from './ld-cache.js';
 import type { AuditModule, Reader } from './note-answer.js';
 import type { ObjectFacts } from './object.js';
 import type { LoaderProbe, Opened } from './probe.js';
-import type { Place, Step } from './record.js';
+import type { Place, Step, TriedPlace } from './record.js';
 import { expandTokens, type Tokens } from './tokens.js';
 
 /** An object that asks, with what the loader keeps of it. */
@@ -50,7 +50,8 @@ export type Found =
       readonly facts: ObjectFacts;
     }
   | { readonly kind: 'fatal'; readonly path: ByteString; readonly place: Place; readonly why: string }
-  | { readonly kind: 'missing' };
+  /** Undefined for a name with `/`. */
+  | { readonly kind: 'missing'; readonly places: readonly TriedPlace[] | undefined };
 
 export interface SearchResult {
   readonly found: Found;
@@ -94,7 +95,9 @@ export class Search {
         : name.includes('/')
           ? this.#openPath(name, asking)
           : this.#search(name, asking);
-    return { found: found ?? { kind: 'missing' }, steps: this.#steps, renamed, answer: why };
+    const isSearched = renamed === undefined && !name.includes('/');
+    const missing = { kind: 'missing', places: isSearched ? this.#placesFor(asking) : undefined } as const;
+    return { found: found ?? missing, steps: this.#steps, renamed, answer: why };
   }
 
   #openPath(name: ByteString, { tokens }: Asking): Found | undefined {
@@ -118,17 +121,36 @@ export class Search {
 
   /** `DT_RPATH` of the object, of those for which it was loaded, and of the program; none of it with `DT_RUNPATH`. */
   #inRunPaths(name: ByteString, asking: Asking): Found | undefined {
-    if (asking.facts.runpath !== undefined) return undefined;
-    const { main } = this.#process;
-    const chain: Asking[] = [];
-    for (let at: Asking | undefined = asking; at !== undefined; at = at.loader) chain.push(at);
-    if (!chain.includes(main)) chain.push(main);
-    for (const one of chain) {
-      if (one.facts.rpath === undefined) continue;
+    for (const one of this.#rpathsFor(asking)) {
       const found = this.#inDirectories(name, this.#runPathOf(one), { how: 'rpath', owner: one.index });
       if (found !== undefined) return found;
     }
     return undefined;
+  }
+
+  #rpathsFor(asking: Asking): Asking[] {
+    if (asking.facts.runpath !== undefined) return [];
+    const { main } = this.#process;
+    const chain: Asking[] = [];
+    for (let at: Asking | undefined = asking; at !== undefined; at = at.loader) chain.push(at);
+    if (!chain.includes(main)) chain.push(main);
+    return chain.filter(({ facts }) => facts.rpath !== undefined);
+  }
+
+  /** Every place of a search, in order; also directories that are known to be absent, and cost nothing any more. */
+  #placesFor(asking: Asking): TriedPlace[] {
+    const { libraryPath, systemPath, loader } = this.#process;
+    const of = (list: readonly SearchDirectory[], rule: Pick<Place, 'how' | 'owner'>) =>
+      list.map(({ prefix, tried }) => ({ ...rule, directory: prefix, isAbsent: tried.length === 0 }));
+    const { index, facts } = asking;
+    const own = facts.runpath === undefined ? [] : this.#runPathOf(asking);
+    return [
+      ...this.#rpathsFor(asking).flatMap(one => of(this.#runPathOf(one), { how: 'rpath', owner: one.index })),
+      ...of(libraryPath, { how: 'library-path' }),
+      ...of(own, { how: 'runpath', owner: index }),
+      { how: 'ld.so.cache', directory: loader.cachePath, isAbsent: this.#cache === 'none' },
+      ...(facts.noDefaultLibraries ? [] : of(systemPath, { how: 'default' })),
+    ];
   }
 
   #inRunPath(name: ByteString, asking: Asking): Found | undefined {

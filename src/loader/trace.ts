@@ -19,7 +19,7 @@ export interface TraceOptions {
   readonly libraryPath?: string | undefined;
   /** As `LD_PRELOAD`: separated by spaces or `:`. */
   readonly preload?: string | undefined;
-  /** Who reads notes. Default: nobody. */
+  /** Who reads notes. Default: the audit module where the program asks for it, else nobody. */
   readonly with?: Reader | undefined;
   /** `glibc-2.36`: what the program's loader is taken for. Default: what its file says. */
   readonly loader?: string | undefined;
@@ -57,20 +57,21 @@ export function traceFile(file: string, options: TraceOptions = {}): Trace {
     throw new ElfnoteError('unsupported', 'is statically linked: no loader searches for it', { path: file });
   }
   const probe = options.probe ?? new FileLoaderProbe(options.root);
+  const reader = options.with ?? (facts.ownReader === undefined ? 'none' : 'audit');
   const machine = machineFor(facts, file, probe, options);
   const closure = simulate(facts, pathInside(file, facts, options.root), probe, machine, {
     libraryPath: bytes(options.libraryPath ?? ''),
     preload: bytes(options.preload ?? '')
       .split(/[ :]/)
       .filter(name => name !== ''),
-    with: options.with,
+    with: reader,
     notes: options.notes,
     workingDirectory: bytes(process.cwd()),
     cacheFile: cacheReader(options.ldCache),
   });
   const subdirectories = subdirectoriesOf(machine.processor, machine.loader.glibc);
   const counts = countLookups(closure.lookups);
-  return { ...closure, ...machine, file, with: options.with ?? 'none', subdirectories, counts };
+  return { ...closure, ...machine, file, with: reader, subdirectories, counts };
 }
 
 function machineFor(facts: ObjectFacts, file: string, probe: LoaderProbe, options: TraceOptions): Machine {

@@ -1,24 +1,53 @@
-import { EXIT } from '../../errors.js';
+import picocolors from 'picocolors';
+import { byteStringOf } from '../../elf/bytes.js';
+import { ElfnoteError, EXIT } from '../../errors.js';
+import { writeReport } from '../../files/report.js';
 import { FileLoaderProbe } from '../../loader/file-probe.js';
 import { ExpectedNotes } from '../../loader/notes.js';
 import { type Trace, type TraceOptions, traceFile } from '../../loader/trace.js';
 import { storeRoots } from '../../pipeline.js';
 import { FileSystemProbe } from '../../resolve/fs-probe.js';
-import { printOut } from '../output.js';
-import { treeText } from '../reports/tree.js';
+import { OUT_IS_TERMINAL, printOut } from '../output.js';
+import { dotLines } from '../reports/dot.js';
+import { traceJson } from '../reports/trace-json.js';
+import { traceText, whyLines } from '../reports/trace-text.js';
 import type { TraceFlags } from './trace.js';
 
-/** @returns the exit status. */
-export function traceProgram(file: string, flags: TraceFlags): number {
+/**
+ * Prints what the loader would do.
+ * @returns the exit status.
+ * @throws ElfnoteError of `traceFile`, or `usage` for a name that nothing asks for.
+ */
+export async function traceProgram(file: string, flags: TraceFlags): Promise<number> {
   const { libraryPath, preload, loader, hwcaps, root, ldCache } = flags;
   const probe = new FileLoaderProbe(root);
   const options: TraceOptions = { libraryPath, preload, loader, hwcaps, root, ldCache, probe };
   const trace = traceFile(file, { ...options, with: flags.with });
-  const libraries = new FileSystemProbe(root);
-  const notes = new ExpectedNotes(libraries, storeRoots({ storeDirs: flags.storeDir }));
+  const notes = new ExpectedNotes(new FileSystemProbe(root), storeRoots({ storeDirs: flags.storeDir }));
   const best = traceFile(file, { ...options, with: 'audit', notes });
-  printOut(`${treeText(trace, best).join('\n')}\n`);
+  if (flags.svg !== undefined) {
+    const { svgText } = await import('../reports/svg.js');
+    writeReport(flags.svg, svgText(trace, best));
+  }
+  printOut(`${report(trace, best, flags).join('\n')}\n`);
   return statusOf(trace);
+}
+
+function report(trace: Trace, best: Trace, flags: TraceFlags): string[] {
+  const why = (flags.why ?? []).map(name => byteStringOf(Buffer.from(name)));
+  for (const name of why) refuseUnknown(trace, name);
+  if (flags.json) return [JSON.stringify(traceJson(trace, best, why))];
+  if (flags.dot) return dotLines(trace);
+  if (why.length > 0) return why.flatMap(name => whyLines(trace, name));
+  const colours = picocolors.createColors(OUT_IS_TERMINAL && !process.env.NO_COLOR);
+  return traceText(trace, best, { colours, depth: flags.depth, flat: flags.flat });
+}
+
+function refuseUnknown({ lookups, file }: Trace, name: string): void {
+  if (lookups.some(lookup => lookup.name === name)) return;
+  throw new ElfnoteError('usage', `no object asks for ${name}: give the name as it is asked for`, {
+    path: file,
+  });
 }
 
 function statusOf({ lookups, fatal }: Trace): number {

@@ -1,4 +1,4 @@
-import { Command, Option } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { repeated } from './file-command.js';
 
 export interface TraceFlags {
@@ -10,7 +10,12 @@ export interface TraceFlags {
   readonly root?: string;
   readonly ldCache?: string;
   readonly storeDir?: string[];
+  readonly why?: string[];
+  readonly depth?: number;
+  readonly flat?: boolean;
   readonly json?: boolean;
+  readonly dot?: boolean;
+  readonly svg?: string;
 }
 
 const EXAMPLE = `
@@ -43,9 +48,20 @@ export function traceCommand(): Command {
         'directory whose contents never change (repeatable; default: $NIX_STORE)',
       ).argParser(repeated),
     )
+    .option('--why <soname>', 'show each probe for this name, in order (repeatable)', repeated)
+    .option('--depth <n>', 'show so many levels of the tree', levels)
+    .option('--flat', 'show one line an object, in the order in which they are loaded')
+    .option('--json', 'print one JSON object (docs/trace.md); with --why, with each probe for those names')
+    .option('--dot', 'print the graph for Graphviz')
+    .option('--svg <file>', 'write a picture of the graph there as well')
     .addHelpText('after', EXAMPLE)
     .action(async (program: string, flags: TraceFlags) => {
       const { traceProgram } = await import('./trace-program.js');
-      process.exitCode = traceProgram(program, flags);
+      process.exitCode = await traceProgram(program, flags);
     });
+}
+
+function levels(text: string): number {
+  if (!/^[1-9]\d{0,3}$/.test(text)) throw new InvalidArgumentError('It must be a number from 1 to 9999.');
+  return Number(text);
 }
