@@ -3,12 +3,13 @@ import { cpSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { PROJECT, run, runOk } from '../support/cli.js';
-import { FOREIGN, type Target } from '../support/matrix.js';
+import { FOREIGN } from '../support/matrix.js';
 import { makePrefix, runInPrefix } from '../support/programs.js';
 import { buildReader, READER_SOURCES } from '../support/reader.js';
 import { ANSWERED, closure, ReaderShop, sayings } from '../support/reader-shop.js';
 import { tempDir } from '../support/temp.js';
 import { needs } from '../support/tools.js';
+import type { Target } from '../support/workshop.js';
 
 /** The cross compilers of the architectures that the reader is written for. */
 const WRITTEN_FOR = new Set(['i686', 'aarch64', 'armhf', 'riscv64', 'ppc64le', 's390x']);

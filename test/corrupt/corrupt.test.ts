@@ -5,10 +5,9 @@
  * `CORRUPT_SEED=<seed> CORRUPT_RUNS=<runs> node --import tsx --test test/corrupt/corrupt.test.ts`.
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { BufferSource } from '../../src/elf/bytes.js';
 import type { ElfImage } from '../../src/elf/image.js';
 import { readImage } from '../../src/elf/read.js';
@@ -17,12 +16,11 @@ import { readNote } from '../../src/note-report.js';
 import { buildCache, removeCache } from '../../src/pipeline.js';
 import { FileSystemProbe } from '../../src/resolve/fs-probe.js';
 import { type EHDR, ehdrAt, phdrAt, shdrAt, writerFor } from '../support/elf-builder.js';
+import { memoryDir, suiteScope } from '../support/temp.js';
 
 const FIXTURES = join(import.meta.dirname, '..', '..', 'fixtures');
-const directory = mkdtempSync(join(tmpdir(), 'elfnote-corrupt-'));
-after(() => rmSync(directory, { recursive: true }));
 
-const SUBJECT = join(directory, 'subject');
+const SUBJECT = join(memoryDir(suiteScope()), 'subject');
 const OPTIONS = {
   probe: new FileSystemProbe(join(FIXTURES, 'root')),
   storeDirs: ['/nix/store'],

@@ -20,9 +20,10 @@ import {
   type Verdict,
   writeNotes,
 } from '../support/later-tools.js';
-import { buildCells, type Cell, matrix, pairCells, UPX_CELL, Workshop } from '../support/matrix.js';
+import { matrix, pairCells, UPX_CELL } from '../support/matrix.js';
 import { suiteScope, tempDir } from '../support/temp.js';
 import { needs } from '../support/tools.js';
+import { buildCells, type Cell, Workshop } from '../support/workshop.js';
 
 // The tools that every cell needs. Everything else is asked for by the cells and tools themselves.
 const skip = needs('gcc', 'readelf', 'eu-readelf');

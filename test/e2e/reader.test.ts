@@ -15,9 +15,10 @@ import {
   runOk,
 } from '../support/cli.js';
 import { LATER_TOOLS, type LaterTool } from '../support/later-tools.js';
-import { buildCells, type Cell, matrix, type Sample, Workshop, X86_64 } from '../support/matrix.js';
+import { matrix, X86_64 } from '../support/matrix.js';
 import { suiteScope, tempDir } from '../support/temp.js';
 import { needs, needsRoot } from '../support/tools.js';
+import { buildCells, type Cell, type Sample, Workshop } from '../support/workshop.js';
 
 const skip = needs('gcc', 'readelf', 'eu-readelf');
 

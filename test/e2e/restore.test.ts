@@ -14,18 +14,11 @@ import {
   type Trial,
   writeNotes,
 } from '../support/later-tools.js';
-import {
-  buildCells,
-  type Cell,
-  DEADLINE,
-  matrix,
-  pairCells,
-  type Sample,
-  Workshop,
-} from '../support/matrix.js';
+import { matrix, pairCells } from '../support/matrix.js';
 import { copyFixtures } from '../support/programs.js';
 import { suiteScope, tempDir } from '../support/temp.js';
 import { needs } from '../support/tools.js';
+import { buildCells, type Cell, DEADLINE, type Sample, Workshop } from '../support/workshop.js';
 
 const PLACEMENTS = ['auto', 'slack', 'tail'] as const;
 

@@ -12,10 +12,11 @@ import {
   judgeComplaints,
   type Verdict,
 } from '../support/later-tools.js';
-import { buildCells, type Cell, pairCells, type Sample, Workshop } from '../support/matrix.js';
+import { pairCells } from '../support/matrix.js';
 import { complaints } from '../support/readelf.js';
 import { suiteScope, tempDir } from '../support/temp.js';
 import { needs } from '../support/tools.js';
+import { buildCells, type Cell, type Sample, Workshop } from '../support/workshop.js';
 
 /**
  * Another run of the same kind: `SEQUENCE_SEED=<seed> SEQUENCE_RUNS=<n> node --import tsx --test

@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { numberIn, run, runOk } from '../support/cli.js';
 import { elfnoteAll, entriesDue } from '../support/later-tools.js';
-import { LINKERS, type Linker, X86_64 } from '../support/matrix.js';
+import { X86_64 } from '../support/matrix.js';
 import { suiteScope, tempDir } from '../support/temp.js';
 import { needs, type Skip } from '../support/tools.js';
+import { LINKERS, type Linker } from '../support/workshop.js';
 
 const COUNT = 32;
 const NUMBERS = Array.from({ length: COUNT }, (_, i) => i + 1);

@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { runOk } from './cli.js';
-import type { Target } from './matrix.js';
+import type { Target } from './workshop.js';
 
 /** Says its word on standard error whenever the loader asks where a library is, and changes nothing. */
 const SOURCE = `#define _GNU_SOURCE

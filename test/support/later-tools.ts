@@ -12,9 +12,9 @@ import {
   runMany,
   runOk,
 } from './cli.js';
-import { DEADLINE, type Sample, type Workshop } from './matrix.js';
 import { complaints, withoutComplaints } from './readelf.js';
 import { needs, type Skip } from './tools.js';
+import { DEADLINE, type Sample, type Workshop } from './workshop.js';
 
 /** Something that is done to a file after elfnote has written its note. */
 export interface LaterTool {

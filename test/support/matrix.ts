@@ -1,48 +1,19 @@
-import {
-  chmodSync,
-  copyFileSync,
-  mkdirSync,
-  readFileSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { FIXTURES, type RunResult, run, runOk } from './cli.js';
-import {
-  A_C,
-  B_C,
-  BSS_C,
-  DRIVER_C,
-  GO,
-  MAIN_C,
-  PAYLOAD_C,
-  PAYLOAD_TEXT,
-  RUST,
-  SAYS,
-} from './matrix-program.js';
+import { FIXTURES, runOk } from './cli.js';
+import { BSS_C, GO, MAIN_C, PAYLOAD_C, PAYLOAD_TEXT, RUST, SAYS } from './matrix-program.js';
 import { architecture } from './programs.js';
 import { needs, type Skip, toolPath } from './tools.js';
-
-export type Linker = 'bfd' | 'gold' | 'lld' | 'mold';
-export const LINKERS: readonly Linker[] = ['bfd', 'gold', 'lld', 'mold'];
-export type Form = 'pie' | 'nopie' | 'shared';
-
-/** One machine with its C library: how to compile for it and how to run what comes out. */
-export interface Target {
-  readonly name: string;
-  readonly cc: string;
-  /** What precedes `strip` and `objcopy`. */
-  readonly prefix: string;
-  /** Undefined where programs run by themselves. */
-  readonly emulator: { readonly qemu: string; readonly libDir: string } | undefined;
-  /** Why a linker is of no use here, whatever is installed. */
-  readonly unsupported: Unsupported;
-  /** Linkers, or all of them, that gcc's static unwinder does not go with. */
-  readonly noUnwinder?: readonly Linker[];
-}
-
-type Unsupported = Partial<Readonly<Record<Linker | `${Linker} ${Form}`, string>>>;
+import {
+  type Cell,
+  type Form,
+  type Kit,
+  LINKERS,
+  type Linker,
+  type Target,
+  type Unsupported,
+  type Workshop,
+} from './workshop.js';
 
 const NATIVE = { cc: 'gcc', prefix: '', emulator: undefined, unsupported: {} };
 
@@ -70,192 +41,6 @@ export const FOREIGN: readonly Target[] = [
   cross('powerpc', 'powerpc-linux-gnu'),
   { ...cross('mips', 'mips-linux-gnu', { mold: NO_MOLD }), noUnwinder: ['lld'] },
 ];
-
-/** One file of the matrix: what is built, and how. */
-export interface Cell {
-  /** `architecture linker kind`. */
-  readonly name: string;
-  readonly target: Target;
-  readonly form: Form;
-  readonly skip: Skip;
-  build(shop: Workshop, file: string): void;
-  /** What the program has to say, but for the number of notes. */
-  readonly says: string;
-}
-
-/** A cell that was built. */
-export interface Sample {
-  readonly cell: Cell;
-  readonly file: string;
-  /** What it said, to the letter. */
-  readonly said: string;
-}
-
-/** Where things are built: libraries, object files and drivers are made once for each target. */
-export class Workshop {
-  readonly dir: string;
-  readonly #targets = new Map<string, Kit>();
-
-  constructor(dir: string) {
-    this.dir = dir;
-  }
-
-  kit(target: Target): Kit {
-    const known = this.#targets.get(target.name);
-    if (known !== undefined) return known;
-    const kit = new Kit(join(this.dir, target.name), target);
-    this.#targets.set(target.name, kit);
-    return kit;
-  }
-
-  /** @throws when it cannot be built, or does not say what it should before anything was done to it. */
-  make(cell: Cell): Sample {
-    const file = join(this.kit(cell.target).dir, cell.name.replaceAll(/[^a-z0-9_]+/g, '-'));
-    cell.build(this, file);
-    const { status, stdout, stderr } = this.start(cell, file);
-    if (status !== 0 || stdout.replace(/ notes=\d+/, '') !== cell.says) {
-      throw new Error(`${cell.name}: exit ${status}\n${stdout}${stderr}`);
-    }
-    return { cell, file, said: stdout };
-  }
-
-  /** Runs a program, or has a driver load a library. */
-  start(cell: Cell, file: string): RunResult {
-    return runAnyhow(...this.command(cell, file));
-  }
-
-  command(cell: Cell, file: string): [string, ...string[]] {
-    const { emulator } = cell.target;
-    const kit = this.kit(cell.target);
-    const driver = cell.form === 'shared' ? kit.driver() : undefined;
-    if (emulator !== undefined) {
-      const args = driver === undefined ? [file] : [driver, file];
-      return [emulator.qemu, '-L', kit.prefix(emulator.libDir), ...args];
-    }
-    return driver === undefined ? [file] : [driver, file];
-  }
-}
-
-/** Milliseconds after which a program counts as hanging; a damaged one may. */
-export const DEADLINE = 60_000;
-
-/** A program that is damaged so that the kernel refuses it counts as one that failed. */
-function runAnyhow(command: string, ...args: readonly string[]): RunResult {
-  try {
-    return run(command, args, { deadline: DEADLINE });
-  } catch (error) {
-    return { status: null, stdout: '', stderr: String(error), output: Buffer.alloc(0) };
-  }
-}
-
-const COMPILE = ['-O1', '-g', '-funwind-tables', '-fasynchronous-unwind-tables'];
-const MODE: Readonly<Record<Form, string>> = { pie: '-fPIE', nopie: '-fno-pie', shared: '-fPIC' };
-const LINK_MODE: Readonly<Record<Form, string>> = { pie: '-pie', nopie: '-no-pie', shared: '-shared' };
-
-/** What the cells of one target have in common. */
-export class Kit {
-  readonly dir: string;
-  readonly target: Target;
-  readonly #made = new Set<string>();
-
-  constructor(dir: string, target: Target) {
-    this.dir = dir;
-    this.target = target;
-    for (const sub of ['a', 'b', 'both', 'spare']) mkdirSync(join(dir, sub), { recursive: true });
-    this.#library('b', 'libb.so.2', B_C, []);
-    this.#library('a', 'liba.so.1', A_C, [join(dir, 'b', 'libb.so.2'), `-Wl,-rpath,${dir}/b`]);
-    for (const name of ['a/liba.so.1', 'b/libb.so.2']) {
-      copyFileSync(join(dir, name), join(dir, 'both', name.slice(2)));
-      symlinkSync(name.slice(2), join(dir, name.replace(/\.\d$/, '')));
-    }
-  }
-
-  /** The directories of both libraries, and one that holds nothing. */
-  get runPath(): readonly string[] {
-    return ['a', 'b', 'spare'].map(sub => join(this.dir, sub));
-  }
-
-  get libraries(): readonly string[] {
-    return [join(this.dir, 'a', 'liba.so.1'), join(this.dir, 'b', 'libb.so.2')];
-  }
-
-  #library(sub: string, soname: string, source: string, options: readonly string[]): void {
-    const c = join(this.dir, `${sub}.c`);
-    writeFileSync(c, source);
-    const file = join(this.dir, sub, soname);
-    const dtags = '-Wl,--enable-new-dtags';
-    runOk(this.target.cc, ['-shared', '-fPIC', c, '-o', file, `-Wl,-soname,${soname}`, ...options, dtags]);
-  }
-
-  once(name: string, make: (file: string) => void): string {
-    const file = join(this.dir, name);
-    if (!this.#made.has(name)) {
-      make(file);
-      this.#made.add(name);
-    }
-    return file;
-  }
-
-  object(source: string, name: string, form: Form, options: readonly string[] = []): string {
-    const defines = form === 'shared' ? ['-DLIBRARY'] : [];
-    return this.once(`${name}.${form}.o`, file => {
-      writeFileSync(`${file}.c`, source);
-      const args = [...COMPILE, MODE[form], ...defines, ...options, '-c', `${file}.c`, '-o', file];
-      runOk(this.target.cc, args);
-    });
-  }
-
-  /** Links objects with both libraries. */
-  link(
-    file: string,
-    linker: Linker,
-    form: Form,
-    objects: readonly string[],
-    options: readonly string[],
-  ): void {
-    runOk(this.target.cc, [
-      ...this.#linkerOptions(linker),
-      LINK_MODE[form],
-      ...objects,
-      '-o',
-      file,
-      ...this.libraries,
-      '-static-libgcc',
-      `-Wl,-rpath,${this.runPath.join(':')}`,
-      '-Wl,--enable-new-dtags',
-      ...options,
-    ]);
-  }
-
-  /** A cross compiler does not know lld and mold by name; it takes whatever `ld` a directory holds. */
-  #linkerOptions(linker: Linker): string[] {
-    if (this.target.emulator === undefined || linker === 'bfd' || linker === 'gold') {
-      return [`-fuse-ld=${linker}`];
-    }
-    const real = toolPath(linker === 'lld' ? 'ld.lld' : 'mold');
-    const dir = this.once(`ld-${linker}`, made => {
-      mkdirSync(made);
-      symlinkSync(real ?? '', join(made, 'ld'));
-    });
-    return ['-B', dir];
-  }
-
-  driver(): string {
-    return this.once('driver', file => {
-      writeFileSync(`${file}.c`, DRIVER_C);
-      runOk(this.target.cc, [`${file}.c`, '-o', file, '-ldl']);
-    });
-  }
-
-  /** A directory that stands for `/` below qemu; whatever it lacks is looked up in the machine's own. */
-  prefix(libDir: string): string {
-    return this.once('root', made => {
-      mkdirSync(made);
-      symlinkSync(libDir, join(made, 'lib'));
-      symlinkSync(libDir, join(made, 'lib64'));
-    });
-  }
-}
 
 interface Variant {
   readonly name: string;
@@ -547,22 +332,4 @@ export function pairCells(): Cell[] {
     plainCell(X86_64, 'lld', 'shared', PLAIN),
     plainCell(X86_64, 'bfd', 'shared', NO_BUILD_ID),
   ];
-}
-
-/** Builds what can be built; a cell that should and cannot fails with the compiler's words. */
-export function buildCells(
-  shop: Workshop,
-  cells: readonly Cell[],
-): { samples: Map<Cell, Sample>; failures: Map<Cell, string> } {
-  const samples = new Map<Cell, Sample>();
-  const failures = new Map<Cell, string>();
-  for (const cell of cells) {
-    if (cell.skip !== false) continue;
-    try {
-      samples.set(cell, shop.make(cell));
-    } catch (error) {
-      failures.set(cell, error instanceof Error ? error.message : String(error));
-    }
-  }
-  return { samples, failures };
 }

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { accessSync, constants, mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
@@ -11,12 +11,35 @@ interface Scope {
 
 /** A new directory that is removed when the test is over. */
 export function tempDir(scope: Scope): string {
-  const dir = realpathSync(mkdtempSync(join(tmpdir(), 'elfnote-test-')));
+  return makeTempDir(scope, tmpdir());
+}
+
+function makeTempDir(scope: Scope, above: string): string {
+  const dir = realpathSync(mkdtempSync(join(above, 'elfnote-test-')));
   scope.after(() => {
     makeWritable(dir);
     rmSync(dir, { recursive: true, force: true });
   });
   return dir;
+}
+
+/**
+ * The same in memory where there is a place for it: tests that write thousands of files one after the other wait for
+ * the disk most of the time. Nothing can be said there of programs that are run, nor of attributes.
+ */
+export function memoryDir(scope: Scope): string {
+  return makeTempDir(scope, isWritable(MEMORY) ? MEMORY : tmpdir());
+}
+
+const MEMORY = '/dev/shm';
+
+function isWritable(dir: string): boolean {
+  try {
+    accessSync(dir, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Packages have directories that are read-only, also to the user who owns them; root need not care. */
