@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { before, describe, type TestContext, test } from 'node:test';
 import { elfnote } from '../support/cli.js';
+import { EXTENT, share } from '../support/extent.js';
 import {
   breaksAnyInterpreter,
   dumpAll,
@@ -20,7 +21,7 @@ import {
   type Verdict,
   writeNotes,
 } from '../support/later-tools.js';
-import { matrix, pairCells, UPX_CELL } from '../support/matrix.js';
+import { pairCells, testedMatrix, UPX_CELL } from '../support/matrix.js';
 import { suiteScope, tempDir } from '../support/temp.js';
 import { needs } from '../support/tools.js';
 import { buildCells, type Cell, Workshop } from '../support/workshop.js';
@@ -41,7 +42,7 @@ const WITHOUT_ROOM = new Set([
 /** One group of cells: built, noted and put through the tools before its tests look at what came out. */
 class Round {
   readonly #cells: readonly Cell[];
-  readonly #chains: readonly (readonly LaterTool[])[];
+  readonly #chains: (cell: Cell) => readonly (readonly LaterTool[])[];
   readonly #further: boolean;
   #shop: Workshop | undefined;
   #twins: Twins | undefined;
@@ -49,7 +50,11 @@ class Round {
   #noted = new Map<Cell, Noted>();
   readonly #trials = new Map<string, Trial>();
 
-  constructor(cells: readonly Cell[], chains: readonly (readonly LaterTool[])[], further: boolean) {
+  constructor(
+    cells: readonly Cell[],
+    chains: (cell: Cell) => readonly (readonly LaterTool[])[],
+    further: boolean,
+  ) {
     this.#cells = cells;
     this.#chains = chains;
     this.#further = further;
@@ -64,7 +69,7 @@ class Round {
     this.#noted = new Map(writeNotes([...samples.values()]).map(noted => [noted.sample.cell, noted]));
     for (const [cell, noted] of this.#noted) {
       if (noted.outcome.action !== 'written') continue;
-      for (const tools of this.#chains) {
+      for (const tools of this.#chains(cell)) {
         if (omission(noted, tools) !== undefined || tools.some(tool => tool.skip !== false)) continue;
         this.#trials.set(key(cell, tools), makeTrial(noted, tools, this.#trials.size));
       }
@@ -186,11 +191,15 @@ function skipOf(cell: Cell, tools: readonly LaterTool[]): string | false {
   return cell.skip || (tools.map(tool => tool.skip).find(why => why !== false) ?? false);
 }
 
-for (const { name, cells } of matrix()) {
+/** Each cell sees other tools than the one before it, where it does not see all. */
+const CELLS = testedMatrix().flatMap(({ cells }) => cells);
+const toolsFor = (cell: Cell): LaterTool[] => share(LATER_TOOLS, EXTENT.toolsPerCell, CELLS.indexOf(cell));
+
+for (const { name, cells } of testedMatrix()) {
   describe(`${name}: a file with a note`, { skip }, () => {
     const round = new Round(
       cells,
-      LATER_TOOLS.map(tool => [tool]),
+      cell => toolsFor(cell).map(tool => [tool]),
       // qemu is slow, and restore.test.ts takes every one of these notes out again.
       cells.every(({ target }) => target.emulator === undefined),
     );
@@ -214,7 +223,7 @@ for (const { name, cells } of matrix()) {
         );
       });
 
-      for (const tool of LATER_TOOLS) {
+      for (const tool of toolsFor(cell)) {
         test(`${cell.name}, then ${tool.name}: runs, with a right note or none`, {
           skip: skipOf(cell, [tool]),
         }, t => {
@@ -229,13 +238,14 @@ for (const { name, cells } of matrix()) {
 /** Every ordered pair of tools that do something. */
 const PAIRS = LATER_TOOLS.slice(1).flatMap(first => LATER_TOOLS.slice(1).map(second => [first, second]));
 
-for (const cell of pairCells()) {
+for (const [i, cell] of pairCells().entries()) {
+  const pairs = share(PAIRS, EXTENT.pairs, i);
   describe(`${cell.name}: two tools, one after the other`, { skip: skip || cell.skip }, () => {
-    const round = new Round([cell], PAIRS, false);
+    const round = new Round([cell], () => pairs, false);
     const scope = suiteScope();
     before(() => round.prepare(tempDir(scope)));
 
-    for (const tools of PAIRS) {
+    for (const tools of pairs) {
       const names = tools.map(tool => tool.name).join(', then ');
       test(`${cell.name}, then ${names}: runs, with a right note or none`, {
         skip: skipOf(cell, tools),

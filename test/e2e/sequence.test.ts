@@ -3,6 +3,7 @@ import { copyFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { PROJECT, run, runOk } from '../support/cli.js';
+import { EXTENT } from '../support/extent.js';
 import {
   type Dumped,
   dumpAll,
@@ -23,7 +24,7 @@ import { buildCells, type Cell, type Sample, Workshop } from '../support/worksho
  * test/e2e/sequence.test.ts`. A failing file is kept in `test-artifacts/`, next to the one it was made from.
  */
 const SEED = Number(process.env.SEQUENCE_SEED ?? 20240911);
-const RUNS = Number(process.env.SEQUENCE_RUNS ?? 2);
+const RUNS = Number(process.env.SEQUENCE_RUNS ?? EXTENT.walks);
 const STEPS = 12;
 const ARTIFACTS = join(PROJECT, 'test-artifacts');
 

@@ -1,6 +1,7 @@
 import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { FIXTURES, runOk } from './cli.js';
+import { isTested } from './extent.js';
 import { BSS_C, GO, MAIN_C, PAYLOAD_C, PAYLOAD_TEXT, RUST, SAYS } from './matrix-program.js';
 import { architecture } from './programs.js';
 import { needs, type Skip, toolPath } from './tools.js';
@@ -320,6 +321,11 @@ export function matrix(): CellGroup[] {
     { name: 'x86_64 other compilers and appended data', cells: specialCells() },
     ...FOREIGN.map(target => ({ name: target.name, cells: foreignCells(target) })),
   ];
+}
+
+/** The cells of the machines that this run is for. */
+export function testedMatrix(): CellGroup[] {
+  return matrix().filter(({ cells }) => cells.every(({ target }) => isTested(target.name)));
 }
 
 /** The cells after which two tools follow each other. */
