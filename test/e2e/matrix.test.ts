@@ -16,6 +16,7 @@ import {
   type Noted,
   runTrials,
   type State,
+  TOOL_PAIRS,
   type Trial,
   Twins,
   type Verdict,
@@ -235,11 +236,8 @@ for (const { name, cells } of testedMatrix()) {
   });
 }
 
-/** Every ordered pair of tools that do something. */
-const PAIRS = LATER_TOOLS.slice(1).flatMap(first => LATER_TOOLS.slice(1).map(second => [first, second]));
-
 for (const [i, cell] of pairCells().entries()) {
-  const pairs = share(PAIRS, EXTENT.pairs, i);
+  const pairs = share(TOOL_PAIRS, EXTENT.pairs, i);
   describe(`${cell.name}: two tools, one after the other`, { skip: skip || cell.skip }, () => {
     const round = new Round([cell], () => pairs, false);
     const scope = suiteScope();

@@ -288,7 +288,9 @@ test('a separate debug file has no note, though objcopy copies the section, and 
 });
 
 /** Tools that keep a note which has a section. */
-const KEEPING = LATER_TOOLS.filter(({ name }) => /^(?:strip|objcopy|eu-strip|llvm-strip)/.test(name));
+const KEEPING = LATER_TOOLS.filter(({ name }) =>
+  /^(?:trixie )?(?:strip|objcopy|eu-strip|llvm-strip)/.test(name),
+);
 
 describe('remove-cache after another tool has rewritten the file', { skip }, () => {
   const scope = suiteScope();

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { PROJECT, run, runOk } from '../support/cli.js';
 import { EXTENT } from '../support/extent.js';
+import { generation } from '../support/generations.js';
 import {
   type Dumped,
   dumpAll,
@@ -26,6 +27,7 @@ import { buildCells, type Cell, type Sample, Workshop } from '../support/worksho
 const SEED = Number(process.env.SEQUENCE_SEED ?? 20240911);
 const RUNS = Number(process.env.SEQUENCE_RUNS ?? EXTENT.walks);
 const STEPS = 12;
+const LATER = generation('trixie');
 const ARTIFACTS = join(PROJECT, 'test-artifacts');
 
 /** mulberry32: the same numbers from the same seed, on every machine. */
@@ -126,6 +128,8 @@ interface Walk {
   readonly steps: readonly Step[];
   readonly file: string;
   readonly twin: string;
+  /** The path of a tool: this machine's, or that of a later Debian. */
+  readonly pathOf: (tool: string) => string;
   /** What a note should say. */
   due: string | undefined;
   /** A tool has broken the twin: nothing can be said of the file any more. */
@@ -172,17 +176,17 @@ function losesBss(sample: Sample, file: string): boolean {
 }
 
 /** Whether strip or objcopy breaks the twin too, after another run or a few of patchelf. */
-function breaksWornTwin(shop: Workshop, { sample, twin }: Walk, tool: string): boolean {
+function breaksWornTwin(shop: Workshop, { sample, twin, pathOf }: Walk, tool: string): boolean {
   const { dir } = shop.kit(sample.cell.target);
   const worn = `${twin}-worn`;
   copyFileSync(twin, worn);
   let path = runPaths(dir).join(':');
   for (let round = 0; round < 4; round++) {
     path += `:${path}`;
-    runOk('patchelf', ['--set-rpath', path, worn]);
+    runOk(pathOf('patchelf'), ['--set-rpath', path, worn]);
     if (isBroken(shop, sample, worn)) return false;
     copyFileSync(worn, `${worn}-${tool}`);
-    runOk(tool, [`${worn}-${tool}`]);
+    runOk(pathOf(tool), [`${worn}-${tool}`]);
     if (isBroken(shop, sample, `${worn}-${tool}`)) return true;
   }
   return false;
@@ -198,16 +202,26 @@ function makeWalk(shop: Workshop, sample: Sample, number: number): Walk {
   const next = random(seed);
   const { dir } = shop.kit(sample.cell.target);
   const steps = Array.from({ length: STEPS }, () => drawStep(next, dir));
-  return startWalk(sample, seed, steps, `walk-${number}`);
+  // Every other walk is that of a later Debian's tools.
+  const pathOf = number % 2 === 1 && LATER.skip === false ? LATER.tool : own;
+  return startWalk(sample, seed, steps, `walk-${number}`, pathOf);
 }
 
-function startWalk(sample: Sample, seed: number, steps: readonly Step[], name: string): Walk {
+const own = (tool: string): string => tool;
+
+function startWalk(
+  sample: Sample,
+  seed: number,
+  steps: readonly Step[],
+  name: string,
+  pathOf: Walk['pathOf'] = own,
+): Walk {
   const file = `${sample.file}.${name}`;
   const twin = `${file}-twin`;
   copyFileSync(sample.file, file);
   copyFileSync(sample.file, twin);
   const none = { due: undefined, over: undefined, failure: undefined, abandoned: false, notes: 0 };
-  return { sample, seed, steps, file, twin, ...none };
+  return { sample, seed, steps, file, twin, pathOf, ...none };
 }
 
 const asText = (dump: Dumped): string => (Array.isArray(dump) ? dump.join('\n') : JSON.stringify(dump));
@@ -243,7 +257,7 @@ function callTool(walk: Walk, step: Step | undefined): void {
   const [tool, ...args] = step?.call ?? [];
   if (tool === undefined) return;
   walk.abandoned = tool !== 'patchelf' && hasAbandonedSegment(walk.file);
-  const [mine, other] = [walk.file, walk.twin].map(file => run(tool, [...args, file]));
+  const [mine, other] = [walk.file, walk.twin].map(file => run(walk.pathOf(tool), [...args, file]));
   if (mine?.status !== 0 && other?.status !== 0) walk.over = `${tool} refuses it without a note too`;
   else if (mine?.status !== 0) walk.failure = `${tool} refuses it: ${mine?.stderr}`;
   else if (other?.status !== 0) walk.over = `${tool} refuses the original: ${other?.stderr}`;

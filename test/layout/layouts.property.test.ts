@@ -7,6 +7,7 @@ import type { Plan, WritePlan } from '../../src/layout/model/plan.js';
 import { planFile, planRemoval } from '../../src/layout/plan-file.js';
 import { type CacheEntry, encodeDescriptor } from '../../src/note/cache.js';
 import { verifyPlan } from '../../src/write/verify.js';
+import { EXTENT } from '../support/extent.js';
 import {
   type BuiltLayout,
   buildLayout,
@@ -229,7 +230,7 @@ function judgePlan(built: BuiltLayout, bytes: Buffer, plan: WritePlan): void {
   judge(built, bytes, { descriptor, pageSize: pageOf(built.spec), addedLoads: plan.addedLoads, hasSection });
 }
 
-const RUNS = 500;
+const RUNS = EXTENT.layouts;
 
 test('a plan keeps every rule of the kernel, ld.so and binutils, and touches nothing else', () => {
   const rungs = new Map<string, number>();

@@ -34,4 +34,6 @@ export const EXTENT = {
   /** corrupt/corrupt.test.ts: of the wrong values of a field one in so many, and files with bytes flipped at random. */
   wrongValues: count(1, 4),
   flippedFiles: count(250, 60),
+  /** layout/layouts.property.test.ts: layouts that fast-check draws. */
+  layouts: Number(process.env.LAYOUT_RUNS ?? count(500, 150)),
 } as const;

@@ -12,9 +12,10 @@ import {
   runMany,
   runOk,
 } from './cli.js';
+import { generation } from './generations.js';
 import { complaints, withoutComplaints } from './readelf.js';
 import { needs, type Skip } from './tools.js';
-import { DEADLINE, type Sample, type Workshop } from './workshop.js';
+import { type Cell, DEADLINE, type Sample, type Target, type Workshop } from './workshop.js';
 
 /** Something that is done to a file after elfnote has written its note. */
 export interface LaterTool {
@@ -28,67 +29,135 @@ export interface LaterTool {
     | ((file: string, sample: Sample, shop: Workshop) => RunResult);
 }
 
-function binutils(tool: string, ...args: readonly string[]): LaterTool {
+/** A set of tools of one age: this machine's, or those of a later Debian. */
+interface Age {
+  /** What precedes a tool's name. */
+  readonly name: string;
+  readonly skip: (tool: string) => Skip;
+  readonly path: (tool: string) => string;
+  /** binutils for a target; undefined where this age has none. */
+  readonly binutils: (tool: string, target: Target) => string | undefined;
+}
+
+const OWN: Age = {
+  name: '',
+  skip: tool => needs(tool),
+  path: tool => tool,
+  binutils: (tool, { prefix }) => `${prefix}${tool}`,
+};
+
+const TRIXIE = generation('trixie');
+const LATER: Age = {
+  name: 'trixie ',
+  skip: () => TRIXIE.skip,
+  path: tool => TRIXIE.tool(tool),
+  // What is unpacked is made for one machine and its smaller brother.
+  binutils: (tool, target) =>
+    target.emulator === undefined || target.name === 'i686' ? TRIXIE.tool(tool) : undefined,
+};
+
+function binutils(age: Age, tool: string, ...args: readonly string[]): LaterTool {
   return {
-    name: [tool, ...args].join(' '),
-    skip: needs(tool),
-    work: (file, { cell }) => run(`${cell.target.prefix}${tool}`, [...args, file]),
+    name: age.name + [tool, ...args].join(' '),
+    skip: age.skip(tool),
+    omit: ({ cell }) => withoutBinutils(age, cell),
+    work: (file, { cell }) => run(age.binutils(tool, cell.target) ?? tool, [...args, file]),
   };
 }
 
-function plain(tool: string, name: string, args: (sample: Sample, shop: Workshop) => string[]): LaterTool {
+const withoutBinutils = (age: Age, { target }: Cell): string | undefined =>
+  age.binutils('strip', target) === undefined ? 'no binutils of this age for this machine' : undefined;
+
+function plain(
+  age: Age,
+  tool: string,
+  name: string,
+  args: (sample: Sample, shop: Workshop) => string[],
+): LaterTool {
   return {
-    name: `${tool} ${name}`.trimEnd(),
-    skip: needs(tool),
-    work: (file, sample, shop) => run(tool, [...args(sample, shop), file]),
+    name: `${age.name}${tool} ${name}`.trimEnd(),
+    skip: age.skip(tool),
+    work: (file, sample, shop) => run(age.path(tool), [...args(sample, shop), file]),
   };
 }
 
 const kitOf = ({ cell }: Sample, shop: Workshop) => shop.kit(cell.target);
 
 /** Writes debug information to a file of its own, and a link to it into the program. */
-const DEBUGLINK: LaterTool = {
-  name: 'objcopy --only-keep-debug and --add-gnu-debuglink',
-  skip: needs('objcopy'),
-  work(file, { cell }) {
-    const objcopy = `${cell.target.prefix}objcopy`;
-    const kept = run(objcopy, ['--only-keep-debug', file, `${file}.debug`]);
-    if (kept.status !== 0) return kept;
-    return run(objcopy, [`--add-gnu-debuglink=${file}.debug`, file]);
-  },
-};
+function debugLink(age: Age): LaterTool {
+  return {
+    name: `${age.name}objcopy --only-keep-debug and --add-gnu-debuglink`,
+    skip: age.skip('objcopy'),
+    omit: ({ cell }) => withoutBinutils(age, cell),
+    work(file, { cell }) {
+      const objcopy = age.binutils('objcopy', cell.target) ?? 'objcopy';
+      const kept = run(objcopy, ['--only-keep-debug', file, `${file}.debug`]);
+      if (kept.status !== 0) return kept;
+      return run(objcopy, [`--add-gnu-debuglink=${file}.debug`, file]);
+    },
+  };
+}
 
-const SET_INTERPRETER: LaterTool = {
-  name: 'patchelf --set-interpreter',
-  skip: needs('patchelf'),
-  omit: ({ cell }) => (cell.form === 'shared' ? 'a library has no interpreter' : undefined),
-  work(file) {
-    const shown = run('patchelf', ['--print-interpreter', file]);
-    if (shown.status !== 0) return shown;
-    return run('patchelf', ['--set-interpreter', shown.stdout.trim(), file]);
-  },
-};
+function setInterpreter(age: Age): LaterTool {
+  return {
+    name: `${age.name}patchelf --set-interpreter`,
+    skip: age.skip('patchelf'),
+    omit: ({ cell }) => (cell.form === 'shared' ? 'a library has no interpreter' : undefined),
+    work(file) {
+      const shown = run(age.path('patchelf'), ['--print-interpreter', file]);
+      if (shown.status !== 0) return shown;
+      return run(age.path('patchelf'), ['--set-interpreter', shown.stdout.trim(), file]);
+    },
+  };
+}
 
-export const LATER_TOOLS: readonly LaterTool[] = [
-  { name: 'nothing', skip: false, work: () => runOk('true') },
-  binutils('strip'),
-  binutils('strip', '-g'),
-  binutils('objcopy'),
-  DEBUGLINK,
-  plain('eu-strip', '', () => []),
-  plain('llvm-strip', '', () => []),
-  plain('patchelf', '--set-rpath longer', (sample, shop) => {
+const patchelf = (age: Age): LaterTool[] => [
+  plain(age, 'patchelf', '--set-rpath longer', (sample, shop) => {
     const { dir, runPath } = kitOf(sample, shop);
     return ['--set-rpath', [join(dir, 'absent', 'x'.repeat(200)), ...runPath].join(':')];
   }),
-  plain('patchelf', '--set-rpath shorter', (sample, shop) => [
+  plain(age, 'patchelf', '--set-rpath shorter', (sample, shop) => [
     '--set-rpath',
     join(kitOf(sample, shop).dir, 'both'),
   ]),
-  plain('patchelf', '--shrink-rpath', () => ['--shrink-rpath']),
-  SET_INTERPRETER,
+  plain(age, 'patchelf', '--shrink-rpath', () => ['--shrink-rpath']),
+  setInterpreter(age),
+];
+
+const stripping = (age: Age): LaterTool[] => [
+  binutils(age, 'strip'),
+  binutils(age, 'strip', '-g'),
+  binutils(age, 'objcopy'),
+  debugLink(age),
+];
+
+const ELFNOTE: readonly LaterTool[] = [
   { name: 'elfnote build-cache', skip: false, work: 'build-cache' },
   { name: 'elfnote remove-cache', skip: false, work: 'remove-cache' },
+];
+
+const OWN_TOOLS: readonly LaterTool[] = [
+  ...stripping(OWN),
+  plain(OWN, 'eu-strip', '', () => []),
+  plain(OWN, 'llvm-strip', '', () => []),
+  ...patchelf(OWN),
+  ...ELFNOTE,
+];
+const TRIXIE_TOOLS: readonly LaterTool[] = [...stripping(LATER), ...patchelf(LATER)];
+
+export const LATER_TOOLS: readonly LaterTool[] = [
+  { name: 'nothing', skip: false, work: () => runOk('true') },
+  ...OWN_TOOLS,
+  ...TRIXIE_TOOLS,
+];
+
+const pairsOf = (tools: readonly LaterTool[]): LaterTool[][] =>
+  tools.flatMap(first => tools.map(second => [first, second]));
+
+/** Ordered pairs of tools that do something; nobody has two generations of one tool. */
+export const TOOL_PAIRS: readonly (readonly LaterTool[])[] = [
+  ...pairsOf(OWN_TOOLS),
+  ...pairsOf([...TRIXIE_TOOLS, ...ELFNOTE]).filter(pair => pair.some(tool => TRIXIE_TOOLS.includes(tool))),
 ];
 
 /** Whether a directory is there, as far as these tests make any. */
@@ -378,7 +447,7 @@ export class Twins {
  */
 export function breaksAnyInterpreter(shop: Workshop, { sample, tools }: Trial): boolean {
   const names = tools.map(({ name }) => name);
-  if (names.join() !== `${SET_INTERPRETER.name},llvm-strip`) return false;
+  if (names.join() !== 'patchelf --set-interpreter,llvm-strip') return false;
   const file = `${sample.file}.interpreter`;
   copyFileSync(sample.file, file);
   let path = runOk('patchelf', ['--print-interpreter', file]).stdout.trim();
