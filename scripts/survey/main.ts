@@ -133,7 +133,7 @@ function byHand({ sonames }: Found): Omit<Result, keyof Found> {
     if (plan.kind === 'skip') return { skipped: `${plan.reason}: ${plan.detail}` };
     if (plan.kind !== 'write') throw new Error(`is ${plan.kind}`);
     verifyPlan(current, source, plan);
-    commitChange(copy, source, source.stats, { ...plan, inPlaceIsSafe: plan.inPlaceIsSafe });
+    commitChange(copy, source, plan, { fast: true });
     const { rung, addedLoads } = plan;
     return { written: { rung, addedLoads, bytesAdded: plan.size - source.size } };
   } finally {
