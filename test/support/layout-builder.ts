@@ -5,6 +5,9 @@ import { Encoding } from '../../src/elf/bytes.js';
  * byte, so that a test can judge an edited file without believing the code under test.
  */
 
+/** A relocation type that is of thread-local storage on none of the machines. */
+const RELATIVE = 3;
+
 export type ItemKind =
   | 'interp'
   | 'build-id'
@@ -659,13 +662,13 @@ class Builder {
 
   #putInfo(b: Buffer, at: number, symbol: number): void {
     const { is64, littleEndian, machine } = this.#spec;
-    if (!is64) this.#e.putU32(b, at, symbol * 256 + 8);
+    if (!is64) this.#e.putU32(b, at, symbol * 256 + RELATIVE);
     else if (machine === 8) {
       this.#e.putU32(b, at, symbol);
       b.set([0, 0, 0, 3], at + 4);
     } else {
       this.#e.putU32(b, at + (littleEndian ? 4 : 0), symbol);
-      this.#e.putU32(b, at + (littleEndian ? 0 : 4), 8);
+      this.#e.putU32(b, at + (littleEndian ? 0 : 4), RELATIVE);
     }
   }
 
