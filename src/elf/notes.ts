@@ -1,10 +1,9 @@
 import { ElfnoteError } from '../errors.js';
-import { alignUp, type ByteSource, bytesOf, type Encoding, isZero } from './bytes.js';
+import { alignUp, type ByteSource, type Encoding, isZero } from './bytes.js';
 import { CACHE_NOTE_OWNER, CACHE_NOTE_SECTION, CACHE_NOTE_TYPE, PT_NOTE, SHT_NOBITS } from './constants.js';
 import { addressOfOffset, type CacheNoteLocation, type ElfImage } from './image.js';
 
 const NHDR_SIZE = 12;
-const OWNER = Buffer.concat([bytesOf(CACHE_NOTE_OWNER), Buffer.alloc(1)]);
 
 type NoteImage = Pick<ElfImage, 'encoding' | 'programHeaders' | 'sectionHeaders'>;
 
@@ -78,7 +77,53 @@ function inFile(source: ByteSource, offset: number, size: number): boolean {
   return Number.isSafeInteger(offset + size) && offset + size <= source.size;
 }
 
+/** One note of a segment, whoever owns it. Offsets are file offsets. */
+export interface FoundNote extends Note {
+  /** Without its NUL; undefined where the name leaves the segment or has no NUL. */
+  readonly owner: string | undefined;
+  readonly n_type: number;
+  /** Whether the descriptor lies inside the segment. */
+  readonly isWhole: boolean;
+}
+
 /** Walks a note segment as ld.so does: 8-byte padding when it is aligned to 8, else 4. */
+export function* notesIn(
+  source: ByteSource,
+  encoding: Encoding,
+  start: number,
+  size: number,
+  p_align: number,
+): Generator<FoundNote> {
+  const padding = p_align === 8 ? 8 : 4;
+  const end = start + size;
+  let walked = 0;
+  for (let offset = start; offset + NHDR_SIZE <= end && walked < MOST_NOTES; walked++) {
+    const head = source.read(offset, NHDR_SIZE);
+    const n_namesz = encoding.u32(head, 0);
+    const n_descsz = encoding.u32(head, 4);
+    const n_type = encoding.u32(head, 8);
+    const owner = ownerOf(source, offset + NHDR_SIZE, n_namesz, end);
+    const isOurs = n_type === CACHE_NOTE_TYPE && owner === CACHE_NOTE_OWNER;
+    const descAt = (to: number) => offset + alignUp(NHDR_SIZE + n_namesz, to);
+    // A cache note is written for a 4-aligned segment; one that is in another is still told from a cut one.
+    const misplaced = isOurs && descAt(padding) + n_descsz > end;
+    const descOffset = descAt(misplaced ? 4 : padding);
+    const descEnd = descOffset + n_descsz;
+    const next = alignUp(descEnd - start, padding) + start;
+    yield { offset, owner, n_type, descOffset, n_descsz, end: Math.min(next, end), isWhole: descEnd <= end };
+    offset = next;
+  }
+}
+
+/** No owner that is looked for has a longer name. */
+const LONGEST_OWNER = 64;
+
+function ownerOf(source: ByteSource, offset: number, n_namesz: number, end: number): string | undefined {
+  if (n_namesz === 0 || n_namesz > LONGEST_OWNER || offset + n_namesz > end) return undefined;
+  const name = source.read(offset, n_namesz);
+  return name[n_namesz - 1] === 0 ? name.toString('latin1', 0, n_namesz - 1) : undefined;
+}
+
 function* cacheNotesIn(
   source: ByteSource,
   image: NoteImage,
@@ -86,34 +131,16 @@ function* cacheNotesIn(
   size: number,
   p_align: number,
 ): Generator<Note> {
-  const padding = p_align === 8 ? 8 : 4;
-  const end = start + size;
-  let walked = 0;
-  for (let offset = start; offset + NHDR_SIZE <= end && walked < MOST_NOTES; walked++) {
-    const head = source.read(offset, NHDR_SIZE);
-    const n_namesz = image.encoding.u32(head, 0);
-    const n_descsz = image.encoding.u32(head, 4);
-    const isOurs =
-      image.encoding.u32(head, 8) === CACHE_NOTE_TYPE &&
-      n_namesz === OWNER.length &&
-      offset + NHDR_SIZE + n_namesz <= end &&
-      source.read(offset + NHDR_SIZE, n_namesz).equals(OWNER);
-    const descAt = (to: number) => offset + alignUp(NHDR_SIZE + n_namesz, to);
-    // A cache note is written for a 4-aligned segment; one that stands in another is still told from a cut one.
-    const misplaced = isOurs && descAt(padding) + n_descsz > end;
-    const descOffset = descAt(misplaced ? 4 : padding);
-    const descEnd = descOffset + n_descsz;
-    const next = alignUp(descEnd - start, padding) + start;
-    if (isOurs) {
-      if (descEnd > end) {
-        throw new ElfnoteError(
-          'malformed-note',
-          `the cache note's descriptor of ${n_descsz} bytes reaches beyond its segment`,
-          { path: source.path, offset: offset + 4 },
-        );
-      }
-      yield { offset, descOffset, n_descsz, end: Math.min(next, end) };
+  for (const note of notesIn(source, image.encoding, start, size, p_align)) {
+    const { owner, n_type, offset, descOffset, n_descsz, end, isWhole } = note;
+    if (n_type !== CACHE_NOTE_TYPE || owner !== CACHE_NOTE_OWNER) continue;
+    if (!isWhole) {
+      throw new ElfnoteError(
+        'malformed-note',
+        `the cache note's descriptor of ${n_descsz} bytes reaches beyond its segment`,
+        { path: source.path, offset: offset + 4 },
+      );
     }
-    offset = next;
+    yield { offset, descOffset, n_descsz, end };
   }
 }
