@@ -71,6 +71,8 @@ export class Search {
   readonly #runPaths = new Map<Asking, readonly SearchDirectory[]>();
   #cache: LdCache | 'none' | undefined;
   #steps: Step[] = [];
+  /** `errno`: of the last call that failed. */
+  #error = 'ENOENT';
 
   constructor(process: Process) {
     this.#process = process;
@@ -213,7 +215,7 @@ export class Search {
       const found = this.#inDirectory(name, directory, { ...rule, directory: directory.prefix });
       if (found !== undefined) return found;
       // Where a file is there and cannot be opened, the loader leaves the list, but for these reasons.
-      if (directory.tried.length > 0 && !this.#goesOnAfter(this.#lastError())) return undefined;
+      if (directory.tried.length > 0 && !this.#goesOnAfter(this.#error)) return undefined;
     }
     return undefined;
   }
@@ -240,16 +242,11 @@ export class Search {
     return undefined;
   }
 
-  /** A candidate that is passed over leaves `ENOENT` behind. */
-  #lastError(): string {
-    const last = this.#steps.at(-1);
-    return last?.result === 'failed' ? last.why : 'ENOENT';
-  }
-
   #isDirectory(path: ByteString, place: Place): boolean {
     const trimmed = path.replace(/(?<=.)\/$/, '');
     const there = this.#process.probe.isDirectory(trimmed);
     const result = there ? 'found' : 'failed';
+    if (!there) this.#error = 'ENOENT';
     this.#steps.push({ call: 'stat', path: trimmed, result, why: there ? '' : 'ENOENT', place });
     return there;
   }
@@ -259,6 +256,8 @@ export class Search {
     const opened = this.#process.probe.open(path);
     const { result, why } = this.#judge(opened);
     this.#steps.push({ call: 'open', path, result, why, place });
+    // `open_verify` leaves ENOENT behind when it passes over a file.
+    if (result !== 'found') this.#error = result === 'failed' ? why : 'ENOENT';
     if (result === 'fatal') return { kind: 'fatal', path, place, why };
     if (result !== 'found' || opened.kind !== 'opened' || opened.facts === undefined) return undefined;
     return { kind: 'opened', path, place, identity: opened.identity, facts: opened.facts };

@@ -27,6 +27,8 @@ export interface ElfSpec {
   readonly runpath?: string | readonly string[];
   readonly rpath?: string | readonly string[];
   readonly soname?: string;
+  /** More dynamic entries by their tags: a string of the string table, or a number. */
+  readonly more?: readonly (readonly [tag: number, value: string | number])[];
   /** Default: true. False makes a static file: no PT_DYNAMIC at all. */
   readonly dynamic?: boolean;
   readonly notes?: readonly NoteSpec[];
@@ -206,6 +208,8 @@ export function buildElf(spec: ElfSpec = {}): BuiltElf {
   if (spec.soname !== undefined) tags.push([14, dynstr.add(spec.soname)]);
   for (const path of listOf(spec.rpath)) tags.push([15, dynstr.add(path)]);
   for (const path of listOf(spec.runpath)) tags.push([29, dynstr.add(path)]);
+  for (const [tag, value] of spec.more ?? [])
+    tags.push([tag, typeof value === 'string' ? dynstr.add(value) : value]);
   const strings = dynstr.bytes;
 
   const phnum = 3 + (dynamic ? 1 : 0) + notes.length + extra.length + nulls;

@@ -41,7 +41,7 @@ const FILLS: Readonly<Record<string, string>> = {
 export function svgText(trace: Trace, best: Trace): string {
   const boxes = boxesOf(trace);
   const graph = new Graph({ multigraph: false });
-  graph.setGraph({ rankdir: 'LR', ranker: 'longest-path', nodesep: 8, ranksep: 60 });
+  graph.setGraph({ rankdir: 'LR', ranker: 'tight-tree', nodesep: 8, ranksep: 60 });
   graph.setDefaultEdgeLabel(() => ({}));
   for (const { id, width, height } of boxes) graph.setNode(id, { width, height });
   const edges = edgesOf(trace);

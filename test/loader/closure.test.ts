@@ -1,0 +1,351 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { calls, load, loaded, outcomes } from '../support/loader-world.js';
+
+const AARCH64 = 183;
+const DT_AUXILIARY = 0x7ffffffd;
+const DT_FILTER = 0x7fffffff;
+const DT_FLAGS_1 = 0x6ffffffb;
+const DF_1_NODEFLIB = 0x800;
+
+describe('the order in which objects are loaded', () => {
+  test('breadth first: the program before its libraries, each library before the next one', () => {
+    const closure = load(
+      { needed: ['liba.so', 'libb.so'], runpath: '/s' },
+      {
+        '/s/liba.so': { needed: ['libc.so'], runpath: '/s' },
+        '/s/libb.so': { needed: ['libd.so'], runpath: '/s' },
+        '/s/libc.so': {},
+        '/s/libd.so': {},
+      },
+    );
+    assert.deepEqual(loaded(closure), ['/s/liba.so', '/s/libb.so', '/s/libc.so', '/s/libd.so']);
+  });
+
+  test('preloaded objects come before everything that is needed, by the run path of the program', () => {
+    const closure = load(
+      { needed: ['liba.so'], runpath: '/s' },
+      { '/s/liba.so': {}, '/s/libpre.so': { needed: ['liba.so'] } },
+      { preload: ['libpre.so'] },
+    );
+    assert.deepEqual(loaded(closure), ['/s/libpre.so', '/s/liba.so']);
+  });
+
+  test('a preloaded object that is not there is passed over', () => {
+    const closure = load(
+      { needed: ['liba.so'], runpath: '/s' },
+      { '/s/liba.so': {} },
+      { preload: ['/no/such.so'] },
+    );
+    assert.deepEqual(outcomes(closure), ['/no/such.so missing', 'liba.so loaded /s/liba.so']);
+    assert.equal(closure.fatal, undefined);
+  });
+
+  test('an auxiliary object comes in front of the one that names it, and its own libraries first', () => {
+    const closure = load(
+      { needed: ['liba.so', 'libb.so'], runpath: '/s' },
+      {
+        '/s/liba.so': { more: [[DT_AUXILIARY, 'libaux.so']], runpath: '/s' },
+        '/s/libaux.so': { needed: ['libx.so'], runpath: '/s' },
+        '/s/libb.so': { needed: ['liby.so'], runpath: '/s' },
+        '/s/libx.so': {},
+        '/s/liby.so': {},
+      },
+    );
+    const names = closure.order.map(index => closure.objects[index]?.path);
+    assert.deepEqual(names, [
+      '/bin/program',
+      '/s/libaux.so',
+      '/s/liba.so',
+      '/s/libb.so',
+      '/s/libx.so',
+      '/s/liby.so',
+    ]);
+  });
+
+  test('a missing auxiliary object does not matter, a missing filter object does', () => {
+    const closure = load(
+      {
+        more: [
+          [DT_AUXILIARY, 'libaux.so'],
+          [DT_FILTER, 'libf.so'],
+        ],
+        runpath: '/s',
+      },
+      {},
+    );
+    assert.deepEqual(
+      closure.lookups.map(({ tag, outcome }) => [tag, outcome]),
+      [
+        ['auxiliary', 'missing'],
+        ['filter', 'missing'],
+      ],
+    );
+  });
+});
+
+describe('what is loaded already', () => {
+  test('a soname is satisfied by an earlier object of that soname, whatever its file is called', () => {
+    const closure = load(
+      { needed: ['liba.so', 'libreal.so.1'], runpath: '/s' },
+      { '/s/liba.so': { soname: 'libreal.so.1' }, '/s/libreal.so.1': {} },
+    );
+    assert.deepEqual(outcomes(closure), ['liba.so loaded /s/liba.so', 'libreal.so.1 known /s/liba.so']);
+    assert.deepEqual(calls(closure), ['open /s/liba.so']);
+  });
+
+  test('of two builds of one soname, the one that is asked for first serves all', () => {
+    const closure = load(
+      { needed: ['liba.so', 'libz.so.1'], runpath: '/two:/s' },
+      {
+        '/s/liba.so': { needed: ['libz.so.1'], runpath: '/one' },
+        '/one/libz.so.1': { soname: 'libz.so.1' },
+        '/two/libz.so.1': { soname: 'libz.so.1' },
+      },
+    );
+    assert.deepEqual(loaded(closure), ['/s/liba.so', '/two/libz.so.1']);
+    assert.equal(outcomes(closure).at(-1), 'libz.so.1 known /two/libz.so.1');
+  });
+
+  test('a file under another name is opened, told by its inode, and loaded once', () => {
+    const closure = load(
+      { needed: ['liba.so.1', 'liba.so', 'liba.so'], runpath: '/s' },
+      { '/s/liba.so.1': {}, '/s/liba.so': { link: 'liba.so.1' } },
+    );
+    assert.deepEqual(outcomes(closure), [
+      'liba.so.1 loaded /s/liba.so.1',
+      'liba.so same-file /s/liba.so.1',
+      'liba.so known /s/liba.so.1',
+    ]);
+  });
+
+  test('the loader is loaded already, by the name in PT_INTERP', () => {
+    const closure = load({ needed: ['ld-linux-x86-64.so.2'] }, {});
+    assert.deepEqual(outcomes(closure), ['ld-linux-x86-64.so.2 known /lib64/ld-linux-x86-64.so.2']);
+  });
+
+  test('what was not found is looked for anew', () => {
+    const closure = load(
+      { needed: ['libno.so', 'liba.so'], runpath: '/s' },
+      { '/s/liba.so': { needed: ['libno.so'], runpath: '/t' }, '/t/libno.so': {} },
+    );
+    assert.deepEqual(loaded(closure), ['/s/liba.so', '/t/libno.so']);
+  });
+});
+
+describe('where a name is looked for', () => {
+  test('DT_RUNPATH is that of the object that asks, and of no other', () => {
+    const closure = load(
+      { needed: ['liba.so'], runpath: '/s:/t' },
+      { '/s/liba.so': { needed: ['libb.so'] }, '/t/libb.so': {} },
+    );
+    assert.equal(outcomes(closure).at(-1), 'libb.so missing');
+  });
+
+  test('DT_RPATH is inherited: the own first, then that of the loaders, then that of the program', () => {
+    const things = {
+      '/p/liba.so': { needed: ['libb.so'], rpath: '/a' },
+      '/a/libb.so': { needed: ['libc.so'], rpath: '/b' },
+    };
+    const closure = load({ needed: ['liba.so'], rpath: '/p' }, { ...things, '/lib/libc.so': {} });
+    assert.deepEqual(
+      calls(closure).filter(call => call.startsWith('open') && call.includes('libc')),
+      ['open /b/libc.so ENOENT', 'open /a/libc.so ENOENT', 'open /p/libc.so ENOENT', 'open /lib/libc.so'],
+    );
+  });
+
+  test('an object with DT_RUNPATH inherits none, and passes its DT_RPATH to none', () => {
+    const closure = load(
+      { needed: ['liba.so'], rpath: '/p' },
+      {
+        '/p/liba.so': { needed: ['libb.so', 'libc.so'], rpath: '/x', runpath: '/a' },
+        '/a/libb.so': { needed: ['libd.so'] },
+        '/p/libc.so': {},
+        '/x/libd.so': {},
+        '/p/libd.so': {},
+      },
+    );
+    assert.deepEqual(outcomes(closure), [
+      'liba.so loaded /p/liba.so',
+      'libb.so loaded /a/libb.so',
+      'libc.so missing',
+      // liba has no DT_RPATH that counts; the program's does.
+      'libd.so loaded /p/libd.so',
+    ]);
+  });
+
+  test('LD_LIBRARY_PATH comes after DT_RPATH and before DT_RUNPATH', () => {
+    const things = { '/e/liba.so': {}, '/s/liba.so': {} };
+    assert.deepEqual(loaded(load({ needed: ['liba.so'], runpath: '/s' }, things, { libraryPath: '/e' })), [
+      '/e/liba.so',
+    ]);
+    assert.deepEqual(loaded(load({ needed: ['liba.so'], rpath: '/s' }, things, { libraryPath: '/e' })), [
+      '/s/liba.so',
+    ]);
+  });
+
+  test('LD_LIBRARY_PATH is split at ; too; an empty part is the current directory; each counts once', () => {
+    const closure = load({ needed: ['liba.so'] }, {}, { libraryPath: '/x;/y//::/x/' });
+    assert.deepEqual(calls(closure).slice(0, 5), [
+      'open /x/liba.so ENOENT',
+      'stat /x ENOENT',
+      'open /y/liba.so ENOENT',
+      'stat /y ENOENT',
+      'open liba.so ENOENT',
+    ]);
+  });
+
+  test('$ORIGIN is the directory of the path that was opened, not of the real one', () => {
+    const closure = load(
+      { needed: ['liba.so'], runpath: '$ORIGIN/../links' },
+      {
+        '/links/liba.so': { link: '../real/liba.so' },
+        '/real/liba.so': { needed: ['libb.so'], runpath: `\${ORIGIN}` },
+        '/links/libb.so': {},
+        '/real/libb.so': {},
+      },
+    );
+    assert.deepEqual(loaded(closure), ['/bin/../links/liba.so', '/bin/../links/libb.so']);
+  });
+
+  test('$LIB and $PLATFORM are the loader’s; a token without a value takes its directory out', () => {
+    const closure = load({ needed: ['liba.so'], runpath: '/s/$LIB/$PLATFORM:/s/$LIBX' }, {});
+    assert.deepEqual(
+      calls(closure).filter(call => call.startsWith('open /s')),
+      ['open /s/lib64/x86_64/liba.so ENOENT', 'open /s/$LIBX/liba.so ENOENT'],
+    );
+  });
+
+  test('a name with a slash is opened as it is, and searched for nowhere', () => {
+    const closure = load(
+      { needed: ['/s/liba.so', '$ORIGIN/libb.so'], runpath: '/t' },
+      { '/s/liba.so': {}, '/t/libb.so': {} },
+    );
+    assert.deepEqual(calls(closure), ['open /s/liba.so', 'open /bin/libb.so ENOENT']);
+  });
+
+  test('DF_1_NODEFLIB: no default directory', () => {
+    const closure = load(
+      { needed: ['liba.so'], more: [[DT_FLAGS_1, DF_1_NODEFLIB]] },
+      { '/usr/lib/liba.so': {} },
+    );
+    assert.deepEqual(calls(closure), ['cache /etc/ld.so.cache ENOENT']);
+  });
+});
+
+describe('what the loader remembers of directories', () => {
+  test('an absent one is told by one stat after the first miss, and met again it costs nothing', () => {
+    const closure = load(
+      { needed: ['liba.so', 'libb.so'], runpath: '/none:/s' },
+      { '/s/liba.so': { needed: ['libc.so'], runpath: '/none/:/s' }, '/s/libb.so': {}, '/s/libc.so': {} },
+    );
+    assert.deepEqual(calls(closure), [
+      'open /none/liba.so ENOENT',
+      'stat /none ENOENT',
+      'open /s/liba.so',
+      'open /s/libb.so',
+      'open /s/libc.so',
+    ]);
+  });
+
+  test('one that is there is asked once whether it is, unless a file was found in it first', () => {
+    const closure = load(
+      { needed: ['liba.so', 'libb.so', 'libc.so'], runpath: '/one:/two' },
+      { '/one/libx.so': {}, '/two/liba.so': {}, '/two/libb.so': {}, '/one/libc.so': {} },
+    );
+    assert.deepEqual(calls(closure), [
+      'open /one/liba.so ENOENT',
+      'stat /one',
+      'open /two/liba.so',
+      'open /one/libb.so ENOENT',
+      'open /two/libb.so',
+      'open /one/libc.so',
+    ]);
+  });
+
+  test('a relative one is never taken for absent', () => {
+    const closure = load({ needed: ['liba.so', 'libb.so'], runpath: 'rel' }, {});
+    assert.deepEqual(
+      calls(closure).filter(call => call.includes('rel')),
+      ['open rel/liba.so ENOENT', 'open rel/libb.so ENOENT'],
+    );
+  });
+
+  test('subdirectories for processors are each remembered for themselves, best first', () => {
+    const closure = load(
+      { needed: ['liba.so', 'libb.so'], runpath: '/s' },
+      { '/s/glibc-hwcaps/x86-64-v2/liba.so': {}, '/s/libb.so': {} },
+      { hwcaps: 'x86-64-v3' },
+    );
+    assert.deepEqual(calls(closure), [
+      'open /s/glibc-hwcaps/x86-64-v3/liba.so ENOENT',
+      'stat /s/glibc-hwcaps/x86-64-v3 ENOENT',
+      'open /s/glibc-hwcaps/x86-64-v2/liba.so',
+      'open /s/glibc-hwcaps/x86-64-v2/libb.so ENOENT',
+      'open /s/libb.so',
+    ]);
+  });
+
+  test('a file that cannot be opened for another reason ends the list, up to 2.38 also ENOTDIR', () => {
+    const at = (error: string, glibc: number) =>
+      loaded(
+        load(
+          { needed: ['liba.so'], runpath: '/one:/two' },
+          { '/one/liba.so': { error }, '/two/liba.so': {}, '/lib/liba.so': {} },
+          { loader: { glibc } },
+        ),
+      );
+    assert.deepEqual(at('EACCES', 37), ['/two/liba.so']);
+    assert.deepEqual(at('ELOOP', 37), ['/lib/liba.so']);
+    assert.deepEqual(at('ENOTDIR', 38), ['/lib/liba.so']);
+    assert.deepEqual(at('ENOTDIR', 39), ['/two/liba.so']);
+  });
+});
+
+describe('which candidates count', () => {
+  test('one of the wrong machine or class is passed over, and is no failing open', () => {
+    const closure = load(
+      { needed: ['liba.so'], runpath: '/one:/two:/three' },
+      {
+        '/one/liba.so': { e_machine: AARCH64 },
+        '/two/liba.so': { is64: false, e_machine: 3 },
+        '/three/liba.so': {},
+      },
+    );
+    assert.deepEqual(loaded(closure), ['/three/liba.so']);
+    const results = closure.lookups[0]?.steps
+      .filter(({ call }) => call === 'open')
+      .map(({ result }) => result);
+    assert.deepEqual(results, ['passed-over', 'passed-over', 'found']);
+  });
+
+  test('one that is no ELF file, or a directory, ends the program', () => {
+    for (const thing of [{ bytes: Buffer.from('#!/bin/sh\n') }, { directory: true } as const]) {
+      const closure = load(
+        { needed: ['liba.so', 'libb.so'], runpath: '/one:/two' },
+        { '/one/liba.so': thing, '/two/liba.so': {}, '/two/libb.so': {} },
+      );
+      assert.deepEqual(outcomes(closure), ['liba.so fatal']);
+      assert.equal(closure.fatal?.name, 'liba.so');
+    }
+  });
+
+  test('a missing one tells every place, also those that are known to be absent', () => {
+    const closure = load(
+      { needed: ['liba.so', 'libno.so'], runpath: '/none:/s' },
+      { '/s/liba.so': {} },
+      { libraryPath: '/e' },
+    );
+    assert.deepEqual(
+      closure.lookups[1]?.places?.map(({ how, directory, isAbsent }) => `${how} ${directory} ${isAbsent}`),
+      [
+        'library-path /e/ true',
+        'runpath /none/ true',
+        'runpath /s/ false',
+        'ld.so.cache /etc/ld.so.cache true',
+        'default /lib/ true',
+        'default /usr/lib/ true',
+      ],
+    );
+  });
+});
