@@ -1,0 +1,143 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import { architectureOf } from '../../src/loader/architectures.js';
+import { FileLoaderProbe } from '../../src/loader/file-probe.js';
+import { processorNamed, processorOf, subdirectoriesOf } from '../../src/loader/hwcaps.js';
+import { readLoader } from '../../src/loader/interpreter.js';
+import { runOk } from '../support/cli.js';
+import { factsOf, LoaderWorld } from '../support/loader-world.js';
+import { unavailable } from '../support/tools.js';
+
+const X86_64 = architectureOf(factsOf({}).image);
+const S390X = architectureOf(factsOf({ e_machine: 22, littleEndian: false }).image);
+const PATH = '/lib64/ld-linux-x86-64.so.2';
+
+function readBytes(text: string): ReturnType<typeof readLoader> {
+  return readLoader('/ld.so', new LoaderWorld({ '/ld.so': { bytes: Buffer.from(text, 'latin1') } }), X86_64);
+}
+
+describe('what a loader has compiled in, read from its file', () => {
+  const isHere = existsSync(PATH) && process.arch === 'x64';
+  const skip = isHere ? false : unavailable(`no ${PATH} on this machine`);
+
+  test('is what the loader says of itself', { skip }, () => {
+    const facts = readLoader(PATH, new FileLoaderProbe(), X86_64);
+    const said = runOk(PATH, ['--list-diagnostics']).stdout;
+    const field = (name: string) => new RegExp(`^${name}="(.*)"$`, 'm').exec(said)?.[1];
+    assert.equal(`2.${facts.glibc}`, field('version\\.version'));
+    const directories = [...said.matchAll(/^path\.system_dirs\[0x[0-9a-f]+\]="(.*)"$/gm)].map(
+      ([, dir]) => dir,
+    );
+    assert.ok(directories.length > 0);
+    assert.deepEqual(facts.systemDirectories, directories);
+    assert.equal(facts.versionFrom, 'file');
+  });
+
+  test('the processor is what the loader takes this machine for', { skip }, () => {
+    const cpuinfo = new FileLoaderProbe().readFile('/proc/cpuinfo');
+    assert.ok(Buffer.isBuffer(cpuinfo));
+    const processor = processorOf(cpuinfo.toString('latin1'), X86_64);
+    const help = runOk(PATH, ['--help']).stdout;
+    const said = (pattern: RegExp) => [...help.matchAll(pattern)].map(([, name]) => name);
+    assert.deepEqual(processor.levels, said(/^ {2}(x86-64-v\d) \(supported, searched\)$/gm));
+    const legacy = said(/^ {2}([a-z0-9_]+) \((?:AT_PLATFORM; )?supported, searched\)$/gm);
+    if (!help.includes('Legacy HWCAP')) return;
+    assert.deepEqual(new Set([...processor.capabilities, 'tls', processor.platform]), new Set(legacy));
+  });
+
+  test('a version before 2.33 is the newest that it defines', () => {
+    const facts = readBytes('\0la_objsearch\0GLIBC_2.2.5\0GLIBC_2.4\0GLIBC_2.31\0/lib64/\0/usr/lib64/\0');
+    assert.deepEqual(
+      [facts.glibc, facts.systemDirectories, facts.lib],
+      [31, ['/lib64/', '/usr/lib64/'], 'lib64'],
+    );
+  });
+
+  test('in a Nix store, directories and ld.so.cache are the package’s own', () => {
+    const glibc = '/nix/store/abc-glibc-2.40/';
+    const facts = readBytes(
+      `\0la_objsearch\0${glibc}lib/\0\0/proc/self/\0${glibc}etc/ld.so.cache\0 stable release version 2.40.\n`,
+    );
+    assert.deepEqual(
+      [facts.glibc, facts.systemDirectories, facts.lib, facts.cachePath],
+      [40, [`${glibc}lib/`], 'lib', `${glibc}etc/ld.so.cache`],
+    );
+  });
+
+  test('one that has no auditing interface is no glibc, and refused by name', () => {
+    assert.throws(() => readBytes('musl'), /no glibc, and searches by other rules/);
+    const absent = () => readLoader('/lib/ld-musl-x86_64.so.1', new LoaderWorld({}), X86_64);
+    assert.throws(absent, /no glibc/);
+  });
+
+  test('one that is not there is guessed by its architecture', () => {
+    const facts = readLoader(undefined, new LoaderWorld({}), X86_64);
+    assert.deepEqual([facts.versionFrom, facts.path], ['default', PATH]);
+  });
+
+  for (const [arch, e_machine, littleEndian, path] of [
+    ['aarch64', 183, true, '/usr/aarch64-linux-gnu/lib/ld-linux-aarch64.so.1'],
+    ['s390x', 22, false, '/usr/s390x-linux-gnu/lib/ld64.so.1'],
+    ['powerpc64le', 21, true, '/usr/powerpc64le-linux-gnu/lib/ld64.so.2'],
+  ] as const) {
+    test(`of ${arch} too`, { skip: existsSync(path) ? false : unavailable(`no ${path}`) }, () => {
+      const architecture = architectureOf(factsOf({ e_machine, littleEndian }).image);
+      assert.equal(architecture.name, arch);
+      const facts = readLoader(path, new FileLoaderProbe(), architecture);
+      const triplet = `${arch}-linux-gnu`;
+      assert.deepEqual(facts.systemDirectories.slice(0, 2), [`/lib/${triplet}/`, `/usr/lib/${triplet}/`]);
+      assert.equal(facts.lib, `lib/${triplet}`);
+      assert.equal(facts.versionFrom, 'file');
+    });
+  }
+});
+
+describe('subdirectories for processors', () => {
+  test('glibc 2.36: glibc-hwcaps, then every combination of the older ones, the largest first', () => {
+    const processor = processorNamed('x86-64-v2,haswell', X86_64);
+    assert.deepEqual(subdirectoriesOf(processor, 36), [
+      'glibc-hwcaps/x86-64-v2/',
+      'tls/haswell/x86_64/',
+      'tls/haswell/',
+      'tls/x86_64/',
+      'tls/',
+      'haswell/x86_64/',
+      'haswell/',
+      'x86_64/',
+      '',
+    ]);
+  });
+
+  test('glibc 2.37 has dropped the older ones, 2.32 does not know glibc-hwcaps', () => {
+    const processor = processorNamed('x86-64-v3', X86_64);
+    assert.deepEqual(subdirectoriesOf(processor, 37), [
+      'glibc-hwcaps/x86-64-v3/',
+      'glibc-hwcaps/x86-64-v2/',
+      '',
+    ]);
+    assert.ok(!subdirectoriesOf(processor, 32).some(name => name.startsWith('glibc-hwcaps')));
+  });
+
+  test('of s390x, the capabilities come in the order of their bits', () => {
+    const names = subdirectoriesOf(processorNamed('z13,vx,dfp', S390X), 36);
+    assert.deepEqual(names.slice(0, 3), ['glibc-hwcaps/z13/', 'tls/z13/vx/dfp/zarch/', 'tls/z13/vx/dfp/']);
+    assert.equal(names.length, 1 + 2 ** 5);
+  });
+
+  test('an unknown name is refused, and the known ones are told', () => {
+    assert.throws(() => processorNamed('avx1024', X86_64), /'avx1024' is no processor capability of x86_64/);
+  });
+
+  test('an AMD processor keeps the kernel’s platform, an old Intel too', () => {
+    const flags = 'cx16 lahf_lm popcnt pni ssse3 sse4_1 sse4_2 avx avx2 f16c fma abm movbe bmi1 bmi2';
+    const amd = processorOf(`vendor_id\t: AuthenticAMD\nflags\t\t: ${flags}\n`, X86_64);
+    assert.deepEqual(amd, {
+      levels: ['x86-64-v3', 'x86-64-v2'],
+      capabilities: ['x86_64'],
+      platform: 'x86_64',
+    });
+    const old = processorOf('vendor_id\t: GenuineIntel\nflags\t\t: cx16 lahf_lm pni\n', X86_64);
+    assert.deepEqual(old, { levels: [], capabilities: ['x86_64'], platform: 'x86_64' });
+  });
+});

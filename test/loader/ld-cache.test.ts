@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { Encoding } from '../../src/elf/bytes.js';
+import { architectureOf } from '../../src/loader/architectures.js';
+import { processorNamed } from '../../src/loader/hwcaps.js';
+import { LdCache } from '../../src/loader/ld-cache.js';
+import { runOk } from '../support/cli.js';
+import { factsOf, load, outcomes } from '../support/loader-world.js';
+import { tempDir } from '../support/temp.js';
+import { needs } from '../support/tools.js';
+
+const X86_64 = architectureOf(factsOf({}).image);
+const LITTLE = new Encoding(true, true);
+const read = (bytes: Buffer, hwcaps = 'none') =>
+  LdCache.read(bytes, LITTLE, X86_64, processorNamed(hwcaps, X86_64));
+
+/** A cache that ldconfig writes of libraries in `lib`, and of one that is also in a subdirectory for v3. */
+function makeCache(dir: string, format: 'new' | 'old' | 'compat'): Buffer {
+  for (const sub of ['lib', 'lib/glibc-hwcaps/x86-64-v3']) {
+    mkdirSync(join(dir, sub), { recursive: true });
+    const names = sub === 'lib' ? ['one', 'two'] : ['two'];
+    for (const name of names) {
+      writeFileSync(join(dir, `${name}.c`), `int ${name};\n`);
+      const soname = `-Wl,-soname,lib${name}.so.1`;
+      const file = join(dir, sub, `lib${name}.so.1`);
+      // Without a need of the C library, ldconfig takes it for one of no known kind.
+      runOk('gcc', [
+        '-shared',
+        '-fPIC',
+        '-Wl,--no-as-needed',
+        soname,
+        join(dir, `${name}.c`),
+        '-o',
+        file,
+        '-lc',
+      ]);
+    }
+  }
+  const [cache, conf] = [join(dir, 'cache'), join(dir, 'conf')];
+  writeFileSync(conf, `${join(dir, 'lib')}\n`);
+  runOk('ldconfig', ['-X', '-C', cache, '-f', conf, '-c', format]);
+  return readFileSync(cache);
+}
+
+describe('ld.so.cache as ldconfig writes it', { skip: needs('ldconfig', 'gcc') }, () => {
+  for (const format of ['new', 'old', 'compat'] as const) {
+    test(`in the ${format} format`, t => {
+      const dir = tempDir(t);
+      const cache = read(makeCache(dir, format));
+      assert.ok(cache !== undefined);
+      assert.equal(cache.find('libone.so.1'), join(dir, 'lib/libone.so.1'));
+      assert.equal(cache.find('libnone.so.1'), undefined);
+    });
+  }
+
+  test('an entry of a subdirectory counts for a processor that has the level', t => {
+    const dir = tempDir(t);
+    const bytes = makeCache(dir, 'new');
+    assert.equal(read(bytes, 'x86-64-v2')?.find('libtwo.so.1'), join(dir, 'lib/libtwo.so.1'));
+    const better = join(dir, 'lib/glibc-hwcaps/x86-64-v3/libtwo.so.1');
+    assert.equal(read(bytes, 'x86-64-v4')?.find('libtwo.so.1'), better);
+  });
+
+  test('every name of this machine’s cache is found as ldconfig lists it', () => {
+    const cache = read(readFileSync('/etc/ld.so.cache'));
+    const listed = runOk('ldconfig', ['-p']).stdout.matchAll(/^\t(\S+) \(libc6,x86-64\) => (\S+)$/gm);
+    const first = new Map<string, string>();
+    for (const [, name = '', path = ''] of listed) if (!first.has(name)) first.set(name, path);
+    assert.ok(first.size > 10);
+    for (const [name, path] of first) assert.equal(cache?.find(name), path, name);
+  });
+
+  test('cut off at any length it is read without an error, or not at all', t => {
+    const bytes = makeCache(tempDir(t), 'compat');
+    for (let length = 0; length < bytes.length; length++) {
+      const cache = read(bytes.subarray(0, length));
+      assert.ok(cache === undefined || cache.find('libone.so.1') !== '');
+    }
+  });
+
+  test('a path that has gone is a failing open, and the search goes on', t => {
+    const bytes = makeCache(tempDir(t), 'new');
+    const closure = load(
+      { needed: ['libone.so.1'] },
+      { '/etc/ld.so.cache': { bytes }, '/usr/lib/libone.so.1': {} },
+    );
+    assert.deepEqual(outcomes(closure), ['libone.so.1 loaded /usr/lib/libone.so.1']);
+    const failed = closure.lookups[0]?.steps.filter(({ result }) => result === 'failed');
+    assert.deepEqual(
+      failed?.map(({ call, place }) => [call, place.how]),
+      [
+        ['open', 'ld.so.cache'],
+        ['open', 'default'],
+        ['stat', 'default'],
+      ],
+    );
+  });
+
+  test('of the other byte order it counts for nothing', t => {
+    const bytes = makeCache(tempDir(t), 'new');
+    const big = new Encoding(true, false);
+    assert.equal(LdCache.read(bytes, big, X86_64, processorNamed('none', X86_64)), undefined);
+  });
+});
+
+test('other bytes are no cache', () => {
+  assert.equal(read(Buffer.alloc(0)), undefined);
+  assert.equal(read(Buffer.alloc(4096)), undefined);
+});
