@@ -3,7 +3,7 @@
 #include "note.h"
 
 static const char OWNER[] = "elfnote";
-enum { TYPE = 0x636c6f73, VERSION = 1, IS_WIDE = 1 };
+enum { TYPE = 2, VERSION = 1, IS_WIDE = 1 };
 
 struct header {
   uint32_t version;

@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { before, describe, test } from 'node:test';
+import { Encoding } from '../../src/elf/bytes.js';
+import { encodeClosureNote } from '../../src/note/closure-encode.js';
+import { run, runOk } from '../support/cli.js';
+import { answer, closureObject, path, WORKED } from '../support/closure-samples.js';
+import { READER_SOURCES } from '../support/reader.js';
+import { suiteScope, tempDir } from '../support/temp.js';
+import { needs } from '../support/tools.js';
+
+const object = closureObject;
+const LE = new Encoding(true, true);
+const SANITIZED = [
+  '-g',
+  '-Wall',
+  '-Wextra',
+  '-Werror',
+  '-fsanitize=address,undefined',
+  '-fno-sanitize-recover=all',
+];
+const OWN_NAMES = ['-fno-builtin', '-Dmemcpy=own_memcpy', '-Dmemset=own_memset'];
+
+/** The reader of closure notes, with a harness of this directory. */
+function build(
+  dir: string,
+  harness: string,
+  flags: readonly string[],
+  closure = `${READER_SOURCES}/closure.c`,
+): string {
+  const text = `${dir}/text.o`;
+  const program = `${dir}/${harness}`;
+  const include = `-I${READER_SOURCES}`;
+  // What the module has for want of a libc is not to take the place of the harness's libc.
+  runOk('gcc', ['-O1', ...flags, ...OWN_NAMES, '-c', `${READER_SOURCES}/text.c`, '-o', text]);
+  const sources = [closure, `${READER_SOURCES}/note.c`, text, `${import.meta.dirname}/${harness}.c`];
+  runOk('gcc', ['-O1', ...flags, include, ...sources, '-o', program]);
+  return program;
+}
+
+describe('the reader of closure notes', { skip: needs('gcc') }, () => {
+  const scope = suiteScope();
+  let dir: string;
+  before(() => {
+    dir = tempDir(scope);
+    writeFileSync(`${dir}/notes`, encodeClosureNote(WORKED, LE));
+  });
+
+  test('reads of the worked dump what it says', () => {
+    const { stdout } = runOk(build(dir, 'fuzz-closure', SANITIZED), [`${dir}/notes`, '1', '0']);
+    assert.deepEqual(stdout.trimEnd().split('\n'), [
+      '/nix/store/a/lib/liba.so is 1, 9785136f',
+      '/carrier/bin/../lib/libo.so is 3, 0',
+      '/nix/store/b/lib/libb.so is 2, 0',
+      '0 liba.so =/nix/store/a/lib/liba.so after 15000',
+      '0 libo.so =/carrier/bin/../lib/libo.so after 14000',
+      '1 libb.so ?/run/drivers before 0',
+      '1 libb.so =/nix/store/b/lib/libb.so before 4294967295',
+    ]);
+  });
+
+  test('reads 500,000 mutated notes without a fault, below the sanitizers', () => {
+    const { stdout } = runOk(build(dir, 'fuzz-closure', SANITIZED), [`${dir}/notes`, '1', '500000']);
+    assert.ok(Number.parseInt(stdout, 10) > 100_000, stdout);
+  });
+
+  const CHECKS: readonly [check: string, without: string][] = [
+    ['size != descriptor.size', 'size == 0'],
+    ["descriptor.start[descriptor.size - 1] != '\\0'", '0'],
+    ['number >= closure->directory_count', '0'],
+    ['target >= closure->object_count ||', ''],
+    ['offset < closure->string_size ? offset :', '1 ? offset :'],
+    ['end > closure->edge_count', '0'],
+    ['requester >= closure->object_count', '0'],
+  ];
+  for (const [check, without] of CHECKS) {
+    test(`the sanitizers notice when it does not check "${check}"`, t => {
+      const place = tempDir(t);
+      const source = readFileSync(`${READER_SOURCES}/closure.c`, 'utf8');
+      assert.ok(source.includes(check));
+      writeFileSync(`${place}/closure.c`, source.replace(check, without));
+      const program = build(place, 'fuzz-closure', SANITIZED, `${place}/closure.c`);
+      const { status, stderr } = run(program, [`${dir}/notes`, '1', '500000']);
+      assert.notEqual(status, 0);
+      assert.match(stderr, /AddressSanitizer|runtime error|broken:/);
+    });
+  }
+
+  test('finds one library of 200 in less than two microseconds', () => {
+    const libraries = Array.from({ length: 200 }, (_, i) => `/nix/store/store-lib${i}-1.2/lib/lib${i}.so.1`);
+    const name = (one: string) => one.slice(one.lastIndexOf('/') + 1);
+    const all = libraries.map(one => answer(name(one), path(one)));
+    const objects = [
+      object('', { answers: all }),
+      ...libraries.map((one, i) => object(one, { answers: all.slice(i, i + 4) })),
+    ];
+    writeFileSync(`${dir}/200`, encodeClosureNote({ objects }, LE));
+    const questions = objects.flatMap((one, i) =>
+      i === 0 ? [] : one.answers.map(({ soname }) => `${one.path} ${soname}\n`),
+    );
+    const program = build(dir, 'lookup', ['-Wall', '-Wextra', '-Werror']);
+    const { stdout } = runOk(program, [`${dir}/200`], { input: questions.join('') });
+    const [nanoseconds = Number.NaN, found] = stdout.split(' ').map(Number);
+    assert.equal(found, questions.length);
+    assert.ok(nanoseconds < 2000, `${nanoseconds} ns`);
+  });
+});
