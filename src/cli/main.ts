@@ -5,6 +5,7 @@ import { ElfnoteError, EXIT, exitStatusOf, unforeseenSystemError } from '../erro
 import { buildCacheCommand } from './commands/build-cache.js';
 import { dumpCommand } from './commands/dump.js';
 import { execCommand } from './commands/exec.js';
+import { readerCommand } from './commands/reader.js';
 import { removeCacheCommand } from './commands/remove-cache.js';
 import { traceCommand } from './commands/trace.js';
 import { verifyCommand } from './commands/verify.js';
@@ -34,6 +35,7 @@ function createProgram(): Command {
     verifyCommand,
     traceCommand,
     execCommand,
+    readerCommand,
   ];
   for (const make of commands) program.addCommand(make());
   for (const command of [program, ...program.commands]) {

@@ -1,10 +1,8 @@
-import { accessSync, constants, statSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { byteStringOf, escapeControls } from '../../elf/bytes.js';
-import { badReaderPath } from '../../elf/dt-audit.js';
+import { statSync } from 'node:fs';
+import { escapeControls } from '../../elf/bytes.js';
 import { ElfnoteError } from '../../errors.js';
 import { type Program, readProgram } from '../../loader/program.js';
+import { findProgram, modulePath } from '../module-path.js';
 import { printError, printOut } from '../output.js';
 import { runProgram } from '../run-program.js';
 
@@ -25,25 +23,9 @@ export async function execProgram(
   if (name !== undefined && !printEnv && program !== undefined && !canUseReader(program)) {
     return runProgram(path ?? name, name, args, process.env);
   }
-  const LD_AUDIT = withReader(process.env.LD_AUDIT, readerFor(program));
+  const LD_AUDIT = withReader(process.env.LD_AUDIT, modulePath(program));
   if (printEnv) printOut(`LD_AUDIT=${LD_AUDIT}\n`);
   else if (name !== undefined) await runProgram(path ?? name, name, args, { ...process.env, LD_AUDIT });
-}
-
-/** As execvp(3) finds it; undefined when it is nowhere, which is for the kernel to say. */
-function findProgram(name: string): string | undefined {
-  if (name.includes('/')) return name;
-  const places = (process.env.PATH ?? '/bin:/usr/bin').split(delimiter);
-  return places.map(place => join(place === '' ? '.' : place, name)).find(isExecutable);
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return statSync(path).isFile();
-  } catch {
-    return false;
-  }
 }
 
 /** Undefined for a script, and for what cannot be read: it may run all the same. */
@@ -58,35 +40,6 @@ function inspect(path: string): Program | undefined {
 
 function canUseReader({ interpreter }: Program): boolean {
   return interpreter?.hasAudit === true;
-}
-
-/** Node's names of the architectures that it runs on. */
-const OWN_ARCHITECTURES: Readonly<Record<string, string>> = {
-  x64: 'x86_64',
-  ia32: 'i386',
-  arm64: 'aarch64',
-  ppc64: 'powerpc64le',
-};
-
-/**
- * The path of the reader for a program, or for this machine.
- * @throws ElfnoteError when there is none.
- */
-function readerFor(program: Program | undefined): string {
-  const own = OWN_ARCHITECTURES[process.arch] ?? process.arch;
-  const architecture = program === undefined ? own : program.architecture;
-  if (architecture === undefined) {
-    throw new ElfnoteError('unsupported', 'the reader is not written for the architecture of this program');
-  }
-  const module = `../../audit/build/elfnote-audit-${architecture}.so`;
-  const path = fileURLToPath(new URL(module, import.meta.url));
-  if (!statSync(path, { throwIfNoEntry: false })?.isFile()) {
-    const how = "'npm run build:audit' builds it, and needs a C compiler";
-    throw new ElfnoteError('unreadable', `this reader is not there: ${how}`, { path });
-  }
-  const bad = badReaderPath(byteStringOf(Buffer.from(path)));
-  if (bad !== undefined) throw new ElfnoteError('unreadable', `the path of this reader ${bad}`, { path });
-  return path;
 }
 
 function withReader(modules: string | undefined, reader: string): string {
