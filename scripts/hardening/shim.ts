@@ -111,7 +111,10 @@ function suffer(fault: Fault, call: Call, target: SystemCall, watching: Watching
   switch (fault.kind) {
     case 'fail':
       // A file descriptor is gone after `close`, whatever that says.
-      if (call.name === 'closeSync') Reflect.apply(target, fs, call.args);
+      if (call.name === 'closeSync') {
+        Reflect.apply(target, fs, call.args);
+        watching.open.delete(Number(fd));
+      }
       throw systemError(fault.code, call.name.replace('Sync', ''));
     case 'kill-midway':
       if (call.name === 'writeSync') Reflect.apply(target, fs, [fd, bytes, start, half, offset]);

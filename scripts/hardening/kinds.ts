@@ -1,0 +1,152 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { copyFileSync, existsSync, linkSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { BuildOptions } from '../../src/pipeline.js';
+import { PROJECT, run, runOk } from '../../test/support/cli.js';
+import { A_C, B_C, DRIVER_C, MAIN_C, SAYS } from '../../test/support/matrix-program.js';
+import { toolPath } from '../../test/support/tools.js';
+
+/** A file to write to, in a directory of its own, with what it says when it is run. */
+export interface Kind {
+  readonly name: string;
+  readonly file: string;
+  readonly options: BuildOptions;
+  /** What the program, or one that loads the library, prints; undefined when it does not run. */
+  readonly says: () => string | undefined;
+  /** Called when the file has its first bytes again, before each run. */
+  readonly prepare?: () => void;
+  readonly end?: () => void;
+}
+
+const WAIT_C = `#include <stdlib.h>
+#include <unistd.h>
+__attribute__((constructor)) static void wait_here(void) { if (getenv("ELFNOTE_WAIT")) pause(); }
+`;
+
+const LINKERS = ['bfd', 'gold', 'lld', 'mold'] as const;
+
+/**
+ * One directory a kind below `dir`, all made with this machine's compiler and linkers.
+ *
+ * @returns the kinds, and what is missing by name.
+ */
+export function makeKinds(dir: string): { readonly kinds: Kind[]; readonly missing: string[] } {
+  const missing = LINKERS.filter(name => name !== 'bfd' && toolPath(`ld.${name}`) === undefined).map(
+    name => `ld.${name}`,
+  );
+  const shop = new Shop(dir);
+  const kinds: Kind[] = [];
+  for (const linker of LINKERS) {
+    if (missing.includes(`ld.${linker}`)) continue;
+    kinds.push(shop.program(`pie-${linker}`, [`-fuse-ld=${linker}`]));
+    kinds.push(shop.library(`library-${linker}`, [`-fuse-ld=${linker}`]));
+  }
+  kinds.push(shop.program('no-pie', ['-no-pie']));
+  kinds.push(shop.program('without-build-id', ['-Wl,--build-id=none']));
+  if (toolPath('patchelf') === undefined) missing.push('patchelf');
+  else kinds.push(shop.patched('patchelf'));
+  kinds.push(shop.linked('hard-linked'));
+  kinds.push(shop.running('running'));
+  kinds.push(shop.output('output'));
+  const reader = join(PROJECT, 'audit/build/elfnote-audit-x86_64.so');
+  if (!existsSync(reader)) missing.push('the audit module');
+  else kinds.push(shop.withReader('dt-audit', reader));
+  return { kinds, missing };
+}
+
+class Shop {
+  readonly #dir: string;
+  readonly #libraries: readonly string[];
+
+  constructor(dir: string) {
+    this.#dir = dir;
+    const make = (name: string, source: string, needs: readonly string[]) => {
+      // The name of no symbol ends it: patchelf 0.14 wipes an old run path with the symbols that share its end.
+      const at = join(dir, 'store', `${name}-1`);
+      mkdirSync(at, { recursive: true });
+      const file = join(at, `lib${name}.so`);
+      this.#compile(source, file, ['-shared', `-Wl,-soname,lib${name}.so`, ...needs]);
+      return file;
+    };
+    const b = make('b', B_C, []);
+    this.#libraries = [make('a', A_C, [b, `-Wl,-rpath,${join(dir, 'store/b-1')}`]), b];
+    this.#compile(DRIVER_C, join(dir, 'driver'), ['-ldl']);
+  }
+
+  #compile(source: string, file: string, flags: readonly string[]): void {
+    writeFileSync(`${file}.c`, source);
+    const common = ['-fPIC', '-Wl,--enable-new-dtags,--no-as-needed'];
+    runOk('gcc', [...common, `${file}.c`, '-o', file, ...flags]);
+  }
+
+  #path(): string {
+    return ['none', 'store/a-1', 'store/b-1'].map(name => join(this.#dir, name)).join(':');
+  }
+
+  #make(name: string, flags: readonly string[]): string {
+    const at = join(this.#dir, 'kinds', name);
+    mkdirSync(at, { recursive: true });
+    const made = join(this.#dir, `${name}.made`);
+    this.#compile(MAIN_C, made, [...flags, ...this.#libraries, `-Wl,-rpath,${this.#path()}`]);
+    copyFileSync(made, join(at, 'file'));
+    return join(at, 'file');
+  }
+
+  program(name: string, flags: readonly string[]): Kind {
+    const file = this.#make(name, flags);
+    return { name, file, options: {}, says: () => said(run(file)) };
+  }
+
+  library(name: string, flags: readonly string[]): Kind {
+    const file = this.#make(name, [...flags, '-shared', '-DLIBRARY']);
+    return { name, file, options: {}, says: () => said(run(join(this.#dir, 'driver'), [file])) };
+  }
+
+  patched(name: string): Kind {
+    const kind = this.program(name, []);
+    const long = [this.#path(), ...Array.from({ length: 20 }, (_, i) => `/nowhere/number/${i}`)].join(':');
+    runOk('patchelf', ['--set-rpath', long, kind.file]);
+    return kind;
+  }
+
+  linked(name: string): Kind {
+    const kind = this.program(name, []);
+    linkSync(kind.file, `${kind.file}.link`);
+    return kind;
+  }
+
+  /** A process runs it when it is written to. */
+  running(name: string): Kind {
+    const wait = join(this.#dir, 'wait.c');
+    writeFileSync(wait, WAIT_C);
+    const kind = this.program(name, [wait]);
+    let child: ChildProcess | undefined;
+    const end = () => void child?.kill('SIGKILL');
+    const prepare = () => {
+      end();
+      child = spawn(kind.file, { stdio: 'ignore', env: { ELFNOTE_WAIT: '1' } });
+    };
+    return { ...kind, prepare, end };
+  }
+
+  output(name: string): Kind {
+    const kind = this.program(name, []);
+    return { ...kind, options: { output: `${kind.file}.out` } };
+  }
+
+  withReader(name: string, reader: string): Kind {
+    return { ...this.program(name, []), options: { reader } };
+  }
+}
+
+/** The notes are counted, and a note more is what elfnote is for. */
+function said({ status, stdout }: { readonly status: number | null; readonly stdout: string }) {
+  return status === 0 ? stdout.replace(/ notes=\d+/, '') : undefined;
+}
+
+export const EXPECTED = SAYS;
+
+/** Whether this machine can make and run the kinds at all. */
+export function canMakeKinds(): boolean {
+  return toolPath('gcc') !== undefined && spawnSync('true').status === 0;
+}

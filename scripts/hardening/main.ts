@@ -1,0 +1,50 @@
+import { mkdtempSync, realpathSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { noCounts, sayCounts, tryFaults } from './faults.js';
+import { makeKinds } from './kinds.js';
+
+const parts: Readonly<Record<string, (dir: string) => boolean>> = { faults };
+
+/** Memory, where there is some to be had: what is tried is what is written, not the disk. */
+function placeForWork(): string {
+  const memory = statSync('/dev/shm', { throwIfNoEntry: false });
+  const base = memory?.isDirectory() ? '/dev/shm' : tmpdir();
+  return realpathSync(mkdtempSync(join(base, 'elfnote-hardening-')));
+}
+
+function faults(dir: string): boolean {
+  const { kinds, missing } = makeKinds(dir);
+  for (const name of missing) console.log(`  left out, not on this machine: ${name}`);
+  const total = noCounts();
+  for (const kind of kinds) {
+    for (const fast of [false, true]) {
+      const counts = noCounts();
+      tryFaults(kind, dir, { fast }, counts);
+      console.log(`  ${kind.name}${fast ? ' --fast' : ''}: ${sayCounts(counts)}`);
+      for (const line of counts.wrong.slice(0, 10)) console.log(`    ${line}`);
+      total.faults += counts.faults;
+      total.old += counts.old;
+      total.new += counts.new;
+      total.unfinished += counts.unfinished;
+      total.leftovers += counts.leftovers;
+      total.wrong.push(...counts.wrong);
+    }
+  }
+  console.log(`  all: ${sayCounts(total)}`);
+  return total.wrong.length === 0;
+}
+
+const wanted = process.argv.slice(2);
+let isWell = true;
+for (const [name, work] of Object.entries(parts)) {
+  if (wanted.length > 0 && !wanted.includes(name)) continue;
+  console.log(`${name}, ${new Date().toISOString().slice(0, 10)}:`);
+  const dir = placeForWork();
+  try {
+    isWell = work(dir) && isWell;
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+process.exitCode = isWell ? 0 : 1;
