@@ -1,7 +1,7 @@
 /**
  * What went wrong, as a closed set. `not-elf`, `malformed`, `malformed-note` and `unreadable` concern the
  * input; `unsupported` is valid input that elfnote refuses to touch; `refused` needs `--force`, `unresolved` is a
- * finding of `--strict`;
+ * finding of `--strict`, and so is `no-note`, of a file that has no room for the note that would help it;
  * `unwritable` and `changed` happen while writing; `verify` is a bug of elfnote's own caught before a write, and `internal`
  * any other.
  */
@@ -13,6 +13,7 @@ export type ErrorCode =
   | 'unsupported'
   | 'refused'
   | 'unresolved'
+  | 'no-note'
   | 'unwritable'
   | 'changed'
   | 'verify'

@@ -13,10 +13,13 @@ import { type FileSource, refuseChanged, withFile } from './files/source.js';
 import { sweep } from './files/temporary.js';
 import type { Plan, PlanOptions, SkipPlan, WritePlan } from './layout/model/plan.js';
 import { planFile, planRemoval } from './layout/plan-file.js';
+import { descriptorSize } from './note/cache.js';
 import { type Explained, skippedOutcome, summaryOf, type WorkedOutcome } from './outcome.js';
 import { FileSystemProbe } from './resolve/fs-probe.js';
+import type { NoGain } from './resolve/gain.js';
 import type { LibraryProbe } from './resolve/probe.js';
 import { type Resolution, resolveImage, runPathOf } from './resolve/resolve.js';
+import { refuseNoRoom, refuseUnresolved } from './strict.js';
 import type { Change } from './write/change.js';
 import { commitChange, writeCopy } from './write/commit.js';
 import { verifyWithReader } from './write/verify-dt-audit.js';
@@ -28,6 +31,8 @@ export interface LookupOptions {
   readonly storeDirs?: readonly string[] | undefined;
   /** Shared between files so that each directory is read once. Overrides `root`. */
   readonly probe?: LibraryProbe | undefined;
+  /** Record also what helps no loader, as `patchelf --build-resolution-cache` does, byte for byte. */
+  readonly likePatchelf?: boolean | undefined;
 }
 
 /** How a file is written, whatever is written to it. */
@@ -77,10 +82,11 @@ export function buildCache(path: string, options: BuildOptions = {}): WorkedOutc
       const image = readForWork(source);
       if ('reason' in image) return skipped(path, image, source, options);
       const probe = probeFor(options);
-      const resolution = resolveImage(image, probe, { storeRoots: storeRoots(options) });
+      const resolution = resolve(image, probe, options);
       const warnings = warningsFor(resolution, image);
       if (options.strict) refuseUnresolved(path, resolution);
-      const plan = planFile(image, source, resolution.entries, { ...options, reader });
+      const plan = planNote(image, source, resolution, { ...options, reader });
+      if (plan.kind === 'skip' && options.strict) refuseNoRoom(path, plan);
       if (plan.kind !== 'skip') refuseReader(image, source, reader, probe, options);
       return carryOut(source, image, plan, { path, resolution, warnings }, options);
     },
@@ -130,6 +136,30 @@ export function removeCache(path: string, options: RemoveOptions = {}): WorkedOu
   );
 }
 
+/** In bytes. The largest that was seen in earnest has 50,000; a loader walks the note at every start. */
+const LARGEST_DESCRIPTOR = 1 << 20;
+
+const NO_GAIN: ReadonlySet<string> = new Set(['hints-only', 'current-directory'] satisfies NoGain[]);
+
+function planNote(
+  image: ElfImage,
+  source: FileSource,
+  { entries, unresolved }: Resolution,
+  options: PlanOptions,
+): Plan {
+  const size = descriptorSize(entries);
+  if (size > LARGEST_DESCRIPTOR) {
+    const detail = `the note would have ${size} bytes, more than ${LARGEST_DESCRIPTOR}`;
+    return { kind: 'skip', reason: 'note-too-large', detail };
+  }
+  const plan = planFile(image, source, entries, options);
+  if (entries.length > 0 || !unresolved.some(({ why }) => NO_GAIN.has(why))) return plan;
+  if (plan.kind === 'write') return { ...plan, whyRemoved: 'nothing to gain' };
+  if (plan.kind !== 'skip' || plan.reason !== 'nothing-to-record') return plan;
+  const detail = 'a note would gain nothing: the loader searches for every library all the same';
+  return { kind: 'skip', reason: 'nothing-to-gain', detail };
+}
+
 const MOVED_TABLE = 'the program header table moved: strip and objcopy break this file';
 
 function carryOut(
@@ -166,9 +196,12 @@ function readerAfter(image: ElfImage, source: ByteSource, plan: WritePlan): Byte
 
 /** Resolves without planning or writing. @throws ElfnoteError */
 export function resolveFile(path: string, options: LookupOptions = {}): Resolution {
-  return withFile(path, source =>
-    resolveImage(readImage(source), probeFor(options), { storeRoots: storeRoots(options) }),
-  );
+  return withFile(path, source => resolve(readImage(source), probeFor(options), options));
+}
+
+function resolve(image: ElfImage, probe: LibraryProbe, options: LookupOptions): Resolution {
+  const { likePatchelf } = options;
+  return resolveImage(image, probe, { storeRoots: storeRoots(options), likePatchelf });
 }
 
 function probeFor(options: LookupOptions): LibraryProbe {
@@ -213,13 +246,6 @@ function skipped(
 ): WorkedOutcome {
   leaveAlone(source, options);
   return skippedOutcome(path, reason, detail);
-}
-
-function refuseUnresolved(path: string, resolution: Resolution): void {
-  const missing = resolution.unresolved.filter(soname => soname.why !== 'path');
-  if (missing.length === 0) return;
-  const names = missing.map(({ soname }) => displayBytes(soname)).join(', ');
-  throw new ElfnoteError('unresolved', `not found over the run path: ${names}`, { path });
 }
 
 function warningsFor(resolution: Resolution, image: ElfImage): string[] {

@@ -24,8 +24,11 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   outcome: ['errors', 'type elf/bytes', 'type layout/model/plan', 'type resolve/resolve'],
   'note-report': ['errors', 'elf', 'note', 'resolve', 'files/source'],
   'audit-module': ['errors', 'elf', 'resolve/candidate', 'type resolve/probe'],
+  // What --strict refuses, of a resolution and of a plan.
+  strict: ['errors', 'elf/bytes', 'type layout/model/plan', 'type resolve/gain', 'type resolve/resolve'],
   pipeline: [
     'errors',
+    'strict',
     'outcome',
     'audit-module',
     'elf',

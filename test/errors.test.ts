@@ -23,6 +23,7 @@ const STATUS: Readonly<Record<ErrorCode, 1 | 2>> = {
   unsupported: 1,
   refused: 1,
   unresolved: 1,
+  'no-note': 1,
   unwritable: 1,
   changed: 1,
   verify: 1,

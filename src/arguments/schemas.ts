@@ -82,6 +82,7 @@ const lookup = {
   root: z.optional(path),
   storeDirs: z.optional(z.array(path, 'must be a list of directories')),
   probe: z.optional(probe),
+  likePatchelf: flag,
 } satisfies Shape<LookupOptions>;
 
 const writing = {

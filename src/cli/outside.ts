@@ -1,7 +1,7 @@
 import { type ByteString, displayBytes } from '../elf/bytes.js';
 import { isWithin } from '../files/paths.js';
 import type { FileOutcome } from '../outcome.js';
-import type { Attempt, ResolvedEntry } from '../resolve/resolve.js';
+import type { Attempt } from '../resolve/resolve.js';
 
 interface Cost {
   /** Pairs of a file and a soname for which the loader looks here before it opens an exact path. */
@@ -21,10 +21,11 @@ export class OutsideDirectories {
 
   add(outcome: FileOutcome): void {
     if (outcome.action === 'failed') return;
-    for (const entry of outcome.resolution?.entries ?? []) this.#addEntry(outcome.path, entry);
+    const { entries = [], unresolved = [] } = outcome.resolution ?? {};
+    for (const { attempts } of [...entries, ...unresolved]) this.#add(outcome.path, attempts);
   }
 
-  #addEntry(path: string, { attempts }: ResolvedEntry): void {
+  #add(path: string, attempts: readonly Attempt[]): void {
     let found = false;
     for (const attempt of attempts) {
       found ||= attempt.outcome === 'recorded';

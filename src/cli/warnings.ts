@@ -10,9 +10,13 @@ export const REGISTERED_STORE =
 const WITHOUT_NOTE: ReadonlySet<string> = new Set([
   'no-run-path',
   'nothing-to-record',
+  'nothing-to-gain',
   'no-room',
+  'note-too-large',
   'unsupported-layout',
 ]);
+
+const NO_PLACE: ReadonlySet<string> = new Set(['no-room', 'note-too-large']);
 
 /**
  * What has to be said of a file besides what became of it.
@@ -22,7 +26,7 @@ export function warningsOf(outcome: WorkedOutcome, hook: boolean): string[] {
   const warnings = [...outcome.warnings];
   if (
     outcome.action === 'skipped' &&
-    (hook ? WITHOUT_NOTE.has(outcome.reason) : outcome.reason === 'no-room')
+    (hook ? WITHOUT_NOTE.has(outcome.reason) : NO_PLACE.has(outcome.reason))
   ) {
     warnings.push(`gets no note: ${outcome.detail}`);
   }

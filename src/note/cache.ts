@@ -41,6 +41,16 @@ export function elementOf(step: CacheStep): ByteString {
   return step.kind === 'path' ? `=${step.path}` : `?${step.dir}`;
 }
 
+/** Bytes of the descriptor that `encodeDescriptor` makes. */
+export function descriptorSize(entries: readonly CacheEntry[]): number {
+  let size = 1;
+  for (const { soname, steps } of entries) {
+    size += soname.length + 1;
+    for (const step of steps) size += elementOf(step).length + 1;
+  }
+  return size;
+}
+
 /** The descriptor without its padding. An empty list of entries has none. */
 export function encodeDescriptor(entries: readonly CacheEntry[]): Buffer {
   const sorted = [...entries].sort((a, b) => (a.soname < b.soname ? -1 : 1));

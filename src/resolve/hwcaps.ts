@@ -35,6 +35,19 @@ const LEGACY_SUBDIRECTORIES: ReadonlySet<string> = new Set(
 
 const DEEPEST = 4;
 
+/** By the list of a directory's names, which a probe keeps: most directories have thousands and none of these. */
+const intersections = new WeakMap<ReadonlySet<ByteString>, readonly ByteString[]>();
+
+function legacyNamesIn(names: ReadonlySet<ByteString> | undefined): readonly ByteString[] {
+  if (names === undefined) return [];
+  let legacy = intersections.get(names);
+  if (legacy === undefined) {
+    legacy = [...names].filter(name => LEGACY_SUBDIRECTORIES.has(name));
+    intersections.set(names, legacy);
+  }
+  return legacy;
+}
+
 /** A legacy subdirectory of `dir`, at any depth, that holds `soname`; undefined when there is none. */
 export function legacySubdirectoryHolding(
   dir: ByteString,
@@ -43,8 +56,7 @@ export function legacySubdirectoryHolding(
   depth = 0,
 ): ByteString | undefined {
   if (depth === DEEPEST) return undefined;
-  for (const name of probe.names(dir) ?? []) {
-    if (!LEGACY_SUBDIRECTORIES.has(name)) continue;
+  for (const name of legacyNamesIn(probe.names(dir))) {
     const sub = joinPath(dir, name);
     if (probe.directory(sub) !== 'searchable') continue;
     if (probe.candidate(joinPath(sub, soname)).kind !== 'absent') return sub;

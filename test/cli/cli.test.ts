@@ -71,9 +71,11 @@ describe('build-cache exits with', () => {
     const result = elfnote(['build-cache', empty]);
     assert.equal(result.status, 2);
     assertOneError(result, empty, /^is not an ELF file\n$/);
-    const device = elfnote(['build-cache', '/dev/null']);
-    assert.equal(device.status, 2);
-    assertOneError(device, '/dev/null', /^is not a regular file\n$/);
+    const pipe = join(dir, 'pipe');
+    runOk('mkfifo', [pipe]);
+    const fifo = elfnote(['build-cache', pipe]);
+    assert.equal(fifo.status, 2);
+    assertOneError(fifo, pipe, /^is not a regular file\n$/);
   });
 
   test('0 when a walk finds a file that is not ELF, which -v names', t => {
@@ -438,11 +440,7 @@ describe('--store-dir', () => {
       return entriesOf(file);
     };
   /** A directory that may change is left to the loader for every soname that it does not hold. */
-  const MUTABLE = [
-    `libc.so.6: ?${GREET} ?${NAME}`,
-    `libgreet.so.1: =${GREET}/libgreet.so.1 ?${NAME}`,
-    `libname.so.2: ?${GREET} =${NAME}/libname.so.2`,
-  ];
+  const MUTABLE = [`libgreet.so.1: =${GREET}/libgreet.so.1`, `libname.so.2: ?${GREET} =${NAME}/libname.so.2`];
 
   test('in which the run path lies: an absent soname is recorded for none of its directories', t => {
     assert.deepEqual(elements('--store-dir', '/nix/store')(t), EXPECTED);
@@ -450,6 +448,35 @@ describe('--store-dir', () => {
 
   test('in which the run path does not lie: its directories are hints for absent sonames', t => {
     assert.deepEqual(elements('--store-dir', '/gnu/store')(t), MUTABLE);
+  });
+
+  test('with --like-patchelf also where that helps no loader', t => {
+    assert.deepEqual(elements('--store-dir', '/gnu/store', '--like-patchelf')(t), [
+      `libc.so.6: ?${GREET} ?${NAME}`,
+      `libgreet.so.1: =${GREET}/libgreet.so.1 ?${NAME}`,
+      `libname.so.2: ?${GREET} =${NAME}/libname.so.2`,
+    ]);
+  });
+
+  test('a note with more than helps is renewed, or taken out where nothing helps', t => {
+    const like = (name: string, as: string) => {
+      const file = kind(t, name, as);
+      elfnoteOk(['build-cache', '--root', ROOT, '--like-patchelf', file]);
+      return file;
+    };
+    const origin = like('bin/origin', 'origin');
+    assert.deepEqual(entriesOf(origin).length, 3);
+    assert.match(elfnoteOk(['build-cache', '--root', ROOT, origin]).stdout, /: note written in /);
+    assert.deepEqual(entriesOf(origin), [
+      `libgreet.so.1: ?$ORIGIN/../lib =${GREET}/libgreet.so.1`,
+      `libname.so.2: ?$ORIGIN/../lib =${NAME}/libname.so.2`,
+    ]);
+    const runtime = like('runtime-dirs', 'runtime-dirs');
+    const { stdout } = elfnoteOk(['build-cache', '--root', ROOT, runtime]);
+    assert.match(stdout, /: old note removed, nothing to gain, -494 bytes\n$/);
+    assert.ok(readFileSync(runtime).equals(readFileSync(join(FIXTURES, 'kinds/runtime-dirs'))));
+    const again = elfnoteOk(['build-cache', '--json', '--root', ROOT, runtime]);
+    assert.equal(jsonLines(again.stdout)[0]?.reason, 'nothing-to-gain');
   });
 
   test('may be given more than once', t => {

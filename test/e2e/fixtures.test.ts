@@ -65,7 +65,7 @@ const KINDS: Readonly<Record<string, string>> = {
   'pie-mold': 'written',
   'relocatable.o': 'relocatable',
   rpath: 'written',
-  'runtime-dirs': 'written',
+  'runtime-dirs': 'nothing-to-gain',
   static: 'static',
   'static-pie': 'no-needed',
 };

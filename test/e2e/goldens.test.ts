@@ -24,6 +24,9 @@ const SUBJECTS = [
   ...['aarch64', 'mips', 's390x'].map(arch => `root/${architecture(arch).program}`),
 ];
 
+/** Also with every element that patchelf --build-resolution-cache writes. */
+const LIKE_PATCHELF: ReadonlySet<string> = new Set(['kinds/bin/origin', 'kinds/runtime-dirs']);
+
 const GOLDENS = join(PROJECT, 'test/goldens');
 const UPDATE = process.env.UPDATE_GOLDENS === '1';
 
@@ -48,9 +51,14 @@ describe('what a person reads of a fixture', () => {
         const { status, stdout, stderr } = elfnote(args, { cwd: dir });
         return `$ elfnote ${args.join(' ')}\n${stderr}${stdout}exit ${status}\n`;
       };
-      const plan = said(['build-cache', '-n', '--root', 'root', subject]);
-      elfnoteOk(['build-cache', '--root', 'root', '-q', subject], { cwd: dir });
-      const found = `${plan}\n${said(['dump', '--root', 'root', subject])}`;
+      const planAndDump = (...flags: readonly string[]) => {
+        const args = [...flags, '--root', 'root'];
+        const plan = said(['build-cache', '-n', ...args, subject]);
+        elfnoteOk(['build-cache', ...args, '-q', subject], { cwd: dir });
+        return `${plan}\n${said(['dump', '--root', 'root', subject])}`;
+      };
+      const usual = planAndDump();
+      const found = LIKE_PATCHELF.has(subject) ? `${usual}\n${planAndDump('--like-patchelf')}` : usual;
       const golden = join(GOLDENS, goldenName(subject));
       if (UPDATE) writeFileSync(golden, found);
       const hint = `${golden} says otherwise; if this is what it should be, run: npm run goldens`;

@@ -10,8 +10,13 @@ import { ELF, MemoryProbe, type MemoryTree } from '../support/memory-probe.js';
 
 const imageOf = (spec: ElfSpec): ElfImage => readImage(new BufferSource(buildElf(spec).bytes));
 
-function resolve(spec: ElfSpec, tree: MemoryTree, storeRoots?: readonly string[]): Resolution {
-  return resolveImage(imageOf(spec), new MemoryProbe(tree), { storeRoots });
+function resolve(
+  spec: ElfSpec,
+  tree: MemoryTree,
+  storeRoots?: readonly string[],
+  likePatchelf?: boolean,
+): Resolution {
+  return resolveImage(imageOf(spec), new MemoryProbe(tree), { storeRoots, likePatchelf });
 }
 
 /** Soname to the elements of its path-list. */
@@ -55,9 +60,9 @@ describe('which run path is walked', () => {
   });
 });
 
-describe('what is recorded for a soname', () => {
+describe('what is recorded for a soname, all of it as patchelf does', () => {
   const one = (runpath: string, tree: MemoryTree, storeRoots?: readonly string[]) => {
-    const resolution = resolve({ needed: ['liba.so'], runpath }, tree, storeRoots);
+    const resolution = resolve({ needed: ['liba.so'], runpath }, tree, storeRoots, true);
     return lists(resolution)['liba.so'];
   };
   const rows: [
@@ -178,6 +183,8 @@ describe('what is recorded for a soname', () => {
     const resolution = resolve(
       { needed: ['libb.so', 'liba.so'], runpath: '$ORIGIN:/x' },
       { files: { '/x/liba.so': ELF } },
+      undefined,
+      true,
     );
     assert.deepEqual(lists(resolution), {
       'libb.so': ['?$ORIGIN'],
@@ -200,6 +207,83 @@ describe('what is recorded for a soname', () => {
       'liba.so': ['=/x/liba.so'],
     });
     assert.deepEqual(misses(resolve(spec, tree)), [['liba.so', 'not-found']]);
+  });
+});
+
+describe('what is recorded where it helps a loader', () => {
+  const files = { '/x/liba.so': ELF, '/y/liba.so': ELF };
+  const rows: [rule: string, runpath: string, outcome: string[] | string][] = [
+    ['a path', '/x', ['=/x/liba.so']],
+    ['all paths', '/x:/y', ['=/x/liba.so', '=/y/liba.so']],
+    ['a hint before a path', '/none:/x', ['?/none', '=/x/liba.so']],
+    ['a hint between paths', '/x:/none:/y', ['=/x/liba.so', '?/none', '=/y/liba.so']],
+    ['no hint behind the last path', '/x:/none:$ORIGIN', ['=/x/liba.so']],
+    ['no hints alone', '/none:$ORIGIN/../lib', 'hints-only'],
+    ['nothing where the list begins with the current directory', ':/x', 'current-directory'],
+    ['nor with a relative directory', 'lib:/x', 'current-directory'],
+    ['nor with a token that becomes a name', '$LIB:/x', 'current-directory'],
+    ['nor where hints come before it', '/none::/x', 'current-directory'],
+    ['no path behind the current directory, of which a loader loses the hint', '/x::/y', ['=/x/liba.so']],
+    ['nor behind a relative one', '/x:lib:/y', ['=/x/liba.so']],
+    ['paths behind $ORIGIN, which is absolute', '$ORIGIN:/x', ['?$ORIGIN', '=/x/liba.so']],
+    ['also in braces', `\${ORIGIN}/l:/x`, [`?\${ORIGIN}/l`, '=/x/liba.so']],
+    ['no current directory alone', ':', 'hints-only'],
+  ];
+  for (const [rule, runpath, outcome] of rows) {
+    test(rule, () => {
+      const resolution = resolve({ needed: ['liba.so'], runpath }, { files });
+      const [miss] = resolution.unresolved;
+      assert.deepEqual(lists(resolution)['liba.so'] ?? miss?.why, outcome);
+      assert.equal(resolution.entries.length + resolution.unresolved.length, 1);
+    });
+  }
+});
+
+describe('a resolution is bounded', () => {
+  const many = (count: number, name: (i: number) => string) =>
+    Array.from({ length: count }, (_, i) => name(i));
+
+  test('1,000 sonames over 1,000 absent directories, of which each is answered once, and fast', () => {
+    const runpath = many(1000, i => `/none/${i}`).join(':');
+    const needed = many(1000, i => `lib${i}.so`);
+    const start = performance.now();
+    const { entries, unresolved } = resolve({ needed, runpath }, {});
+    assert.ok(performance.now() - start < 3000, `${performance.now() - start} ms`);
+    assert.deepEqual([entries.length, unresolved.length], [0, 1000]);
+  });
+
+  test('one more is refused by name', () => {
+    const runpath = many(1001, i => `/none/${i}`).join(':');
+    const needed = many(1000, i => `lib${i}.so`);
+    assert.throws(() => resolve({ needed, runpath }, {}), {
+      code: 'unsupported',
+      message: 'looking up 1000 libraries over 1001 directories is more than 1000000 look-ups',
+    });
+  });
+
+  test('20,000 directories for few sonames', () => {
+    const runpath = many(20_000, i => `/none/${i}`).join(':');
+    const needed = many(20, i => `lib${i}.so`);
+    const start = performance.now();
+    assert.equal(resolve({ needed, runpath }, {}).unresolved.length, 20);
+    assert.ok(performance.now() - start < 3000, `${performance.now() - start} ms`);
+  });
+
+  test('the names of a directory are gone through once, however many sonames are looked up', () => {
+    const names = new Set(many(10_000, i => `file${i}`));
+    let walks = 0;
+    const counted: ReadonlySet<string> = new Proxy(names, {
+      get(target, key) {
+        if (key === Symbol.iterator) walks++;
+        const value: unknown = Reflect.get(target, key);
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+    });
+    const probe = new MemoryProbe({ emptyDirectories: ['/x'] });
+    probe.names = () => counted;
+    const needed = many(500, i => `lib${i}.so`);
+    resolveImage(imageOf({ needed, runpath: '/x' }), probe);
+    assert.equal(walks, 1);
   });
 });
 
@@ -253,13 +337,13 @@ describe('elements of 4,096 bytes', () => {
   });
 
   test('a hint counts with its sigil', () => {
+    const hinted = (length: number) =>
+      resolve({ needed: ['a'], runpath: `$${'x'.repeat(length - 1)}` }, {}, undefined, true);
     assert.deepEqual(
-      lists(resolve({ needed: ['a'], runpath: `$${'x'.repeat(4093)}` }, {})).a?.map(
-        element => element.length,
-      ),
+      lists(hinted(4094)).a?.map(element => element.length),
       [4095],
     );
-    assert.deepEqual(resolve({ needed: ['a'], runpath: `$${'x'.repeat(4094)}` }, {}).entries, []);
+    assert.deepEqual(hinted(4095).entries, []);
   });
 
   test('nothing behind it is recorded, or the loader would prefer a later directory', () => {

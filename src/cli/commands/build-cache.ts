@@ -6,6 +6,7 @@ interface Flags extends RunFlags {
   readonly placement: 'auto' | 'slack' | 'tail';
   readonly moveTable?: boolean;
   readonly reader?: string;
+  readonly likePatchelf?: boolean;
 }
 
 const EXAMPLE = `
@@ -36,6 +37,10 @@ export function buildCacheCommand(): Command {
       'let the program header table move where nothing else fits (not safe to strip)',
     ),
     new Option(
+      '--like-patchelf',
+      'record also what helps no loader, byte for byte as patchelf --build-resolution-cache',
+    ),
+    new Option(
       '--reader <module>',
       'let programs ask for this audit module themselves (DT_AUDIT, glibc 2.32)',
     ),
@@ -47,9 +52,9 @@ export function buildCacheCommand(): Command {
   )
     .addHelpText('after', EXAMPLE)
     .action(async (paths: string[], flags: Flags) => {
-      const { root, storeDir, strict, placement, moveTable, reader } = flags;
+      const { root, storeDir, strict, placement, moveTable, reader, likePatchelf } = flags;
       if (reader !== undefined) (await import('../../audit-module.js')).checkedReader(reader);
-      const own = { root, storeDirs: storeDir, strict, placement, moveTable, reader };
+      const own = { root, storeDirs: storeDir, strict, placement, moveTable, reader, likePatchelf };
       const { commonOptions, runOverFiles } = await import('../run.js');
       const options = { ...commonOptions(flags), ...own };
       process.exitCode = await runOverFiles(paths, flags, { kind: 'build', options });

@@ -32,6 +32,8 @@ export const SKIP_WORDS: ReadonlyMap<string, string> = new Map([
   ['no-run-path', 'without run path'],
   ['debug-only', 'debug files'],
   ['nothing-to-record', 'with nothing to record'],
+  ['nothing-to-gain', 'with nothing to gain'],
+  ['note-too-large', 'whose note would be too large'],
   ['no-note', 'without note'],
   ['no-room', 'without room'],
   ['unsupported-layout', 'with unsupported layout'],

@@ -11,6 +11,8 @@ export type SkipReason =
   | 'no-run-path'
   | 'debug-only'
   | 'nothing-to-record'
+  | 'nothing-to-gain'
+  | 'note-too-large'
   | 'no-note'
   | 'no-room'
   | 'unsupported-layout';

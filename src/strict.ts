@@ -1,0 +1,33 @@
+import { displayBytes } from './elf/bytes.js';
+import { ElfnoteError } from './errors.js';
+import type { SkipPlan, SkipReason } from './layout/model/plan.js';
+import type { NoGain } from './resolve/gain.js';
+import type { Resolution, Unresolved } from './resolve/resolve.js';
+
+/** What the run path may well hold when the program runs, and what is not looked for in it. */
+const NO_MISS: ReadonlySet<Unresolved['why']> = new Set([
+  'path',
+  'hints-only',
+  'current-directory',
+] satisfies ('path' | NoGain)[]);
+
+/** @throws ElfnoteError `unresolved` for a soname that the run path does not find. */
+export function refuseUnresolved(path: string, resolution: Resolution): void {
+  const missing = resolution.unresolved.filter(({ why }) => !NO_MISS.has(why));
+  if (missing.length === 0) return;
+  const names = missing.map(({ soname }) => displayBytes(soname)).join(', ');
+  throw new ElfnoteError('unresolved', `not found over the run path: ${names}`, { path });
+}
+
+/** Of files that would gain from a note: there is a library to find, and no place to say where. */
+const WANTS_NOTE: ReadonlySet<SkipReason> = new Set<SkipReason>([
+  'no-room',
+  'note-too-large',
+  'unsupported-layout',
+]);
+
+/** @throws ElfnoteError `no-note` for a file that a note would help and that gets none. */
+export function refuseNoRoom(path: string, { reason, detail }: SkipPlan): void {
+  if (!WANTS_NOTE.has(reason)) return;
+  throw new ElfnoteError('no-note', `gets no note: ${detail}`, { path });
+}
