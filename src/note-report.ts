@@ -3,8 +3,10 @@ import { CACHE_NOTE_OWNER } from './elf/constants.js';
 import { type Audit, readAudit } from './elf/dt-audit.js';
 import { addressOfOffset, type CacheNoteLocation, type ElfImage } from './elf/image.js';
 import { readImage } from './elf/read.js';
+import { ElfView } from './elf/view.js';
 import { ElfnoteError } from './errors.js';
 import { withFile } from './files/source.js';
+import { ownWork } from './layout/undo/undo.js';
 import { type CacheEntry, decodeDescriptor } from './note/cache.js';
 import { agreesWithRunPath } from './note/stale.js';
 import { judgeCandidate, type Verdict } from './resolve/candidate.js';
@@ -22,6 +24,8 @@ export interface NoteReport {
   readonly agreesWithRunPath: boolean;
   /** What a program asks ld.so to load before it, whoever wrote it. */
   readonly audit: Audit | undefined;
+  /** Whether the file says how it was, and nothing that elfnote wrote has changed since: remove-cache undoes it all. */
+  readonly removalIsExact: boolean;
 }
 
 /**
@@ -49,6 +53,7 @@ export function noteOf(image: ElfImage, source: ByteSource): NoteReport | undefi
     entries,
     agreesWithRunPath: agreesWithRunPath(image, entries),
     audit: readAudit(image, source),
+    removalIsExact: ownWork(new ElfView(image, source))?.isWhole ?? false,
   };
 }
 

@@ -41,7 +41,7 @@ export interface SkippedOutcome extends Explained {
 /** A plan without its bytes. */
 export type PlanSummary = Pick<
   WritePlan,
-  'rung' | 'size' | 'addedLoads' | 'moved' | 'hasSection' | 'whyRemoved'
+  'rung' | 'size' | 'addedLoads' | 'moved' | 'hasSection' | 'hasRecord' | 'exact' | 'whyRemoved'
 >;
 
 interface Changed extends Explained {
@@ -62,8 +62,9 @@ export interface PlannedOutcome extends Changed {
   readonly edits: readonly Edit[];
 }
 
-export function summaryOf({ rung, size, addedLoads, moved, hasSection, whyRemoved }: WritePlan): PlanSummary {
-  return { rung, size, addedLoads, moved, hasSection, whyRemoved };
+export function summaryOf(plan: WritePlan): PlanSummary {
+  const { rung, size, addedLoads, moved, hasSection, hasRecord, exact, whyRemoved } = plan;
+  return { rung, size, addedLoads, moved, hasSection, hasRecord, exact, whyRemoved };
 }
 
 export function skippedOutcome(

@@ -1,17 +1,18 @@
 import { realpathSync } from 'node:fs';
 import { posix } from 'node:path';
 import { checkedReader, refuseReader } from './audit-module.js';
-import { type ByteSource, type ByteString, byteStringOf, displayBytes, PatchedSource } from './elf/bytes.js';
+import { type ByteSource, type ByteString, byteStringOf, displayBytes } from './elf/bytes.js';
 import { ET_CORE, ET_DYN, ET_EXEC, ET_REL } from './elf/constants.js';
-import { isProgram, ownReader } from './elf/dt-audit.js';
+import { ownReader } from './elf/dt-audit.js';
 import type { ElfImage } from './elf/image.js';
 import { readImage } from './elf/read.js';
+import { ElfView } from './elf/view.js';
 import { ElfnoteError } from './errors.js';
 import { type AttributeCheck, directoryOf, LOST_IN_PLACE, readAttributes } from './files/attributes.js';
 import { isSharedInStore } from './files/links.js';
 import { type FileSource, refuseChanged, withFile } from './files/source.js';
 import { sweep } from './files/temporary.js';
-import type { Plan, PlanOptions, SkipPlan, WritePlan } from './layout/model/plan.js';
+import { editsOf, type Plan, type PlanOptions, type SkipPlan, type WritePlan } from './layout/model/plan.js';
 import { planFile, planRemoval } from './layout/plan-file.js';
 import { descriptorSize } from './note/cache.js';
 import { type Explained, skippedOutcome, summaryOf, type WorkedOutcome } from './outcome.js';
@@ -22,7 +23,7 @@ import { type Resolution, resolveImage, runPathOf } from './resolve/resolve.js';
 import { refuseNoRoom, refuseUnresolved } from './strict.js';
 import type { Change } from './write/change.js';
 import { commitChange, writeCopy } from './write/commit.js';
-import { verifyWithReader } from './write/verify-dt-audit.js';
+import { verifyPlan } from './write/verify-plan.js';
 
 export interface LookupOptions {
   /** A directory that holds the file system in which run paths are looked up. Default: this machine's. */
@@ -85,7 +86,7 @@ export function buildCache(path: string, options: BuildOptions = {}): WorkedOutc
       const resolution = resolve(image, probe, options);
       const warnings = warningsFor(resolution, image);
       if (options.strict) refuseUnresolved(path, resolution);
-      const plan = planNote(image, source, resolution, { ...options, reader });
+      const plan = planNote(new ElfView(image, source), resolution, { ...options, reader });
       if (plan.kind === 'skip' && options.strict) refuseNoRoom(path, plan);
       if (plan.kind !== 'skip') refuseReader(image, source, reader, probe, options);
       return carryOut(source, image, plan, { path, resolution, warnings }, options);
@@ -114,7 +115,8 @@ export function planBuild(
   if (skip !== undefined) return skip;
   const resolution = resolveImage(image, probeFor(options), { storeRoots: storeRoots(options) });
   const reader = checkedReader(options.reader);
-  return { image, resolution, plan: planFile(image, source, resolution.entries, { ...options, reader }) };
+  const plan = planFile(new ElfView(image, source), resolution, { ...options, reader });
+  return { image, resolution, plan };
 }
 
 /**
@@ -129,7 +131,7 @@ export function removeCache(path: string, options: RemoveOptions = {}): WorkedOu
     source => {
       const image = readImage(source);
       if (image.sectionError !== undefined && image.cacheNotes.length > 0) throw image.sectionError;
-      const plan = planRemoval(image, source);
+      const plan = planRemoval(new ElfView(image, source));
       return carryOut(source, image, plan, { path, resolution: undefined, warnings: [] }, options);
     },
     !options.dryRun,
@@ -141,18 +143,13 @@ const LARGEST_DESCRIPTOR = 1 << 20;
 
 const NO_GAIN: ReadonlySet<string> = new Set(['hints-only', 'current-directory'] satisfies NoGain[]);
 
-function planNote(
-  image: ElfImage,
-  source: FileSource,
-  { entries, unresolved }: Resolution,
-  options: PlanOptions,
-): Plan {
+function planNote(view: ElfView, { entries, unresolved }: Resolution, options: PlanOptions): Plan {
   const size = descriptorSize(entries);
   if (size > LARGEST_DESCRIPTOR) {
     const detail = `the note would have ${size} bytes, more than ${LARGEST_DESCRIPTOR}`;
     return { kind: 'skip', reason: 'note-too-large', detail };
   }
-  const plan = planFile(image, source, entries, options);
+  const plan = planFile(view, { entries }, options);
   if (entries.length > 0 || !unresolved.some(({ why }) => NO_GAIN.has(why))) return plan;
   if (plan.kind === 'write') return { ...plan, whyRemoved: 'nothing to gain' };
   if (plan.kind !== 'skip' || plan.reason !== 'nothing-to-record') return plan;
@@ -177,21 +174,16 @@ function carryOut(
     leaveAlone(source, options);
     return { ...explained, action: 'skipped', reason: plan.reason, detail: plan.detail };
   }
-  verifyWithReader(image, source, plan);
+  const view = new ElfView(image, source);
+  verifyPlan(view, plan);
   const bytesAdded = plan.size - image.size;
-  explained = { ...explained, reader: readerAfter(image, source, plan) };
+  explained = { ...explained, reader: plan.reader };
   if (plan.rung.table === 'move-table') {
     explained = { ...explained, warnings: [...explained.warnings, MOVED_TABLE] };
   }
   const result = { ...explained, plan: summaryOf(plan), bytesAdded };
-  if (options.dryRun) return { ...result, action: 'planned', edits: plan.edits };
+  if (options.dryRun) return { ...result, action: 'planned', edits: editsOf(plan) };
   return { ...result, action: 'written', lost: commit(source, plan, options) };
-}
-
-function readerAfter(image: ElfImage, source: ByteSource, plan: WritePlan): ByteString | undefined {
-  if (!isProgram(image)) return undefined;
-  const view = new PatchedSource(source, plan.edits, plan.size);
-  return ownReader(readImage(view), view);
 }
 
 /** Resolves without planning or writing. @throws ElfnoteError */
@@ -269,7 +261,7 @@ function warningsFor(resolution: Resolution, image: ElfImage): string[] {
 
 function commit(source: FileSource, plan: WritePlan, options: RemoveOptions): string[] {
   const { path } = source;
-  const change: Change = { edits: plan.edits, size: plan.size, inPlaceIsSafe: plan.inPlaceIsSafe };
+  const change: Change = { commits: plan.commits, inPlaceIsSafe: plan.inPlaceIsSafe };
   const output = otherOutput(path, options);
   const { own, given, knowsAll } = attributesOf(path, options);
   const lost = output === undefined ? own.filter(name => name === LOST_IN_PLACE) : own;

@@ -22,7 +22,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   write: ['errors', 'elf', 'note', 'layout', 'files'],
   files: ['errors', 'elf'],
   outcome: ['errors', 'type elf/bytes', 'type layout/model/plan', 'type resolve/resolve'],
-  'note-report': ['errors', 'elf', 'note', 'resolve', 'files/source'],
+  // Whether the undo record still counts.
+  'note-report': ['errors', 'elf', 'note', 'resolve', 'files/source', 'layout/undo/undo'],
   'audit-module': ['errors', 'elf', 'resolve/candidate', 'type resolve/probe'],
   // What --strict refuses, of a resolution and of a plan.
   strict: ['errors', 'elf/bytes', 'type layout/model/plan', 'type resolve/gain', 'type resolve/resolve'],

@@ -13,14 +13,14 @@ import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { readImage } from '../../src/elf/read.js';
+import { ElfView } from '../../src/elf/view.js';
 import { ElfnoteError } from '../../src/errors.js';
 import { FileSource } from '../../src/files/source.js';
 import { buildCache, removeCache } from '../../src/index.js';
 import { planFile } from '../../src/layout/plan-file.js';
 import type { CacheEntry } from '../../src/note/cache.js';
 import { commitChange } from '../../src/write/commit.js';
-import { verifyPlan } from '../../src/write/verify.js';
+import { verifyPlan } from '../../src/write/verify-plan.js';
 import { type Found, findObjects, loads, storeDirectory } from './objects.js';
 import { type Result, report } from './report.js';
 
@@ -128,11 +128,11 @@ function resolved(): Omit<Result, keyof Found> {
 function byHand({ sonames }: Found): Omit<Result, keyof Found> {
   const source = FileSource.open(copy);
   try {
-    const current = readImage(source);
-    const plan = planFile(current, source, sonames.map(storeEntry));
+    const view = ElfView.of(source);
+    const plan = planFile(view, { entries: sonames.map(storeEntry) });
     if (plan.kind === 'skip') return { skipped: `${plan.reason}: ${plan.detail}` };
     if (plan.kind !== 'write') throw new Error(`is ${plan.kind}`);
-    verifyPlan(current, source, plan);
+    verifyPlan(view, plan);
     commitChange(copy, source, plan, { fast: true });
     const { rung, addedLoads } = plan;
     return { written: { rung, addedLoads, bytesAdded: plan.size - source.size } };

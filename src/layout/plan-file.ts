@@ -1,71 +1,69 @@
-import { type ByteSource, type ByteString, PatchedSource } from '../elf/bytes.js';
 import { PF_R, PT_LOAD } from '../elf/constants.js';
 import { isProgram, ownReader } from '../elf/dt-audit.js';
-import type { CacheNoteLocation, ElfImage } from '../elf/image.js';
-import { readImage } from '../elf/read.js';
-import { type CacheEntry, encodeDescriptor, NOTE_ALIGN } from '../note/cache.js';
-import { compose, noRoomForReader, planWithReader, readerAlone } from './dt-audit/plan.js';
-import { releaseReader, restoreWithoutReader } from './dt-audit/removal.js';
-import {
-  type Commit,
-  type Edit,
-  type Plan,
-  type PlanOptions,
-  type Removal,
-  type SkipPlan,
-  STEP,
-  type WritePlan,
-} from './model/plan.js';
+import type { CacheNoteLocation } from '../elf/image.js';
+import type { ElfView } from '../elf/view.js';
+import { encodeNote, NOTE_ALIGN } from '../note/cache.js';
+import { OWN_TYPE, ownNotesBehind } from '../note/own.js';
+import { noRoomForReader } from './dt-audit/plan.js';
+import { releaseReader } from './dt-audit/release.js';
+import type { Commit, Plan, PlanOptions, SkipPlan, Wanted, WritePlan } from './model/plan.js';
 import { refuse } from './rungs/ladder.js';
 import { releaseNote } from './undo/release.js';
-import { restoreOriginal } from './undo/restore.js';
+import { type OwnWork, ownWork } from './undo/undo.js';
+import { planWithRecord } from './undo/with-record.js';
 
 /**
- * Decides what becomes of a file, given the entries its note should have: nothing, a new note, another one, none. A
- * program's note may have a reader beside it, which comes and goes with the note.
+ * Decides what becomes of a file, given what its notes should say: nothing, new notes, others, none. A program's notes
+ * may have a reader beside them, which comes and goes with them.
+ *
+ * What elfnote has done before is undone first, by the file's own record, so that an update gives the bytes of a first
+ * run; also what a run that was stopped has begun.
  *
  * @throws ElfnoteError `unsupported` for a program that cannot have the reader it is to get.
  */
-export function planFile(
-  image: ElfImage,
-  source: ByteSource,
-  entries: readonly CacheEntry[],
-  options: PlanOptions = {},
-): Plan {
-  const [note, ...more] = image.cacheNotes;
+export function planFile(view: ElfView, wanted: Wanted, options: PlanOptions = {}): Plan {
+  const { image, source } = view;
+  const work = ownWork(view);
   const own = ownReader(image, source);
-  const reader = isProgram(image) ? (options.reader ?? own) : own;
-  if (note === undefined && own === undefined) {
-    if (entries.length > 0) return planWithReader(image, source, entries, { ...options, reader });
+  const isBegun = work !== undefined && !work.isWhole;
+  if (image.cacheNotes.length === 0 && own === undefined && !isBegun) {
+    if (wanted.entries.length > 0) return planNew(view, wanted, options);
     return { kind: 'skip', reason: 'nothing-to-record', detail: 'no soname was found over the run path' };
   }
-  const isNoteRight = note !== undefined && more.length === 0 && isRight(image, source, note, entries);
-  if (isNoteRight && own === reader) return { kind: 'keep' };
+  const reader = isProgram(image) ? (options.reader ?? own) : own;
+  const isRight = !isBegun && areNotesRight(view, wanted);
+  if (isRight && own === reader) return { kind: 'keep' };
   const refusal = refuse(image);
   if (refusal !== undefined) return refusal;
-  return isNoteRight && reader !== undefined
-    ? changeReader(image, source, entries, { ...options, reader })
-    : replan(image, source, entries, { ...options, reader });
+  const plan = replan(view, work, wanted, { ...options, reader });
+  if (isRight && plan.rung.note === 'removed') throw noRoomForReader(image);
+  return plan;
 }
 
-/** Takes every note out, and the reader; `skip` when there is neither. */
-export function planRemoval(image: ElfImage, source: ByteSource): WritePlan | SkipPlan {
-  if (image.cacheNotes.length === 0 && ownReader(image, source) === undefined)
+/** Takes every note out, and the reader; `skip` when there is neither, and nothing that a stopped run has begun. */
+export function planRemoval(view: ElfView): WritePlan | SkipPlan {
+  const work = ownWork(view);
+  const { image, source } = view;
+  if (image.cacheNotes.length === 0 && ownReader(image, source) === undefined && work === undefined)
     return { kind: 'skip', reason: 'no-note', detail: 'has no cache note' };
-  return refuse(image) ?? replan(image, source, [], {});
+  return refuse(image) ?? replan(view, work, { entries: [] }, {});
 }
 
-/** The descriptor says the entries, and stands where every reader finds it. */
-function isRight(
-  image: ElfImage,
-  source: ByteSource,
-  note: CacheNoteLocation,
-  entries: readonly CacheEntry[],
-): boolean {
-  const segment = note.segment === undefined ? undefined : image.programHeaders[note.segment];
-  if (entries.length === 0 || segment?.p_align !== NOTE_ALIGN || segment.p_vaddr % NOTE_ALIGN !== 0)
-    return false;
-  const loaded = image.programHeaders.some(
+/** The notes say what they should, and are where every reader finds them. */
+function areNotesRight({ image, source }: ElfView, wanted: Wanted): boolean {
+  const [note, ...more] = image.cacheNotes;
+  if (note === undefined || more.length > 0 || wanted.entries.length === 0) return false;
+  const due = notesOf(image.encoding, wanted);
+  const size = Math.min(due.length, source.size - note.offset);
+  if (!isReadable(image, note) || !source.read(note.offset, size).equals(due)) return false;
+  const others = ownNotesBehind(image, source, note).filter(({ n_type }) => n_type !== OWN_TYPE.undo);
+  return others.length === (wanted.extraNotes ?? []).length;
+}
+
+function isReadable({ programHeaders }: ElfView['image'], note: CacheNoteLocation): boolean {
+  const segment = note.segment === undefined ? undefined : programHeaders[note.segment];
+  if (segment?.p_align !== NOTE_ALIGN || segment.p_vaddr % NOTE_ALIGN !== 0) return false;
+  return programHeaders.some(
     p =>
       p.p_type === PT_LOAD &&
       (p.p_flags & PF_R) !== 0 &&
@@ -73,121 +71,90 @@ function isRight(
       segment.p_offset + segment.p_filesz <= p.p_offset + p.p_filesz &&
       p.p_vaddr - p.p_offset === segment.p_vaddr - segment.p_offset,
   );
-  return loaded && source.read(note.descOffset, note.n_descsz).equals(encodeDescriptor(entries));
 }
 
-/**
- * Another reader beside a note that is right. The note stays, unless the reader was written below it or finds no room
- * above it.
- */
-function changeReader(
-  image: ElfImage,
-  source: ByteSource,
-  entries: readonly CacheEntry[],
-  options: PlanOptions & { readonly reader: ByteString },
-): WritePlan {
-  const onTop = restoreWithoutReader(image, source, { onTop: true });
-  const isBelow = onTop === undefined && isReaderBelow(image, source);
-  const out = onTop ?? (isBelow ? undefined : releaseReader(image, source));
-  const alone = isBelow ? undefined : readerAlone(image, source, entries, out, options.reader);
-  const plan = alone ?? replan(image, source, entries, options);
-  if (plan.rung.note === 'removed') throw noRoomForReader(image);
-  return plan;
+function notesOf(encoding: ElfView['image']['encoding'], { entries, extraNotes = [] }: Wanted): Buffer {
+  return Buffer.concat([encodeNote(entries, encoding), ...extraNotes]);
 }
 
-/** Whether the note, and then the reader, can be undone. */
-function isReaderBelow(image: ElfImage, source: ByteSource): boolean {
-  const [note] = image.cacheNotes;
-  const restore = note && restoreOriginal(image, source, note);
-  if (restore === undefined) return false;
-  const view = new PatchedSource(source, restore.edits, restore.size);
-  return restoreWithoutReader(readImage(view), view, { onTop: false }) !== undefined;
-}
-
-/**
- * Takes out what is not right any more, then plans on what is left: separate commits, each safe at every step.
- * elfnote's own work is undone in reverse, so that an update gives the bytes that a first run would have given;
- * another's is released. A right reader stays where it cannot be undone, or where the note stands on top of it.
- */
-function replan(
-  image: ElfImage,
-  source: ByteSource,
-  entries: readonly CacheEntry[],
-  options: PlanOptions,
-): WritePlan {
-  const wanted = entries.length > 0 ? options.reader : undefined;
-  const commits: Commit[] = [];
-  let current = image;
-  let view = source;
-  const commit = (next: Commit) => {
-    commits.push(next);
-    view = new PatchedSource(view, next.change.edits, next.change.size);
-    current = readImage(view);
+function planNew(view: ElfView, wanted: Wanted, options: PlanOptions): WritePlan | SkipPlan {
+  const reader = isProgram(view.image) ? options.reader : undefined;
+  const plan = planWithRecord(view, notesOf(view.image.encoding, wanted), { ...options, reader });
+  if ('reason' in plan) return plan;
+  const { note, commits, hasRecord } = plan;
+  return {
+    kind: 'write',
+    rung: note.rung,
+    commits,
+    size: commits.at(-1)?.size ?? note.size,
+    wanted,
+    reader,
+    exact: undefined,
+    hasRecord,
+    moved: note.moved,
+    addedLoads: note.addedLoads,
+    hasSection: note.hasSection,
+    inPlaceIsSafe: commits.every(commit => commit.inPlaceIsSafe),
+    whyRemoved: undefined,
   };
-  const onTop = restoreWithoutReader(current, view, { onTop: true });
-  if (onTop !== undefined) commit({ kind: 'reader-out', change: onTop });
-  const left = ownReader(current, view);
-  if (left !== undefined && left !== wanted) {
-    commit({ kind: 'note', change: replaceNotes(current, view, [], {}) });
-    const below = restoreWithoutReader(current, view, { onTop: false }) ?? releaseReader(current, view);
-    if (below !== undefined) commit({ kind: 'reader-out', change: below });
-  }
-  const stays = ownReader(current, view) !== undefined;
-  const last = replaceNotes(current, view, entries, { ...options, reader: stays ? undefined : wanted });
-  if (commits.length === 0) return last;
-  return compose(last, [...commits, ...(last.commits ?? [{ kind: 'note' as const, change: last }])]);
 }
 
-/** Takes the old notes out, then plans on what is left. */
-function replaceNotes(
-  image: ElfImage,
-  source: ByteSource,
-  entries: readonly CacheEntry[],
-  options: PlanOptions,
-): WritePlan {
-  let current = image;
-  let view = source;
-  let inPlaceIsSafe = true;
-  let exact = true;
-  let base = 0;
-  const edits: Edit[] = [];
-  const after = (more: readonly Edit[]) => more.map(edit => ({ ...edit, step: edit.step + base }));
-  for (let note = current.cacheNotes[0]; note !== undefined; note = current.cacheNotes[0]) {
-    const restore = restoreOriginal(current, view, note);
-    const out = restore ?? releaseNote(current, view, note, { keepSection: entries.length > 0 });
-    edits.push(...after(out.edits));
-    base += STEP.cleanup + 1;
-    exact &&= restore !== undefined;
-    inPlaceIsSafe &&= out.inPlaceIsSafe;
-    view = new PatchedSource(view, out.edits, out.size);
-    current = readImage(view);
+/** Takes out what is there, then plans on what is left: separate commits, each safe at every step. */
+function replan(view: ElfView, work: OwnWork | undefined, wanted: Wanted, options: PlanOptions): WritePlan {
+  const out =
+    work === undefined ? released(view, wanted, options) : { commits: work.undo, left: work.original };
+  const own = ownReader(out.left.image, out.left.source);
+  const next =
+    wanted.entries.length > 0
+      ? planNew(out.left, wanted, own === undefined ? options : { ...options, reader: undefined })
+      : undefined;
+  const exact = work !== undefined;
+  if (next?.kind === 'write') {
+    const commits = [...out.commits, ...next.commits];
+    return {
+      ...next,
+      exact,
+      commits,
+      reader: own ?? next.reader,
+      inPlaceIsSafe: commits.every(commit => commit.inPlaceIsSafe),
+    };
   }
-  // What was cut off may be written over again, and must read as a file's new end does.
-  const cut = image.size - view.size;
-  if (cut > 0) {
-    edits.push({ offset: view.size, bytes: Buffer.alloc(cut), step: base, why: 'bytes that are cut off' });
-    base++;
-  }
-  const removal: Removal = { edits: [...edits], size: view.size, exact };
-  const next = entries.length > 0 ? planWithReader(current, view, entries, options) : undefined;
-  if (next?.kind === 'write' && edits.length === 0) return next;
-  if (next?.kind === 'write' && next.commits === undefined) {
-    const all = [...edits, ...after(next.edits)];
-    return { ...next, edits: all, removal, inPlaceIsSafe: inPlaceIsSafe && next.inPlaceIsSafe };
-  }
-  const bare: WritePlan = {
+  return {
     kind: 'write',
     rung: { note: 'removed', table: 'none' },
-    edits,
-    removal,
-    size: view.size,
-    entries: [],
+    commits: out.commits,
+    size: out.left.source.size,
+    wanted: { entries: [] },
+    reader: own,
+    exact,
+    hasRecord: false,
     moved: [],
     addedLoads: 0,
-    inPlaceIsSafe,
     hasSection: true,
-    whyRemoved: next?.kind === 'skip' ? next.detail : 'nothing to record',
+    inPlaceIsSafe: out.commits.every(commit => commit.inPlaceIsSafe),
+    whyRemoved: next === undefined ? 'nothing to record' : next.detail,
   };
-  if (next?.kind !== 'write') return bare;
-  return compose(next, [{ kind: 'note', change: bare }, ...(next.commits ?? [])]);
+}
+
+/** Without a record, notes are released. A reader that is to stay does: nothing says what was there before it. */
+function released(
+  view: ElfView,
+  wanted: Wanted,
+  options: PlanOptions,
+): { commits: readonly Commit[]; left: ElfView } {
+  const commits: Commit[] = [];
+  let left = view;
+  const commit = (next: Commit) => {
+    commits.push(next);
+    left = left.with(next);
+  };
+  const own = ownReader(view.image, view.source);
+  const wantedReader = wanted.entries.length > 0 ? options.reader : undefined;
+  if (own !== undefined && own !== wantedReader) {
+    const out = releaseReader(left);
+    if (out !== undefined) commit(out);
+  }
+  for (let note = left.image.cacheNotes[0]; note !== undefined; note = left.image.cacheNotes[0])
+    commit(releaseNote(left, note));
+  return { commits, left };
 }

@@ -2,13 +2,11 @@ import type { BigIntStats } from 'node:fs';
 import { ElfnoteError } from '../errors.js';
 import type { OpenFile } from '../files/open-file.js';
 import { isUnchanged } from '../files/source.js';
-import type { Edit } from '../layout/model/plan.js';
+import type { Commit, Edit } from '../layout/model/plan.js';
 
 export interface Change {
-  /** In commit order. */
-  readonly edits: readonly Edit[];
-  /** Of the file afterwards, in bytes. */
-  readonly size: number;
+  /** In this order; with the edits of each, the file gets its size. */
+  readonly commits: readonly Pick<Commit, 'edits' | 'size'>[];
   /** False: no order of writes is safe in place. */
   readonly inPlaceIsSafe: boolean;
 }
@@ -52,6 +50,8 @@ export function joined(edits: readonly Edit[]): Edit[] {
 
 /** Of a copy that nobody else has: in any order. @throws ElfnoteError `unwritable` */
 export function apply(change: Change, copy: OpenFile): void {
-  for (const { bytes, offset } of joined(change.edits)) copy.write(bytes, offset);
-  copy.truncate(change.size);
+  for (const { edits, size } of change.commits) {
+    for (const { bytes, offset } of joined(edits)) copy.write(bytes, offset);
+    copy.truncate(size);
+  }
 }

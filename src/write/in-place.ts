@@ -71,23 +71,36 @@ function checkSameFile(path: string, file: OpenFile, source: FileSource, options
   if (now.nlink < stats.nlink) options.onLoss?.('hard links');
 }
 
+const NOTHING = Buffer.alloc(0);
+
 /** Step by step; after a failed write the bytes written so far are put back as they were. */
 function writeSteps(file: OpenFile, source: FileSource, change: Change, { fast }: CommitOptions): void {
   const done: Edit[] = [];
   let last: BigIntStats | undefined;
   let step: number | undefined;
+  const keep = (edit: Edit, wanted: number) => {
+    const length = Math.min(wanted, source.size - edit.offset);
+    done.push({ ...edit, bytes: length > 0 ? source.read(edit.offset, length) : NOTHING });
+  };
   try {
-    for (const edit of joined(change.edits)) {
-      if (step !== undefined && step !== edit.step && !fast) file.sync();
-      step = edit.step;
+    for (const { edits, size } of change.commits) {
+      for (const edit of joined(edits)) {
+        if (step !== undefined && step !== edit.step && !fast) file.sync();
+        step = edit.step;
+        if (last !== undefined) refuseCompany(file, last);
+        keep(edit, edit.bytes.length);
+        file.write(edit.bytes, edit.offset);
+        last = file.stat();
+      }
       if (last !== undefined) refuseCompany(file, last);
-      const length = Math.min(edit.bytes.length, source.size - edit.offset);
-      done.push({ ...edit, bytes: length > 0 ? source.read(edit.offset, length) : Buffer.alloc(0) });
-      file.write(edit.bytes, edit.offset);
+      const now = Number(last?.size ?? source.stats.size);
+      if (now === size) continue;
+      keep({ offset: size, bytes: NOTHING, step: 0, why: 'what is cut off' }, now - size);
+      file.truncate(size);
       last = file.stat();
+      // The next commit relies on the cut.
+      step = -1;
     }
-    if (last !== undefined) refuseCompany(file, last);
-    if ((last?.size ?? source.stats.size) !== BigInt(change.size)) file.truncate(change.size);
   } catch (error) {
     if (!(error instanceof ElfnoteError) || error.code !== 'changed') undo(file, source, done);
     throw error;

@@ -1,103 +1,57 @@
-import { type ByteSource, type ByteString, isZero, largest, PatchedSource } from '../elf/bytes.js';
+import { type ByteString, isZero, largest } from '../elf/bytes.js';
 import { DT_AUDIT, DT_STRSZ, PF_R, PF_W, PT_DYNAMIC, PT_LOAD } from '../elf/constants.js';
 import { dynamicStrings, ownReader, READER_MARK, readAudit } from '../elf/dt-audit.js';
 import { type ElfImage, offsetOfAddress, type ProgramHeader } from '../elf/image.js';
-import { readImage } from '../elf/read.js';
+import type { ElfView } from '../elf/view.js';
 import { occupiedRanges, tableEnd } from '../layout/model/occupied.js';
-import type { Edit, ReaderEdits, Removal, WritePlan } from '../layout/model/plan.js';
-import { planFile } from '../layout/plan-file.js';
+import type { Commit, Edit } from '../layout/model/plan.js';
 import {
   type Check,
   checkEdits,
   checkNotes,
-  checkOf,
-  checkOrder,
   checkSegments,
   checkTable,
   gapsIn,
   TABLE_TAGS,
-  verifyPlan,
 } from './verify.js';
 
-/** A file at some point of the plan. */
-interface State {
-  readonly image: ElfImage;
-  readonly view: ByteSource;
-}
-
-/**
- * As `verifyPlan`, for a plan that may change `DT_AUDIT` too: each commit is checked on what the one before it leaves.
- *
- * @throws ElfnoteError `verify`, a bug of elfnote's own; the file is left alone.
- */
-export function verifyWithReader(image: ElfImage, source: ByteSource, plan: WritePlan): void {
-  if (plan.commits === undefined) {
-    verifyPlan(image, source, plan);
-    return;
-  }
-  const check = checkOf(image);
-  checkOrder(plan.edits, check);
-  let state: State = { image, view: source };
-  for (const { kind, change } of plan.commits) {
-    const next = after(state, change);
-    if (kind === 'note') verifyPlan(state.image, state.view, change);
-    else if (kind === 'reader-in') checkWritten(state, next, change, check);
-    else checkTakenOut(state, next, change, check);
-    state = next;
-  }
-  if (plan.rung.note !== 'removed') {
-    const reader = ownReader(state.image, state.view);
-    const again = planFile(state.image, state.view, plan.entries, { reader });
-    check(again.kind === 'keep', 'a second run would change the file again');
-  }
-  checkWhole(source, plan, state.view, check);
-}
-
-function checkWritten(before: State, now: State, { path, edits }: ReaderEdits, check: Check): void {
+/** @throws ElfnoteError `verify` */
+export function checkReaderWritten(
+  before: ElfView,
+  now: ElfView,
+  commit: Commit,
+  path: ByteString | undefined,
+  check: Check,
+): void {
   checkReader(before, now, path, check);
-  checkEdits(before.image, before.view, otherEdits(now, edits), tableEnd(before.image), check);
+  checkEdits(before.image, before.source, otherEdits(now, commit.edits), tableEnd(before.image), check);
   checkPath(before, now, check);
 }
 
-function checkTakenOut(before: State, now: State, { exact, edits }: Removal, check: Check): void {
-  check(ownReader(now.image, now.view) === undefined, 'the old reader is still there');
+/** @throws ElfnoteError `verify` */
+export function checkReaderReleased(before: ElfView, now: ElfView, { edits }: Commit, check: Check): void {
+  check(ownReader(now.image, now.source) === undefined, 'the old reader is still there');
   // Seen from its end, a removal is an addition.
-  checkReader(now, before, ownReader(before.image, before.view), check);
-  if (exact) return;
-  checkEdits(before.image, before.view, otherEdits(before, edits), tableEnd(before.image), check);
-}
-
-function after({ view: source }: State, change: { edits: readonly Edit[]; size: number }): State {
-  const view = new PatchedSource(source, change.edits, change.size);
-  return { image: readImage(view), view };
-}
-
-/** What is written in one go is what was checked one by one. */
-function checkWhole(source: ByteSource, plan: WritePlan, last: ByteSource, check: Check): void {
-  const whole = new PatchedSource(source, plan.edits, plan.size);
-  const same = plan.edits.every(({ offset, bytes }) => {
-    const length = Math.min(bytes.length, plan.size - offset);
-    return length <= 0 || whole.read(offset, length).equals(last.read(offset, length));
-  });
-  check(same && last.size === plan.size, 'the commits do not add up to the plan');
+  checkReader(now, before, ownReader(before.image, before.source), check);
+  checkEdits(before.image, before.source, otherEdits(before, edits), tableEnd(before.image), check);
 }
 
 /** The one file is the other with a reader, and with nothing else that the kernel or ld.so could notice. */
-function checkReader(without: State, reader: State, path: ByteString | undefined, check: Check): void {
-  const audit = readAudit(reader.image, reader.view);
+function checkReader(without: ElfView, reader: ElfView, path: ByteString | undefined, check: Check): void {
+  const audit = readAudit(reader.image, reader.source);
   check(audit?.own === true && audit.path === path, 'DT_AUDIT does not say what was planned');
   checkDynamic(without, reader, check);
   checkStrings(without, reader, check);
   checkHeaders(without, reader, check);
   checkSegments(without.image, reader.image, check);
   checkTable(without.image, reader.image, false, check);
-  checkNotes(without.image, without.view, reader.image, reader.view, check);
+  checkNotes(without.image, without.source, reader.image, reader.source, check);
   const notes = ({ cacheNotes }: ElfImage) => JSON.stringify(cacheNotes);
   check(notes(without.image) === notes(reader.image), 'the cache note changed');
 }
 
 /** One more entry behind the others, and `DT_NULL` behind that; the others follow what moved. */
-function checkDynamic(without: State, { image, view }: State, check: Check): void {
+function checkDynamic(without: ElfView, { image, source: view }: ElfView, check: Check): void {
   const old = without.image.dynamic;
   const now = image.dynamic;
   if (old === undefined || now === undefined) {
@@ -125,7 +79,7 @@ function checkDynamic(without: State, { image, view }: State, check: Check): voi
 }
 
 /** Every string keeps its index, in a table that is loaded and that the section headers describe. */
-function checkStrings(without: State, { image, view }: State, check: Check): void {
+function checkStrings(without: ElfView, { image, source: view }: ElfView, check: Check): void {
   const old = dynamicStrings(without.image);
   const now = dynamicStrings(image);
   const audit = readAudit(image, view);
@@ -137,7 +91,7 @@ function checkStrings(without: State, { image, view }: State, check: Check): voi
   const end = audit.entry.d_val + audit.path.length + 1;
   const same = (from: number, to: number) =>
     from >= to ||
-    without.view.read(old.offset + from, to - from).equals(view.read(now.offset + from, to - from));
+    without.source.read(old.offset + from, to - from).equals(view.read(now.offset + from, to - from));
   check(old.size >= start && old.size <= now.size, 'the dynamic string table has a wrong size');
   check(same(0, start) && same(end, old.size), 'a dynamic string changed');
   const readable = image.programHeaders.some(
@@ -151,7 +105,7 @@ function checkStrings(without: State, { image, view }: State, check: Check): voi
 }
 
 /** Sections may move with their contents, and one segment may end later. */
-function checkHeaders(without: State, reader: State, check: Check): void {
+function checkHeaders(without: ElfView, reader: ElfView, check: Check): void {
   const [old, now] = [without.image, reader.image];
   check(now.sectionError === undefined, 'the section headers cannot be read');
   check(JSON.stringify(old.header) === JSON.stringify(now.header), 'the ELF header changed');
@@ -172,7 +126,8 @@ function checkHeaders(without: State, reader: State, check: Check): void {
     const loadedAt = offsetOfAddress(now.programHeaders, sh_addr, sh_size);
     check(loadedAt === sh_offset, `section ${section.name} is not loaded`);
     // What the string table says is checked string by string.
-    const same = () => without.view.read(was.sh_offset, sh_size).equals(reader.view.read(sh_offset, sh_size));
+    const same = () =>
+      without.source.read(was.sh_offset, sh_size).equals(reader.source.read(sh_offset, sh_size));
     check(isTable || same(), `section ${section.name} has other contents in its new place`);
   }
   check(old.programHeaders.length === now.programHeaders.length, 'a program header appeared or went');
@@ -195,26 +150,26 @@ function checkGrowth(was: ProgramHeader | undefined, p: ProgramHeader, image: El
 }
 
 /** The file range of mark and path. */
-function pathRange({ image, view }: State): { start: number; end: number } {
+function pathRange({ image, source: view }: ElfView): { start: number; end: number } {
   const audit = readAudit(image, view);
   const at = (dynamicStrings(image)?.offset ?? 0) + (audit?.entry.d_val ?? 0);
   return { start: at - READER_MARK.length, end: at + (audit?.path?.length ?? 0) + 1 };
 }
 
 /** What is written besides the path, which may stand where something stood that has moved. */
-function otherEdits(reader: State, edits: readonly Edit[]): Edit[] {
+function otherEdits(reader: ElfView, edits: readonly Edit[]): Edit[] {
   const { start, end } = pathRange(reader);
   return edits.filter(({ offset, bytes }) => offset < start || offset + bytes.length > end);
 }
 
 /** The path stands on nothing but the string table now, and on no bytes before that nothing described. */
-function checkPath(without: State, reader: State, check: Check): void {
+function checkPath(without: ElfView, reader: ElfView, check: Check): void {
   const { start, end } = pathRange(reader);
   const described = (image: ElfImage) => occupiedRanges(image).filter(({ kind }) => kind !== 'load');
   const on = described(reader.image).filter(range => range.start < end && range.end > start);
   const strings = dynamicStrings(reader.image)?.offset;
   check(on.length === 1 && on[0]?.start === strings, "the reader's path stands on something else");
   for (const [from, to] of gapsIn(described(without.image), start, Math.min(end, without.image.size))) {
-    check(isZero(without.view, from, to - from), "the reader's path stands on bytes that are not zero");
+    check(isZero(without.source, from, to - from), "the reader's path stands on bytes that are not zero");
   }
 }

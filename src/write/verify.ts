@@ -1,4 +1,4 @@
-import { type ByteSource, isZero, largest, PatchedSource } from '../elf/bytes.js';
+import { type ByteSource, isZero, largest } from '../elf/bytes.js';
 import {
   CACHE_NOTE_SECTION,
   DT_GNU_HASH,
@@ -22,43 +22,31 @@ import {
   SHT_SYMTAB,
 } from '../elf/constants.js';
 import { addressOfOffset, type ElfImage, offsetOfAddress, type ProgramHeader } from '../elf/image.js';
-import { readImage } from '../elf/read.js';
+import type { ElfView } from '../elf/view.js';
 import { ElfnoteError } from '../errors.js';
 import { isWiped, type Occupied, occupiedRanges, tableEnd } from '../layout/model/occupied.js';
 import { isCongruent, MIN_PAGE_SIZE, mapsNothing, maxPageSize } from '../layout/model/pages.js';
-import type { Edit, Removal, WritePlan } from '../layout/model/plan.js';
-import { planFile } from '../layout/plan-file.js';
+import type { Commit, Edit, WritePlan } from '../layout/model/plan.js';
 import { decodeDescriptor, encodeDescriptor } from '../note/cache.js';
+import { ownEnd } from '../note/own.js';
 
 /**
- * Checks the edited view against everything that the kernel, ld.so and binutils demand (docs/layout.md), before a
- * byte is written. It looks at results only and shares no reasoning with the planner.
+ * Checks what a commit makes of a file against everything that the kernel, ld.so and binutils demand (docs/layout.md),
+ * before a byte is written. It looks at results only and shares no reasoning with the planner.
  *
  * @throws ElfnoteError `verify`, a bug of elfnote's own; the file is left alone.
  */
-export function verifyPlan(image: ElfImage, source: ByteSource, plan: WritePlan): void {
-  const check = checkOf(image);
-  checkOrder(plan.edits, check);
-  let before = image;
-  let base = source;
-  if (plan.removal !== undefined) {
-    base = new PatchedSource(source, plan.removal.edits, plan.removal.size);
-    before = readImage(base);
-    checkRemoval(image, source, before, base, plan.removal, check);
-    if (plan.rung.note === 'removed') return;
-  }
-  const edits = plan.edits.slice(plan.removal?.edits.length ?? 0);
-  const view = new PatchedSource(source, plan.edits, plan.size);
-  const after = readImage(view);
+export function checkPlaced(old: ElfView, now: ElfView, commit: Commit, plan: WritePlan, check: Check): void {
+  const [before, after] = [old.image, now.image];
   checkSameProgram(before, after, check);
-  checkEdits(before, base, edits, tableEnd(after), check);
+  checkEdits(before, old.source, commit.edits, tableEnd(after), check);
   checkSegments(before, after, check);
   checkTable(before, after, plan.rung.table === 'move-table', check);
-  checkContents(before, base, after, view, check);
+  checkContents(before, old.source, after, now.source, check);
   checkDynamic(before, after, check);
-  checkNote(after, view, plan, check);
+  checkNote(after, now.source, plan, check);
   checkOldLoads(before, after, plan.addedLoads, check);
-  checkNotes(before, base, after, view, check);
+  checkNotes(before, old.source, after, now.source, check);
 }
 
 /** Throws ElfnoteError `verify`, a bug of elfnote's own, for what is not so. */
@@ -73,26 +61,19 @@ export function checkOrder(edits: readonly Edit[], check: Check): void {
   check(inOrder, 'the edits are not in commit order');
 }
 
-/** An exact removal was proved byte for byte when it was planned; any other must keep everything but the note. */
-function checkRemoval(
-  image: ElfImage,
-  source: ByteSource,
-  after: ElfImage,
-  view: ByteSource,
-  removal: Removal,
-  check: Check,
-): void {
-  check(after.cacheNotes.length === 0, 'the old note is still there');
+/** A note that is released takes nothing else with it. */
+export function checkReleased(old: ElfView, now: ElfView, commit: Commit, check: Check): void {
+  const [image, after] = [old.image, now.image];
+  check(after.cacheNotes.length < image.cacheNotes.length, 'the old note is still there');
   checkSameProgram(image, after, check);
-  if (removal.exact) return;
-  checkEdits(image, source, removal.edits, tableEnd(image), check);
+  checkEdits(image, old.source, commit.edits, tableEnd(image), check);
   // Seen from its end, a removal is an addition.
   checkSegments(after, image, check);
   checkOldLoads(after, image, 1, check);
-  checkNotes(after, view, image, source, check);
+  checkNotes(after, now.source, image, old.source, check);
   checkDynamic(image, after, check);
   checkTable(image, after, false, check);
-  checkContents(image, source, after, view, check);
+  checkContents(image, old.source, after, now.source, check);
 }
 
 export type Check = (ok: boolean, what: string) => void;
@@ -136,7 +117,9 @@ export function checkEdits(
       const from = Math.max(edit.offset, range.start);
       const to = Math.min(end, range.end);
       if (from >= to || isFreeToChange(before, range)) continue;
-      const oldNote = before.cacheNotes.some(note => note.offset <= from && to <= note.end);
+      const oldNote = before.cacheNotes.some(
+        note => note.offset <= from && to <= ownEnd(before, source, note),
+      );
       check(
         oldNote || to <= newTableEnd,
         `an edit (${edit.why}) touches a ${range.kind} that must not change`,
@@ -402,8 +385,11 @@ function checkNote(after: ElfImage, view: ByteSource, plan: WritePlan, check: Ch
   check(note !== undefined && more.length === 0, 'there is not exactly one cache note');
   if (note === undefined) return;
   const desc = view.read(note.descOffset, note.n_descsz);
-  check(desc.equals(encodeDescriptor(plan.entries)), 'the note does not say what was planned');
-  check(decodeDescriptor(desc, note.descOffset).length === plan.entries.length, 'the note does not decode');
+  check(desc.equals(encodeDescriptor(plan.wanted.entries)), 'the note does not say what was planned');
+  check(
+    decodeDescriptor(desc, note.descOffset).length === plan.wanted.entries.length,
+    'the note does not decode',
+  );
   check(
     isZero(view, note.descOffset + note.n_descsz, note.end - note.descOffset - note.n_descsz),
     'the padding is not zero',
@@ -419,5 +405,4 @@ function checkNote(after: ElfImage, view: ByteSource, plan: WritePlan, check: Ch
     !plan.hasSection || after.sectionHeaders.length === 0 || section?.sh_addr === note.address,
     'the note has no section',
   );
-  check(planFile(after, view, plan.entries).kind === 'keep', 'a second run would change the file again');
 }

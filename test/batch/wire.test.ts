@@ -32,6 +32,8 @@ test('edits arrive with Buffers, which show as hexadecimal digits', () => {
       addedLoads: 0,
       moved: [],
       hasSection: true,
+      hasRecord: true,
+      exact: undefined,
       whyRemoved: undefined,
     },
     edits: [{ offset: 3, bytes: Buffer.from('beef', 'hex'), step: 1, why: 'test' }],

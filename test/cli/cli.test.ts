@@ -222,7 +222,7 @@ describe('build-cache', () => {
       stdout,
       /: note would be written in slack, table [a-z-]+: 2 exact, 1 unresolved, \+\d+ bytes\n/,
     );
-    assert.match(stdout, /\n {2}step 1: \d+ bytes at offset \d+: the cache note\n/);
+    assert.match(stdout, /\n {2}step 1: \d+ bytes at offset \d+: the notes\n/);
     assert.match(stdout, /\n {2}step 3: \d+ bytes at offset 0: ELF header and program header table\n/);
     assert.ok(stdout.includes(`\n  libgreet.so.1\n    = ${GREET}/libgreet.so.1\n`));
     assert.ok(stdout.includes('\n  libc.so.6: unresolved (not-found)\n'));
@@ -627,8 +627,15 @@ describe('dump', () => {
       .find(text => text.includes('.note.nixos.ldcache'));
     const [index, , , address, offset, size] = (line ?? '').replaceAll(/[[\]]/g, ' ').trim().split(/\s+/);
     assert.deepEqual(
-      [section.index, note.address, note.offset, note.size],
-      [Number(index), ...[address, offset, size].map(text => Number.parseInt(text ?? '', 16))],
+      [section.index, note.address, note.offset],
+      [Number(index), ...[address, offset].map(text => Number.parseInt(text ?? '', 16))],
+    );
+    const behind = run('readelf', ['-nW', file]).stdout.match(/^ +elfnote +0x([0-9a-f]+)/m);
+    const record = 20 + Math.ceil(Number.parseInt(behind?.[1] ?? '', 16) / 4) * 4;
+    assert.equal(
+      numberIn(note, 'size') + record,
+      Number.parseInt(size ?? '', 16),
+      'the undo record is behind it',
     );
     assert.equal(numberIn(note, 'size'), 20 + Math.ceil(numberIn(note, 'descriptorSize') / 4) * 4);
   });

@@ -436,7 +436,7 @@ function judgeSections(before: Elf, after: Elf, { descriptor, hasSection }: Expe
   const [section] = own;
   if (note === undefined || section === undefined) return;
   const address = note.phdr.vaddr + note.at - note.phdr.offset;
-  const size = Math.ceil((20 + note.descsz) / 4) * 4;
+  const size = ownEnd(after, note.at + Math.ceil((20 + note.descsz) / 4) * 4) - note.at;
   assert.deepEqual(
     {
       offset: section.offset,
@@ -447,6 +447,12 @@ function judgeSections(before: Elf, after: Elf, { descriptor, hasSection }: Expe
     },
     { offset: note.at, addr: address, size, flags: 2, align: 4 },
   );
+}
+
+/** Where the notes of elfnote's own end that follow one another from `at` on. */
+function ownEnd(elf: Elf, at: number): number {
+  const isOwn = elf.bytes.toString('latin1', at + 12, at + 20) === 'elfnote\0';
+  return isOwn ? ownEnd(elf, at + Math.ceil((20 + elf.u32(at + 4)) / 4) * 4) : at;
 }
 
 function judgeSymbols(before: Elf, after: Elf, moved: ReadonlyMap<number, number>): void {

@@ -512,11 +512,15 @@ describe('a write that fails', { skip: needs('prlimit') }, () => {
 
 /** A change with one edit of what is there and one behind its end. */
 const CHANGE: Change = {
-  edits: [
-    { offset: ORIGINAL.length, bytes: Buffer.from('behind the end'), step: 1, why: 'test' },
-    { offset: 100, bytes: Buffer.from('inside'), step: 2, why: 'test' },
+  commits: [
+    {
+      edits: [
+        { offset: ORIGINAL.length, bytes: Buffer.from('behind the end'), step: 1, why: 'test' },
+        { offset: 100, bytes: Buffer.from('inside'), step: 2, why: 'test' },
+      ],
+      size: ORIGINAL.length + 14,
+    },
   ],
-  size: ORIGINAL.length + 14,
   inPlaceIsSafe: true,
 };
 
@@ -600,7 +604,7 @@ describe('commitChange', () => {
       at(906, 'next step', 2),
     ];
     const writes = writesOf(t, () =>
-      commit(file, { edits, size: ORIGINAL.length, inPlaceIsSafe: true }, undefined, FAST),
+      commit(file, { commits: [{ edits, size: ORIGINAL.length }], inPlaceIsSafe: true }, undefined, FAST),
     );
     assert.deepEqual(writes, ['abcdef at 1000', 'gap at 1007', 'before at 900', 'next step at 906']);
     const expected = Buffer.from(ORIGINAL);
@@ -610,7 +614,7 @@ describe('commitChange', () => {
 
   test('cuts a file that becomes shorter', t => {
     const file = program(t);
-    commit(file, { edits: [], size: 5000, inPlaceIsSafe: true });
+    commit(file, { commits: [{ edits: [], size: 5000 }], inPlaceIsSafe: true });
     assertWritten(file, ORIGINAL.subarray(0, 5000));
   });
 

@@ -1,16 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { BufferSource, PatchedSource } from '../../src/elf/bytes.js';
 import { DT_NEEDED, DT_STRSZ, DT_STRTAB, DT_VERSYM, PT_LOAD } from '../../src/elf/constants.js';
 import { dynamicStrings, readAudit } from '../../src/elf/dt-audit.js';
-import { readImage } from '../../src/elf/read.js';
 import { ElfnoteError } from '../../src/errors.js';
-import { compose } from '../../src/layout/dt-audit/plan.js';
 import type { Commit, Edit, WritePlan } from '../../src/layout/model/plan.js';
 import { planFile, planRemoval } from '../../src/layout/plan-file.js';
 import type { CacheEntry } from '../../src/note/cache.js';
-import { verifyWithReader } from '../../src/write/verify-dt-audit.js';
+import { verifyPlan } from '../../src/write/verify-plan.js';
 import { buildLayout, RW, RX } from '../support/layout-builder.js';
+import { applied, viewOf } from '../support/plans.js';
 
 const ENTRIES: readonly CacheEntry[] = [
   { soname: 'libone.so.1', steps: [{ kind: 'path', path: '/store/one/lib/libone.so.1' }] },
@@ -39,24 +37,16 @@ const { bytes: PROGRAM } = buildLayout({
   ],
 });
 
-function imageOf(bytes: Buffer) {
-  return readImage(new BufferSource(bytes));
-}
-
 function planned(bytes: Buffer, reader = READER): WritePlan {
-  const plan = planFile(imageOf(bytes), new BufferSource(bytes), ENTRIES, { reader });
+  const plan = planFile(viewOf(bytes), { entries: ENTRIES }, { reader });
   if (plan.kind !== 'write') assert.fail(plan.kind);
   return plan;
 }
 
-function applied(bytes: Buffer, plan: WritePlan): Buffer {
-  return new PatchedSource(new BufferSource(bytes), plan.edits, plan.size).read(0, plan.size);
-}
-
 const PLAN = planned(PROGRAM);
 const RESULT = applied(PROGRAM, PLAN);
-const IMAGE = imageOf(RESULT);
-const AUDIT = readAudit(IMAGE, new BufferSource(RESULT));
+const { image: IMAGE, source: SOURCE } = viewOf(RESULT);
+const AUDIT = readAudit(IMAGE, SOURCE);
 const STRINGS = dynamicStrings(IMAGE);
 assert.ok(AUDIT !== undefined && STRINGS !== undefined);
 
@@ -67,19 +57,15 @@ function sabotaged(
   ...more: Pick<Edit, 'offset' | 'bytes'>[]
 ): WritePlan {
   const extra = more.map((edit): Edit => ({ ...edit, step: 9, why: 'sabotage' }));
-  const commits = (plan.commits ?? []).map((commit): Commit => {
-    if (commit.kind !== kind) return commit;
-    const edits = [...commit.change.edits, ...extra];
-    if (commit.kind === 'note') return { kind: 'note', change: { ...commit.change, edits } };
-    if (commit.kind === 'reader-in') return { kind: 'reader-in', change: { ...commit.change, edits } };
-    return { kind: 'reader-out', change: { ...commit.change, edits } };
-  });
-  return compose(plan, commits);
+  const commits = plan.commits.map(commit =>
+    commit.kind === kind ? { ...commit, edits: [...commit.edits, ...extra] } : commit,
+  );
+  return { ...plan, commits };
 }
 
 function refuses(bytes: Buffer, plan: WritePlan, why: string): void {
   assert.throws(
-    () => verifyWithReader(imageOf(bytes), new BufferSource(bytes), plan),
+    () => verifyPlan(viewOf(bytes), plan),
     (error: unknown) => {
       assert.ok(error instanceof ElfnoteError && error.code === 'verify', String(error));
       assert.equal(error.message, `refusing to write: ${why}`);
@@ -112,7 +98,7 @@ const stackHeader = IMAGE.header.e_phoff + 56 * IMAGE.programHeaders.findIndex(p
 const grown = IMAGE.programHeaders.findIndex(p => p.p_type === PT_LOAD);
 
 test('a good plan passes', () => {
-  verifyWithReader(imageOf(PROGRAM), new BufferSource(PROGRAM), PLAN);
+  verifyPlan(viewOf(PROGRAM), PLAN);
 });
 
 const FAULTS: readonly (readonly [string, Pick<Edit, 'offset' | 'bytes'>, string])[] = [
@@ -166,24 +152,22 @@ test('a change of the note, of code or of other bytes is refused', () => {
   );
 });
 
-test('commits that do not add up to the plan are refused', () => {
-  const extra: Edit = { offset: pathAt + 1, bytes: Buffer.from('X'), step: 99, why: 'sabotage' };
-  refuses(PROGRAM, { ...PLAN, edits: [...PLAN.edits, extra] }, 'the commits do not add up to the plan');
-});
-
 test('edits out of order are refused', () => {
-  refuses(PROGRAM, { ...PLAN, edits: PLAN.edits.toReversed() }, 'the edits are not in commit order');
+  const commits = PLAN.commits.map(commit => ({ ...commit, edits: commit.edits.toReversed() }));
+  refuses(PROGRAM, { ...PLAN, commits }, 'the edits are not in commit order');
 });
 
-test('a removal that leaves the reader, or takes more than that, is refused', () => {
-  const source = new BufferSource(RESULT);
-  const removal = planRemoval(IMAGE, source);
-  assert.ok(removal.kind === 'write');
-  verifyWithReader(IMAGE, source, removal);
+test('a release that leaves the reader, or takes more than that, is refused', () => {
+  // Another tool has changed the size of a segment's pages, so the record does not count.
+  const changed = Buffer.from(RESULT);
+  changed.writeBigUInt64LE(0x2000n, IMAGE.header.e_phoff + 56 * grown + 48);
+  const removal = planRemoval(viewOf(changed));
+  assert.ok(removal.kind === 'write' && removal.exact === false);
+  verifyPlan(viewOf(changed), removal);
   const back = { offset: slot, bytes: RESULT.subarray(slot, slot + 16) };
   const path = { offset: pathAt - 8, bytes: RESULT.subarray(pathAt - 8, pathAt + READER.length) };
   const size = word(valueAt(DT_STRSZ), STRINGS.size);
-  refuses(RESULT, sabotaged(removal, 'reader-out', back, path, size), 'the old reader is still there');
+  refuses(changed, sabotaged(removal, 'reader-out', back, path, size), 'the old reader is still there');
   const more = word(valueAt(DT_NEEDED) - 8, 21);
-  refuses(RESULT, sabotaged(removal, 'reader-out', more), 'the dynamic section has other entries');
+  refuses(changed, sabotaged(removal, 'reader-out', more), 'the dynamic section has other entries');
 });

@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { BufferSource, Encoding, PatchedSource } from '../../src/elf/bytes.js';
-import { readImage } from '../../src/elf/read.js';
+import { Encoding } from '../../src/elf/bytes.js';
 import { ElfnoteError } from '../../src/errors.js';
-import type { Edit, PlanOptions, WritePlan } from '../../src/layout/model/plan.js';
+import { type Edit, editsOf, type PlanOptions, type WritePlan } from '../../src/layout/model/plan.js';
 import { planFile, planRemoval } from '../../src/layout/plan-file.js';
 import type { CacheEntry } from '../../src/note/cache.js';
-import { verifyPlan } from '../../src/write/verify.js';
+import { verifyPlan } from '../../src/write/verify-plan.js';
 import { buildLayout, type LayoutSpec, RW, RX } from '../support/layout-builder.js';
 import { Elf } from '../support/layout-oracle.js';
+import { applied, viewOf } from '../support/plans.js';
 
 const ENTRIES: readonly CacheEntry[] = [
   { soname: 'libone.so', steps: [{ kind: 'path', path: '/store/libone.so' }] },
@@ -25,6 +25,13 @@ const STACK = 0x6474e551;
 const fixture = (name: string): Buffer =>
   readFileSync(new URL(`../../fixtures/kinds/${name}`, import.meta.url));
 
+/** The plan with other edits in the commit that it starts with. */
+function withEdits(plan: WritePlan, change: (edits: readonly Edit[]) => readonly Edit[]): WritePlan {
+  const [first, ...others] = plan.commits;
+  assert.ok(first !== undefined);
+  return { ...plan, commits: [{ ...first, edits: change(first.edits) }, ...others] };
+}
+
 /** A good plan and the file that it makes, to be broken by more edits. */
 class Subject {
   readonly bytes: Buffer;
@@ -33,24 +40,22 @@ class Subject {
   readonly e: Encoding;
 
   constructor(bytes: Buffer, options: PlanOptions = {}, entries = ENTRIES) {
-    const source = new BufferSource(bytes);
-    const plan = planFile(readImage(source), source, entries, options);
+    const plan = planFile(viewOf(bytes), { entries }, options);
     if (plan.kind !== 'write') assert.fail(`the file got no plan but ${plan.kind}`);
     this.bytes = bytes;
     this.plan = plan;
-    this.result = new Elf(new PatchedSource(source, plan.edits, plan.size).read(0, plan.size));
+    this.result = new Elf(applied(bytes, plan));
     this.e = new Encoding(this.result.is64, this.result.little);
   }
 
   verify(plan: WritePlan = this.plan): void {
-    const source = new BufferSource(this.bytes);
-    verifyPlan(readImage(source), source, plan);
+    verifyPlan(viewOf(this.bytes), plan);
   }
 
   /** The plan with more edits behind its own. */
   with(...more: readonly { readonly offset: number; readonly bytes: Buffer }[]): WritePlan {
     const edits = more.map((edit): Edit => ({ ...edit, step: 3, why: 'sabotage' }));
-    return { ...this.plan, edits: [...this.plan.edits, ...edits] };
+    return withEdits(this.plan, own => [...own, ...edits]);
   }
 
   refuses(name: string | RegExp, plan: WritePlan): void {
@@ -404,15 +409,13 @@ describe('the cache note', () => {
     const entries: readonly CacheEntry[] = [
       { soname: 'libone.so', steps: [{ kind: 'path', path: '/store/libtwo.so' }] },
     ];
-    bfd.refuses('the note does not say what was planned', { ...bfd.plan, entries });
+    bfd.refuses('the note does not say what was planned', { ...bfd.plan, wanted: { entries } });
   });
 
   it('has as many entries as were planned', () => {
     const path = '/a\0libtwo.so\0=/b';
-    const source = new BufferSource(fixture('pie-bfd'));
-    const plan = planFile(readImage(source), source, [
-      { soname: 'libone.so', steps: [{ kind: 'path', path }] },
-    ]);
+    const entries: readonly CacheEntry[] = [{ soname: 'libone.so', steps: [{ kind: 'path', path }] }];
+    const plan = planFile(viewOf(fixture('pie-bfd')), { entries });
     assert.ok(plan.kind === 'write');
     bfd.refuses('the note does not decode', plan);
   });
@@ -431,46 +434,63 @@ describe('the cache note', () => {
   });
 
   it('is right in the eyes of a second run', () => {
-    const holder = bfd.result.phdrs.findIndex(
-      p => p.type === LOAD && p.offset <= at && at < p.offset + p.filesz,
-    );
-    bfd.refuses('a second run would change the file again', bfd.with(bfd.field(holder, 'flags', 1)));
+    bfd.refuses('a second run would change the file again', { ...bfd.plan, reader: '/audit.so' });
   });
 });
 
 describe('taking a note out', () => {
   const written = tail.result.bytes;
-  const source = new BufferSource(written);
-  const plan = planRemoval(readImage(source), source);
-  assert.ok(plan.kind === 'write' && plan.removal !== undefined);
-  const { removal } = plan;
-  const verify = (changed: WritePlan) => verifyPlan(readImage(source), source, changed);
+  const plan = planRemoval(viewOf(written));
+  assert.ok(plan.kind === 'write');
+  const verify = (changed: WritePlan) => verifyPlan(viewOf(written), changed);
 
   it('takes it out', () => {
     assert.doesNotThrow(() => verify(plan));
-    const none = { edits: [], size: written.length, exact: false };
-    assert.throws(
-      () => verify({ ...plan, removal: none }),
-      /refusing to write: the old note is still there$/,
-    );
+    const none = withEdits(plan, () => []);
+    const all = {
+      ...none,
+      commits: none.commits.map(commit => ({ ...commit, edits: [], size: written.length })),
+    };
+    assert.throws(() => verify(all), /refusing to write: the old note is still there$/);
   });
 
-  it('leaves the same program, also where it was proved exact', () => {
-    const edit = { offset: 48, bytes: Buffer.from([1]), step: 4, why: 'sabotage' };
-    const changed = { ...plan, removal: { ...removal, edits: [...removal.edits, edit] } };
-    assert.throws(() => verify(changed), /refusing to write: the ELF header changed$/);
+  it('leaves the same program', () => {
+    const edit = { offset: 48, bytes: Buffer.from([1]), step: 99, why: 'sabotage' };
+    const commits = plan.commits.map(commit => ({ ...commit, edits: [...commit.edits, edit] }));
+    const changed = { ...plan, commits };
+    assert.throws(() => verify(changed), /refusing to write: undone, the file says something else$/);
   });
 
-  it('a note that was taken out and is written again passes', () => {
-    // Another tool's note: its segment has other flags than elfnote's, so it cannot be undone exactly.
+  it('a note that was released and is written again passes, and the release takes nothing else', () => {
+    // Another tool has changed the segment since, so the record does not count.
     const foreign = Buffer.from(written);
     const { offset, bytes } = tail.field(tail.phdr(LOAD, -1), 'flags', 5);
     bytes.copy(foreign, offset);
-    const before = new BufferSource(foreign);
-    const other: CacheEntry[] = [{ soname: 'libtwo.so', steps: [{ kind: 'hint', dir: '/run/lib' }] }];
-    const update = planFile(readImage(before), before, other);
-    assert.ok(update.kind === 'write' && update.removal?.exact === false);
-    assert.doesNotThrow(() => verifyPlan(readImage(before), before, update));
+    const entries: CacheEntry[] = [{ soname: 'libtwo.so', steps: [{ kind: 'hint', dir: '/run/lib' }] }];
+    const update = planFile(viewOf(foreign), { entries });
+    assert.ok(update.kind === 'write' && update.exact === false);
+    assert.doesNotThrow(() => verifyPlan(viewOf(foreign), update));
+    const text = tail.section('.text').offset;
+    const broken = withEdits(update, edits => [
+      ...edits,
+      { offset: text, bytes: Buffer.from([1]), step: 9, why: 'sabotage' },
+    ]);
+    assert.throws(() => verifyPlan(viewOf(foreign), broken), /touches a section that must not change$/);
+  });
+});
+
+describe('the undo record', () => {
+  it('leads back to the old bytes', () => {
+    const at = bfd.note().at;
+    const record = bfd.result.bytes.indexOf('elfnote\0', at) + 8;
+    const what = /the undo record does not lead back to the \d+ bytes at \d+$/;
+    // The first byte of the last literal, in front of what fills the descriptor up.
+    const end = bfd.section('.note.nixos.ldcache').offset + bfd.section('.note.nixos.ldcache').size;
+    const last = bfd.result.bytes.subarray(0, end).findLastIndex(byte => byte !== 0);
+    assert.ok(last > record);
+    const wrong = Buffer.from([(bfd.result.bytes[last] ?? 0) ^ 1]);
+    bfd.refuses(what, bfd.with({ offset: last, bytes: wrong }));
+    bfd.refuses('there is no undo record', bfd.with({ offset: record, bytes: Buffer.from([99]) }));
   });
 });
 
@@ -482,10 +502,12 @@ describe('verify refuses as well', () => {
   };
 
   it('a table that moved while its dynamic entry stayed', () => {
-    const stale = tables.plan.edits.filter(({ why }) => !why.startsWith('dynamic entry'));
-    assert.notEqual(stale.length, tables.plan.edits.length);
+    const stale = withEdits(tables.plan, edits =>
+      edits.filter(({ why }) => !why.startsWith('dynamic entry')),
+    );
+    assert.notEqual(editsOf(stale).length, editsOf(tables.plan).length);
     // The old bytes are still readable, but the program header table has grown over their start.
-    refused(tables, { ...tables.plan, edits: stale });
+    refused(tables, stale);
   });
 
   it('a dynamic entry that leads elsewhere', () => {
@@ -588,8 +610,10 @@ describe('verify refuses as well', () => {
   });
 
   it('edits that are not in commit order', () => {
-    const edits = bfd.plan.edits.toReversed();
-    refused(bfd, { ...bfd.plan, edits });
+    refused(
+      bfd,
+      withEdits(bfd.plan, edits => edits.toReversed()),
+    );
   });
 
   it('a PT_DYNAMIC that stands elsewhere', () => {

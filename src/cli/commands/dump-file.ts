@@ -102,10 +102,10 @@ function place(report: NoteReport) {
 }
 
 function noteJson(report: NoteReport, probe: LibraryProbe): object {
-  const { agreesWithRunPath } = report;
+  const { agreesWithRunPath, removalIsExact } = report;
   return {
     ...base(report.path),
-    note: { ...place(report), agreesWithRunPath, entries: elements(report, probe) },
+    note: { ...place(report), agreesWithRunPath, removalIsExact, entries: elements(report, probe) },
     reader: readerOf(report, probe) ?? null,
   };
 }
@@ -147,6 +147,7 @@ function noteText(report: NoteReport, probe: LibraryProbe): string[] {
     ...(report.agreesWithRunPath
       ? []
       : ['  stale: the run path or DT_NEEDED has changed since; run build-cache again']),
+    ...(report.removalIsExact ? [] : ['  remove-cache will not give every old byte back']),
     ...(reader === undefined
       ? []
       : [

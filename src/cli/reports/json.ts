@@ -38,6 +38,8 @@ function planJson(plan: PlanSummary): object {
     addedSegments: plan.addedLoads,
     moved: plan.moved.map(displayBytes),
     hasSection: plan.hasSection,
+    hasRecord: plan.hasRecord,
+    exact: plan.exact ?? null,
   };
 }
 

@@ -23,7 +23,8 @@ function writtenLine(path: string, outcome: WrittenOutcome | PlannedOutcome): st
   const { plan, resolution, bytesAdded } = outcome;
   const would = outcome.action === 'planned' ? 'would be ' : '';
   const size = `${bytesAdded < 0 ? '' : '+'}${bytesAdded} bytes`;
-  if (resolution === undefined) return `${path}: note ${would}removed, ${size}`;
+  if (resolution === undefined)
+    return `${path}: note ${would}removed, ${size}${plan.exact ? '' : ', not every old byte is back'}`;
   if (plan.rung.note === 'removed')
     return `${path}: old note ${would}removed, ${plan.whyRemoved ?? ''}, ${size}`;
   const { exact, hinted } = countEntries(resolution);

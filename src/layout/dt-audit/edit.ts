@@ -21,9 +21,10 @@ import {
 } from '../../elf/constants.js';
 import { dynamicStrings, READER_MARK, readAudit, type StringTable } from '../../elf/dt-audit.js';
 import { type ElfImage, type ProgramHeader, sectionHeaderSize } from '../../elf/image.js';
+import type { ElfView } from '../../elf/view.js';
 import { ElfnoteError } from '../../errors.js';
 import { appendedData, occupiedRanges } from '../model/occupied.js';
-import { type Edit, type ReaderEdits, STEP } from '../model/plan.js';
+import { type Edit, type ReaderCommit, STEP } from '../model/plan.js';
 import { fileGap, findSlack, type Slack } from '../model/slack.js';
 import { Ground } from '../rungs/ground.js';
 import { headerPlan } from '../rungs/header.js';
@@ -51,7 +52,7 @@ interface Layout {
  * @returns undefined where no segment has room.
  * @throws ElfnoteError `unsupported` for a program that cannot have a reader.
  */
-export function planReader(image: ElfImage, source: ByteSource, path: ByteString): ReaderEdits | undefined {
+export function planReader({ image, source }: ElfView, path: ByteString): ReaderCommit | undefined {
   const slot = spareEntry(image, source);
   const table = plainStrings(image, source);
   const text = bytesOf(`${READER_MARK}${path}\0`);
@@ -67,7 +68,7 @@ export function planReader(image: ElfImage, source: ByteSource, path: ByteString
     slotEdit(image, slot, table.size + READER_MARK.length, path),
   ];
   const size = Math.max(image.size, grown?.end ?? 0);
-  return { path, edits: edits.sort((a, b) => a.step - b.step), size, inPlaceIsSafe };
+  return { kind: 'reader-in', path, edits: edits.sort((a, b) => a.step - b.step), size, inPlaceIsSafe };
 }
 
 function refusal(image: ElfImage, why: string): ElfnoteError {
@@ -191,7 +192,7 @@ function relocation(image: ElfImage, source: ByteSource, move: NonNullable<Layou
 }
 
 /** The program header table with a segment that ends at `end`. */
-export function headerEdits(
+function headerEdits(
   image: ElfImage,
   source: ByteSource,
   { load, end }: NonNullable<Layout['grown']>,

@@ -50,56 +50,76 @@ export interface Edit extends Patch {
   readonly step: number;
 }
 
-export interface WritePlan {
-  readonly kind: 'write';
-  readonly rung: Rung;
+/** What a file's notes shall say. */
+export interface Wanted {
+  /** Of the cache note; without any, there are no notes at all. */
+  readonly entries: readonly CacheEntry[];
+  /** Whole notes of elfnote's own that come behind it, each padded to 4 bytes. */
+  readonly extraNotes?: readonly Buffer[] | undefined;
+}
+
+/** What is to be placed in a file, whatever it says. */
+export interface Payload {
+  /** Whole notes, each padded to 4 bytes. */
+  readonly bytes: Buffer;
+}
+
+/** Edits that lead from one sound file to the next, planned on what the commit before leaves. */
+export interface Commit {
+  /** `undo` by the file's own record, `release` where there is none; then what is written. */
+  readonly kind: 'undo' | 'release' | 'note' | 'reader-out' | 'reader-in';
   /** In commit order. */
   readonly edits: readonly Edit[];
-  /** Of the file afterwards, in bytes. */
+  /** Of the file afterwards, in bytes: what is beyond is cut off when the edits are written. */
   readonly size: number;
-  readonly entries: readonly CacheEntry[];
-  /** Where an old note goes first: the edits that take it out, at the head of `edits`. */
-  readonly removal: Removal | undefined;
+  /** False: no order of writes is safe in place. */
+  readonly inPlaceIsSafe: boolean;
+}
+
+/** A payload with its place. */
+export interface NoteCommit extends Commit {
+  readonly kind: 'note';
+  readonly rung: Rung;
+  /** File offset of the payload. */
+  readonly at: number;
   /** Names of what moved to make room. */
   readonly moved: readonly string[];
   readonly addedLoads: number;
-  /** False when no order of writes leaves the file valid after each: such a file is replaced, not edited. */
-  readonly inPlaceIsSafe: boolean;
-  /** Why an old note was removed and none written. */
-  readonly whyRemoved: string | undefined;
   /** False when the file's section headers could not take one more: strip would lose the note. */
   readonly hasSection: boolean;
-  /** Set where `DT_AUDIT` changes too: what `edits` are made of, each planned on what the one before it leaves. */
-  readonly commits?: readonly Commit[] | undefined;
 }
-
-export type Commit =
-  | { readonly kind: 'note'; readonly change: WritePlan }
-  | { readonly kind: 'reader-in'; readonly change: ReaderEdits }
-  | { readonly kind: 'reader-out'; readonly change: ReaderRemoval };
 
 /** What writes a reader into a program that has none. */
-export interface ReaderEdits {
+export interface ReaderCommit extends Commit {
+  readonly kind: 'reader-in';
   readonly path: ByteString;
-  /** In commit order. */
-  readonly edits: readonly Edit[];
+}
+
+export interface WritePlan extends Pick<NoteCommit, 'moved' | 'addedLoads' | 'hasSection' | 'inPlaceIsSafe'> {
+  readonly kind: 'write';
+  readonly rung: Rung;
+  /** What is written, in this order. */
+  readonly commits: readonly Commit[];
   /** Of the file afterwards, in bytes. */
   readonly size: number;
-  /** False where a program that is running may still read what is written over. */
-  readonly inPlaceIsSafe: boolean;
+  readonly wanted: Wanted;
+  /** What elfnote's `DT_AUDIT` names afterwards, if there is one. */
+  readonly reader: ByteString | undefined;
+  /** Whether an old note was undone to the last byte; undefined where there was none. */
+  readonly exact: boolean | undefined;
+  /** Whether the file will say how to undo this. */
+  readonly hasRecord: boolean;
+  readonly whyRemoved: string | undefined;
 }
 
-/** What takes a reader out. */
-export interface ReaderRemoval extends Removal {
-  readonly inPlaceIsSafe: boolean;
-}
-
-export interface Removal {
-  readonly edits: readonly Edit[];
-  /** Of the file without the note, in bytes. */
-  readonly size: number;
-  /** The result was proved to be what the file was before elfnote: planning on it gives the file at hand. */
-  readonly exact: boolean;
+/** The edits of all commits, in the order in which they are written, each commit's steps after those before. */
+export function editsOf({ commits }: Pick<WritePlan, 'commits'>): Edit[] {
+  const all: Edit[] = [];
+  for (const { edits } of commits) {
+    const base = all.length === 0 ? 0 : (all.at(-1)?.step ?? 0) + 1;
+    all.push(...edits.map(edit => ({ ...edit, step: edit.step + base })));
+  }
+  return all;
 }
 
 export interface SkipPlan {

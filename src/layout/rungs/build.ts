@@ -1,9 +1,9 @@
 import type { ByteSource } from '../../elf/bytes.js';
 import { PF_R, PT_NOTE } from '../../elf/constants.js';
 import type { ElfImage, ProgramHeader } from '../../elf/image.js';
-import { type CacheEntry, NOTE_ALIGN } from '../../note/cache.js';
+import { NOTE_ALIGN } from '../../note/cache.js';
 import { hasSections } from '../model/occupied.js';
-import { type Edit, type Rung, STEP, type WritePlan } from '../model/plan.js';
+import { type Edit, type NoteCommit, type Payload, type Rung, STEP } from '../model/plan.js';
 import { headerPlan, withLastLoad } from './header.js';
 import { copyEdits, moveEdits } from './move.js';
 import type { Place } from './place.js';
@@ -22,25 +22,24 @@ export interface Candidate {
 export function buildPlan(
   image: ElfImage,
   source: ByteSource,
-  entries: readonly CacheEntry[],
-  note: Buffer,
+  payload: Payload,
   candidate: Candidate,
-): WritePlan {
+): NoteCommit {
   const { room, place, sections, rung } = candidate;
-  const edits: Edit[] = [];
+  const { bytes } = payload;
+  // First of all: whoever comes after a stopped run finds the undo record, which is a part of it.
+  const edits: Edit[] = [{ offset: place.note.offset, bytes, step: STEP.payload, why: 'the notes' }];
   const relocate = room.kind === 'reuse-note' ? copyEdits : moveEdits;
   const block = room.block && place.block && relocate(image, source, room.block, place.block);
   edits.push(...(block?.edits ?? []));
   const none: NewPlaces = new Map();
   const [moved, copied] =
     room.kind === 'reuse-note' ? [none, block?.places ?? none] : [block?.places ?? none, none];
-  edits.push({ offset: place.note.offset, bytes: note, step: STEP.payload, why: 'the cache note' });
-
-  const range = { ...place.note, size: note.length };
+  const range = { ...place.note, size: bytes.length };
   const table = sections?.plan(range, moved, copied);
   edits.push(...(table?.edits ?? movedSectionEdits(image, image.header.e_shoff, moved)));
 
-  const programHeaders = newProgramHeaders(image, candidate, note.length);
+  const programHeaders = newProgramHeaders(image, candidate, bytes.length);
   const header = headerPlan(image, source, {
     programHeaders,
     table: place.table,
@@ -49,17 +48,15 @@ export function buildPlan(
   });
   edits.push(...header.edits);
   return {
-    kind: 'write',
+    kind: 'note',
     rung,
+    at: place.note.offset,
     edits: edits.sort((a, b) => a.step - b.step),
     size: Math.max(image.size, table?.fileEnd ?? 0, place.end),
-    entries,
-    removal: undefined,
     moved: movedNames(room),
     addedLoads: place.newLoad === undefined ? 0 : 1,
     // A table's new place is mapped by the header write and overwritten by it too: no order of writes is safe.
     inPlaceIsSafe: header.atomic && room.kind !== 'move-tables',
-    whyRemoved: undefined,
     hasSection: table !== undefined || !hasSections(image),
   };
 }

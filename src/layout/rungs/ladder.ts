@@ -1,10 +1,9 @@
 import type { ByteSource } from '../../elf/bytes.js';
 import { PT_INTERP, PT_LOAD, PT_PHDR } from '../../elf/constants.js';
 import { addressOfOffset, type ElfImage } from '../../elf/image.js';
-import { type CacheEntry, encodeNote } from '../../note/cache.js';
 import { appendedData, hasSections, type Occupied, occupiedRanges, tableEnd } from '../model/occupied.js';
 import { isCongruent, mapsNothing } from '../model/pages.js';
-import type { PlanOptions, SkipPlan, WritePlan } from '../model/plan.js';
+import type { NoteCommit, Payload, PlanOptions, SkipPlan } from '../model/plan.js';
 import { findSlack } from '../model/slack.js';
 import { buildPlan, type Candidate, movedNames } from './build.js';
 import { free } from './free.js';
@@ -19,29 +18,28 @@ import type { Room } from './room.js';
 import { type SectionTableRoom, sectionTableRoom } from './section-table.js';
 
 /**
- * Plans a note for a file that has none: the ladder of docs/layout.md. The cheapest rung that fits wins: fewest added
+ * Plans a place for notes in a file that has none of elfnote's: the ladder of docs/layout.md. The cheapest rung that fits wins: fewest added
  * segments, then fewest sections moved, then fewest bytes added. Reads only, and depends on nothing but the file and
- * the entries.
+ * the payload.
  */
 export function planNote(
   image: ElfImage,
   source: ByteSource,
-  entries: readonly CacheEntry[],
+  payload: Payload,
   options: PlanOptions = {},
-): WritePlan | SkipPlan {
+): NoteCommit | SkipPlan {
   const occupied = occupiedRanges(image);
   const refusal = refuse(image);
   if (refusal !== undefined) return refusal;
-  const note = encodeNote(entries, image.encoding);
   const mayAppend = !appendedData(image, occupied, source);
-  const candidate = findCandidate(image, source, occupied, note.length, mayAppend, options);
+  const candidate = findCandidate(image, source, occupied, payload.bytes.length, mayAppend, options);
   if (candidate === undefined) {
     const why = mayAppend
       ? 'the program header table has no room for another entry'
       : 'data is appended to the file and no read-only segment has slack';
     return { kind: 'skip', reason: 'no-room', detail: why };
   }
-  return buildPlan(image, source, entries, note, candidate);
+  return buildPlan(image, source, payload, candidate);
 }
 
 /** Layouts that elfnote does not understand well enough to touch. */

@@ -1,4 +1,4 @@
-import { type ByteSource, largest } from '../../elf/bytes.js';
+import { largest } from '../../elf/bytes.js';
 import { PT_LOAD, SHT_NULL } from '../../elf/constants.js';
 import {
   type CacheNoteLocation,
@@ -6,30 +6,19 @@ import {
   type ProgramHeader,
   sectionHeaderSize,
 } from '../../elf/image.js';
+import type { ElfView } from '../../elf/view.js';
+import { ownEnd } from '../../note/own.js';
 import { occupiedRanges } from '../model/occupied.js';
-import { type Edit, STEP } from '../model/plan.js';
+import { type Commit, type Edit, STEP } from '../model/plan.js';
 import { headerPlan } from '../rungs/header.js';
 
-export interface Release {
-  /** In commit order: the note loses its pointer first, its bytes are zeroed afterwards. */
-  readonly edits: readonly Edit[];
-  readonly size: number;
-  readonly inPlaceIsSafe: boolean;
-}
-
 /**
- * Takes a cache note out of the loader's sight and gives its space back: its program header goes or shrinks,
- * its segment ends before it, its bytes are zeroed, its section header becomes `SHT_NULL`. What moved to make room
- * for it stays where it is.
- *
- * @param options.keepSection keeps the name in the section header, so that the next note uses it again.
+ * Takes a cache note, and elfnote's own notes behind it, out of the loader's sight and gives their space back: the
+ * program header goes or shrinks, the segment ends before it, the bytes are zeroed, the section header becomes
+ * `SHT_NULL` and keeps its name, so that the next note uses it again. What moved to make room stays where it is.
  */
-export function releaseNote(
-  image: ElfImage,
-  source: ByteSource,
-  note: CacheNoteLocation,
-  options: { readonly keepSection: boolean },
-): Release {
+export function releaseNote({ image, source }: ElfView, location: CacheNoteLocation): Commit {
+  const note = { ...location, end: ownEnd(image, source, location) };
   const programHeaders = releasedProgramHeaders(image.programHeaders, note);
   const header = headerPlan(image, source, {
     programHeaders,
@@ -44,9 +33,10 @@ export function releaseNote(
     const end = image.header.e_phoff + image.programHeaders.length * image.header.e_phentsize;
     zero(end - freed, freed, 'program header entries given back');
   }
-  zero(note.offset, note.end - note.offset, 'bytes of the old cache note');
-  edits.push(...releasedSection(image, note, options.keepSection));
-  return { edits, size: releasedSize(image, programHeaders, note), inPlaceIsSafe: header.atomic };
+  zero(note.offset, note.end - note.offset, 'bytes of the old notes');
+  edits.push(...releasedSection(image, note));
+  const size = releasedSize(image, programHeaders, note);
+  return { kind: 'release', edits, size, inPlaceIsSafe: header.atomic };
 }
 
 function releasedProgramHeaders(
@@ -67,13 +57,13 @@ function releasedProgramHeaders(
   });
 }
 
-function releasedSection(image: ElfImage, note: CacheNoteLocation, keepName: boolean): Edit[] {
+function releasedSection(image: ElfImage, note: CacheNoteLocation): Edit[] {
   const section = note.section === undefined ? undefined : image.sectionHeaders[note.section];
   if (section === undefined || section.sh_offset !== note.offset || note.section === undefined) return [];
   const { encoding } = image;
   const size = sectionHeaderSize(encoding);
   const bytes = Buffer.alloc(size);
-  if (keepName) encoding.putU32(bytes, 0, section.sh_name);
+  encoding.putU32(bytes, 0, section.sh_name);
   encoding.putU32(bytes, 4, SHT_NULL);
   const offset = image.header.e_shoff + note.section * size;
   return [{ offset, bytes, step: STEP.cleanup, why: 'section header of the old cache note' }];

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { alignUp, BufferSource } from '../../../src/elf/bytes.js';
+import { alignUp, BufferSource, Encoding } from '../../../src/elf/bytes.js';
 import { readImage } from '../../../src/elf/read.js';
-import { type PlanOptions, STEP, type WritePlan } from '../../../src/layout/model/plan.js';
+import { type NoteCommit, type PlanOptions, STEP } from '../../../src/layout/model/plan.js';
+import { planFile } from '../../../src/layout/plan-file.js';
 import { planNote } from '../../../src/layout/rungs/ladder.js';
 import { arrange } from '../../../src/layout/rungs/place.js';
 import { type CacheEntry, encodeNote } from '../../../src/note/cache.js';
@@ -16,10 +17,12 @@ import {
   RW,
   RX,
 } from '../../support/layout-builder.js';
+import { viewOf } from '../../support/plans.js';
 
 const entries = (length: number): CacheEntry[] => [
   { soname: 'libone.so', steps: [{ kind: 'path', path: `/${'p'.repeat(length)}` }] },
 ];
+const payload = (length: number) => ({ bytes: encodeNote(entries(length), new Encoding(true, true)) });
 
 const INTERP: ItemSpec = { kind: 'interp', size: 83 };
 const TABLES: readonly ItemSpec[] = [{ kind: 'gnu-hash' }, { kind: 'dynsym' }, { kind: 'dynstr' }];
@@ -43,12 +46,12 @@ function spec(items: readonly ItemSpec[], slack: number, more: Partial<LayoutSpe
 
 function plan(layout: LayoutSpec, length = 20, options: PlanOptions = {}) {
   const source = new BufferSource(buildLayout(layout).bytes);
-  return planNote(readImage(source), source, entries(length), options);
+  return planNote(readImage(source), source, payload(length), options);
 }
 
-function written(layout: LayoutSpec, length = 20, options: PlanOptions = {}): WritePlan {
+function written(layout: LayoutSpec, length = 20, options: PlanOptions = {}): NoteCommit {
   const result = plan(layout, length, options);
-  if (result.kind !== 'write') assert.fail(`${result.reason}: ${result.detail}`);
+  if (result.kind === 'skip') assert.fail(`${result.reason}: ${result.detail}`);
   return result;
 }
 
@@ -159,7 +162,7 @@ describe('the slack', () => {
     });
     const source = new BufferSource(buildLayout(both).bytes);
     const loads = readImage(source).programHeaders.filter(p => p.p_type === 1);
-    const note = written(both).edits.find(({ why }) => why === 'the cache note');
+    const note = written(both).edits.find(({ why }) => why === 'the notes');
     assert.ok(note && loads[1] && note.offset >= loads[1].p_offset + loads[1].p_filesz);
   });
 });
@@ -211,7 +214,7 @@ describe('a file is skipped by name', () => {
   it('when its segments overlap, descend or are not congruent', () => {
     const refused = (programHeaders: readonly ReturnType<typeof program>[]) => {
       const source = new BufferSource(Buffer.alloc(0x10000));
-      const result = planNote(image({ programHeaders }), source, entries(5));
+      const result = planNote(image({ programHeaders }), source, payload(5));
       return result.kind === 'skip' ? result.reason : result.kind;
     };
     const first = program({ p_filesz: 0x1000, p_memsz: 0x2000 });
@@ -230,7 +233,7 @@ describe('a file is skipped by name', () => {
 
   it('when its program header table is not loaded', () => {
     const programHeaders = [program({ p_offset: 0x1000, p_vaddr: 0x1000, p_filesz: 0x100 })];
-    const result = planNote(image({ programHeaders }), new BufferSource(Buffer.alloc(0x10000)), entries(5));
+    const result = planNote(image({ programHeaders }), new BufferSource(Buffer.alloc(0x10000)), payload(5));
     assert.ok(result.kind === 'skip' && result.reason === 'unsupported-layout', result.kind);
   });
 
@@ -239,7 +242,7 @@ describe('a file is skipped by name', () => {
     const source = new BufferSource(Buffer.alloc(size));
     const stacks = Array.from({ length: 0xfffd }, () => program({ p_type: 0x6474e551 }));
     const programHeaders = [program({ p_filesz: size }), ...stacks.slice(1)];
-    const result = planNote(image({ programHeaders, size }), source, entries(5));
+    const result = planNote(image({ programHeaders, size }), source, payload(5));
     assert.deepEqual(result, {
       kind: 'skip',
       reason: 'unsupported-layout',
@@ -292,13 +295,16 @@ describe('the edits', () => {
   it('are the same for the same input, whatever the order of the entries', () => {
     const two: CacheEntry[] = [...entries(5), { soname: 'a.so', steps: [{ kind: 'hint', dir: 'lib' }] }];
     for (const layout of layouts) {
-      const source = new BufferSource(buildLayout(layout).bytes);
-      const one = planNote(readImage(source), source, two);
-      const other = planNote(readImage(source), source, two.toReversed());
+      const view = viewOf(buildLayout(layout).bytes);
+      const one = planFile(view, { entries: two });
+      const other = planFile(view, { entries: two.toReversed() });
       assert.ok(one.kind === 'write' && other.kind === 'write');
-      assert.deepEqual(other.edits, one.edits);
-      assert.equal(other.size, one.size);
+      assert.deepEqual(other.commits, one.commits);
     }
+  });
+
+  it('start with the notes, by which a stopped run is found', () => {
+    for (const layout of layouts) assert.equal(written(layout).edits[0]?.why, 'the notes');
   });
 
   it('do not overlap within what is not the header', () => {

@@ -1,0 +1,64 @@
+import { createHash } from 'node:crypto';
+import { alignUp, type ByteSource } from '../../elf/bytes.js';
+import type { ElfView } from '../../elf/view.js';
+import { HASH_SIZE, type UndoRecord, WROTE_AT } from '../../note/undo.js';
+import { tableEnd } from '../model/occupied.js';
+
+/** In bytes: hashes of larger parts are taken piece by piece. */
+const PIECE = 1 << 20;
+
+/** A file range [start, end). */
+type Span = readonly [start: number, end: number];
+
+/**
+ * Of all that was written, as it is in `now`, and of what is beyond the old size.
+ * @param descOffset file offset of the record's descriptor, whose own hash counts as zeros.
+ */
+export function hashOfWritten(record: UndoRecord, now: ElfView, descOffset: number): Buffer {
+  const appended: Span = [record.oldSize, record.newSize];
+  return hashOf([...spansOf(record, now), appended], now.source, descOffset + WROTE_AT);
+}
+
+/** Of what was there. */
+export function hashOfOld(record: UndoRecord, before: ElfView): Buffer {
+  return hashOf(spansOf(record, before), before.source, Number.NaN);
+}
+
+/**
+ * The ranges, as whole words: another tool may have changed the upper half of a field of which only the lower did. And
+ * the ELF header and program header table, in which entries may have made way for others that look alike.
+ */
+function spansOf({ writes, oldSize }: UndoRecord, { image, source }: ElfView): Span[] {
+  const { wordSize } = image.encoding;
+  const limit = Math.min(oldSize, source.size);
+  const ranges = writes.flat().map(({ offset, length }): Span => {
+    return [offset - (offset % wordSize), Math.min(alignUp(offset + length, wordSize), limit)];
+  });
+  const { e_ehsize, e_phoff } = image.header;
+  const headers: Span[] = [
+    [0, e_ehsize],
+    [e_phoff, tableEnd(image)],
+  ];
+  const spans = [...ranges, ...headers].sort((a, b) => a[0] - b[0]);
+  const merged: [number, number][] = [];
+  for (const [start, end] of spans) {
+    const last = merged.at(-1);
+    if (last !== undefined && start <= last[1]) last[1] = Math.max(last[1], end);
+    else merged.push([start, end]);
+  }
+  return merged;
+}
+
+function hashOf(spans: readonly Span[], source: ByteSource, ownHash: number): Buffer {
+  const hash = createHash('sha256');
+  for (const [start, end] of spans) {
+    for (let at = start; at < end; at += PIECE) {
+      const bytes = source.read(at, Math.min(PIECE, end - at));
+      const from = Math.max(0, ownHash - at);
+      const to = Math.min(bytes.length, ownHash + HASH_SIZE - at);
+      if (from < to) hash.update(Buffer.from(bytes).fill(0, from, to));
+      else hash.update(bytes);
+    }
+  }
+  return hash.digest().subarray(0, HASH_SIZE);
+}

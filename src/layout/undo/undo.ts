@@ -1,0 +1,104 @@
+import type { ByteSource } from '../../elf/bytes.js';
+import { changed, type ElfView } from '../../elf/view.js';
+import { ElfnoteError } from '../../errors.js';
+import type { UndoRange, UndoRecord } from '../../note/undo.js';
+import type { Commit, Edit } from '../model/plan.js';
+import { type FoundRecord, findRecord } from './find.js';
+import { hashOfOld, hashOfWritten } from './hash.js';
+
+/** What elfnote has done to a file, by the file's own record, and how to undo it. */
+export interface OwnWork {
+  /** False where a run was stopped: some of the writes are missing, or some were undone already. */
+  readonly isWhole: boolean;
+  /** Leads to the bytes that the file had. */
+  readonly undo: readonly Commit[];
+  readonly original: ElfView;
+}
+
+/**
+ * What elfnote has done to a file. Undefined where there is no record, or where anything that elfnote wrote has
+ * changed since.
+ */
+export function ownWork(view: ElfView): OwnWork | undefined {
+  const found = findRecord(view);
+  if (found === undefined) return undefined;
+  const done = writesDone(view, found);
+  if (done === undefined) return undefined;
+  const undo = inverse(view.source, found, done);
+  try {
+    const original = view.with(...undo);
+    if (!hashOfOld(found.record, original).equals(found.record.was)) return undefined;
+    if (original.image.cacheNotes.length > 0) return undefined;
+    return { isWhole: done.isWhole, undo, original };
+  } catch (error) {
+    // Another tool has changed what the record does not speak of.
+    if (error instanceof ElfnoteError) return undefined;
+    throw error;
+  }
+}
+
+interface Done {
+  readonly isWhole: boolean;
+  readonly writes: UndoRecord['writes'];
+}
+
+function writesDone(view: ElfView, { record, note, isLinked }: FoundRecord): Done | undefined {
+  const { oldSize, newSize, writes } = record;
+  const { source } = view;
+  const isWhole =
+    source.size === newSize && hashOfWritten(record, view, note.descOffset).equals(record.wrote);
+  if (isWhole) return isLinked ? { isWhole, writes } : undefined;
+  if (source.size < oldSize || source.size > newSize) return undefined;
+  const states = writes.map(ranges => stateOf(source, ranges));
+  const last = states.lastIndexOf('new');
+  // Whoever changed a file that was whole has not put back just what was written last.
+  const done = states.slice(0, last + 1);
+  if (done.length === writes.length || done.includes('old')) return undefined;
+  return { isWhole, writes: writes.slice(0, done.length) };
+}
+
+/** Whether a write was made; what moved does not tell. A write that was torn counts as made. */
+function stateOf(source: ByteSource, ranges: readonly UndoRange[]): 'old' | 'new' | 'unknown' {
+  let state: 'old' | 'unknown' = 'unknown';
+  for (const { offset, length, was } of ranges) {
+    if (was.kind === 'copy') continue;
+    const now = source.read(offset, length);
+    const isOld = was.kind === 'literal' ? now.equals(was.bytes) : now.every(byte => byte === 0);
+    if (!isOld) return 'new';
+    state = 'old';
+  }
+  return state;
+}
+
+/**
+ * The writes undone, the last first, so that each state of the file is one that it had before. The record goes when
+ * everything else is done: until then, whoever comes next can finish.
+ */
+function inverse(source: ByteSource, { record, note }: FoundRecord, { writes }: Done): Commit[] {
+  const { oldSize, inPlaceIsSafe } = record;
+  const edits: Edit[] = [];
+  let now = source;
+  for (const ranges of writes.toReversed()) {
+    const edit = restored(source, now, ranges, edits.length);
+    edits.push(edit);
+    now = changed(now, [{ edits: [edit], size: source.size }]);
+  }
+  const commit = (edits: readonly Edit[]): Commit => ({ kind: 'undo', edits, size: oldSize, inPlaceIsSafe });
+  // Where the record is in what is cut off, cutting is what takes it away.
+  if (note.offset >= oldSize || edits.length < 2) return [commit(edits)];
+  return [commit(edits.slice(0, -1)), commit(edits.slice(-1))];
+}
+
+/** One write for what was one write. */
+function restored(source: ByteSource, now: ByteSource, ranges: readonly UndoRange[], step: number): Edit {
+  const start = Math.min(...ranges.map(({ offset }) => offset));
+  const end = Math.max(...ranges.map(({ offset, length }) => offset + length));
+  const bytes = Buffer.from(now.read(start, end - start));
+  for (const { offset, length, was } of ranges) {
+    const at = offset - start;
+    if (was.kind === 'zeros') bytes.fill(0, at, at + length);
+    else if (was.kind === 'literal') was.bytes.copy(bytes, at);
+    else source.read(was.from, length).copy(bytes, at);
+  }
+  return { offset: start, bytes, step, why: 'what was there before elfnote' };
+}

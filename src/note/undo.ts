@@ -1,0 +1,142 @@
+import type { Encoding } from '../elf/bytes.js';
+import { encodeOwnNote, OWN_TYPE } from './own.js';
+import { putVarint, putZigzag, Varints } from './varint.js';
+
+/**
+ * The undo record: how to make a file again what it was before elfnote wrote to it.
+ *
+ * ```
+ * owner      "elfnote\0", n_type 1
+ * descriptor version (1 byte), flags (1 byte), wrote (8), was (8), old size, growth, number of ranges, range*
+ * range      start, from the end of the range before it; length * 8 + fresh * 4 + kind; what was there
+ * kind       0 zeros, nothing follows; 1 literal, the bytes follow; 2 copy, the offset in the file as it is now follows
+ * ```
+ *
+ * Numbers are LEB128 varints, starts zigzag ones. Ranges are in the order in which they were written; a fresh one
+ * starts another write. Zeros fill up a descriptor that is longer than its ranges.
+ */
+export interface UndoRecord {
+  /** Of the file before, and now, in bytes. What is beyond the old size has to be cut off. */
+  readonly oldSize: number;
+  readonly newSize: number;
+  /** Whether the order of the writes makes each of them safe, and so their inverses in reverse. */
+  readonly inPlaceIsSafe: boolean;
+  /** In commit order; ranges of all of them are disjoint and lie within the old size. */
+  readonly writes: readonly (readonly UndoRange[])[];
+  /** Hash of all that was written, as it is now; of itself it takes these 8 bytes as zeros. */
+  readonly wrote: Buffer;
+  /** Hash of what was there. */
+  readonly was: Buffer;
+}
+
+/** File offset and length in bytes, and what was there. */
+export interface UndoRange {
+  readonly offset: number;
+  readonly length: number;
+  readonly was:
+    | { readonly kind: 'zeros' }
+    | { readonly kind: 'literal'; readonly bytes: Buffer }
+    /** The bytes at that offset of the file as it is now. */
+    | { readonly kind: 'copy'; readonly from: number };
+}
+
+const VERSION = 1;
+const FLAG_IN_PLACE = 1;
+
+/** 64 bits of SHA-256: no accident gets past them, and whoever forges a file needs no record to do so. */
+export const HASH_SIZE = 8;
+
+/** Where `wrote` is within the descriptor. */
+export const WROTE_AT = 2;
+const WAS_AT = WROTE_AT + HASH_SIZE;
+const RANGES_AT = WAS_AT + HASH_SIZE;
+
+const KINDS = { zeros: 0, literal: 1, copy: 2 } as const;
+const FRESH = 4;
+
+/** The descriptor, filled up to `size` bytes where it is shorter. */
+export function encodeUndo(record: UndoRecord, size = 0): Buffer {
+  const head = Buffer.alloc(RANGES_AT);
+  head[0] = VERSION;
+  head[1] = record.inPlaceIsSafe ? FLAG_IN_PLACE : 0;
+  record.wrote.copy(head, WROTE_AT);
+  record.was.copy(head, WAS_AT);
+  const bytes: number[] = [];
+  putVarint(bytes, record.oldSize);
+  putVarint(bytes, record.newSize - record.oldSize);
+  putVarint(
+    bytes,
+    record.writes.reduce((sum, ranges) => sum + ranges.length, 0),
+  );
+  let end = 0;
+  for (const ranges of record.writes) {
+    for (const [i, { offset, length, was }] of ranges.entries()) {
+      putZigzag(bytes, offset - end);
+      putVarint(bytes, length * 8 + (i === 0 ? FRESH : 0) + KINDS[was.kind]);
+      if (was.kind === 'literal') for (const byte of was.bytes) bytes.push(byte);
+      if (was.kind === 'copy') putVarint(bytes, was.from);
+      end = offset + length;
+    }
+  }
+  const fill = Buffer.alloc(Math.max(0, size - RANGES_AT - bytes.length));
+  return Buffer.concat([head, Buffer.from(bytes), fill]);
+}
+
+/** The whole note, of exactly `size` bytes of descriptor where the ranges take fewer. */
+export function encodeUndoNote(record: UndoRecord, encoding: Encoding, size = 0): Buffer {
+  return encodeOwnNote(OWN_TYPE.undo, encodeUndo(record, size), encoding);
+}
+
+/** Undefined for what is no record of this version, or contradicts itself. */
+export function decodeUndo(desc: Buffer): UndoRecord | undefined {
+  if (desc.length < RANGES_AT || desc[0] !== VERSION) return undefined;
+  const numbers = new Varints(desc, RANGES_AT);
+  const oldSize = numbers.next();
+  const newSize = oldSize + numbers.next();
+  const count = numbers.next();
+  const writes: UndoRange[][] = [];
+  let end = 0;
+  for (let i = 0; i < count && !numbers.failed; i++) {
+    const offset = end + numbers.nextZigzag();
+    const head = numbers.next();
+    const length = Math.floor(head / 8);
+    const was = readWas(numbers, head % FRESH, length);
+    if (was === undefined || length === 0 || offset < 0 || offset + length > oldSize) return undefined;
+    if (was.kind === 'copy' && was.from + length > newSize) return undefined;
+    if (head % 8 >= FRESH || i === 0) writes.push([]);
+    writes.at(-1)?.push({ offset, length, was });
+    end = offset + length;
+  }
+  if (numbers.failed || !Number.isSafeInteger(newSize) || !areDisjoint(writes.flat())) return undefined;
+  return {
+    oldSize,
+    newSize,
+    writes,
+    inPlaceIsSafe: ((desc[1] ?? 0) & FLAG_IN_PLACE) !== 0,
+    wrote: desc.subarray(WROTE_AT, WAS_AT),
+    was: desc.subarray(WAS_AT, RANGES_AT),
+  };
+}
+
+function readWas(numbers: Varints, kind: number, length: number): UndoRange['was'] | undefined {
+  switch (kind) {
+    case KINDS.zeros:
+      return { kind: 'zeros' };
+    case KINDS.literal: {
+      const bytes = numbers.take(length);
+      return bytes && { kind: 'literal', bytes };
+    }
+    case KINDS.copy:
+      return { kind: 'copy', from: numbers.next() };
+    default:
+      return undefined;
+  }
+}
+
+function areDisjoint(ranges: readonly UndoRange[]): boolean {
+  const sorted = [...ranges].sort((a, b) => a.offset - b.offset);
+  return sorted.every(({ offset }, i) => {
+    const before = sorted[i - 1];
+    return before === undefined || before.offset + before.length <= offset;
+  });
+}
