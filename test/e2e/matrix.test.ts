@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { before, describe, type TestContext, test } from 'node:test';
+import { describe, type TestContext, test } from 'node:test';
 import { elfnote } from '../support/cli.js';
 import { EXTENT, share } from '../support/extent.js';
 import {
@@ -23,7 +23,7 @@ import {
   writeNotes,
 } from '../support/later-tools.js';
 import { pairCells, testedMatrix, UPX_CELL } from '../support/matrix.js';
-import { suiteScope, tempDir } from '../support/temp.js';
+import { suiteScope, tempDir, whenAsked } from '../support/temp.js';
 import { needs } from '../support/tools.js';
 import { buildCells, type Cell, Workshop } from '../support/workshop.js';
 
@@ -205,12 +205,13 @@ for (const { name, cells } of testedMatrix()) {
       cells.every(({ target }) => target.emulator === undefined),
     );
     const scope = suiteScope();
-    before(() => round.prepare(tempDir(scope)));
+    const ready = whenAsked(() => round.prepare(tempDir(scope)));
 
     for (const cell of cells) {
       test(`${cell.name}: is built, runs, and gets the note that its run path is due`, {
         skip: cell.skip,
-      }, t => {
+      }, async t => {
+        await ready();
         const { file, outcome, due } = round.noted(cell);
         assert.ok(due.length >= 2);
         if (WITHOUT_ROOM.has(cell.name) && foundNoRoom(outcome)) {
@@ -227,7 +228,8 @@ for (const { name, cells } of testedMatrix()) {
       for (const tool of toolsFor(cell)) {
         test(`${cell.name}, then ${tool.name}: runs, with a right note or none`, {
           skip: skipOf(cell, [tool]),
-        }, t => {
+        }, async t => {
+          await ready();
           const trial = round.trial(t, cell, [tool]);
           if (trial !== undefined) round.judge(t, trial);
         });
@@ -241,13 +243,14 @@ for (const [i, cell] of pairCells().entries()) {
   describe(`${cell.name}: two tools, one after the other`, { skip: skip || cell.skip }, () => {
     const round = new Round([cell], () => pairs, false);
     const scope = suiteScope();
-    before(() => round.prepare(tempDir(scope)));
+    const ready = whenAsked(() => round.prepare(tempDir(scope)));
 
     for (const tools of pairs) {
       const names = tools.map(tool => tool.name).join(', then ');
       test(`${cell.name}, then ${names}: runs, with a right note or none`, {
         skip: skipOf(cell, tools),
-      }, t => {
+      }, async t => {
+        await ready();
         const trial = round.trial(t, cell, tools);
         if (trial !== undefined) round.judge(t, trial);
       });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
-import { before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { FIXTURES, type JsonObject, ROOT, runMany, runOk } from '../support/cli.js';
 import { EXTENT, share } from '../support/extent.js';
 import {
@@ -17,7 +17,7 @@ import {
 } from '../support/later-tools.js';
 import { matrix, pairCells, testedMatrix } from '../support/matrix.js';
 import { copyFixtures } from '../support/programs.js';
-import { suiteScope, tempDir } from '../support/temp.js';
+import { suiteScope, tempDir, whenAsked } from '../support/temp.js';
 import { needs } from '../support/tools.js';
 import { buildCells, type Cell, DEADLINE, type Sample, Workshop } from '../support/workshop.js';
 
@@ -88,7 +88,7 @@ for (const { name, cells } of testedMatrix()) {
     let built = new Map<Cell, Sample>();
     let failures = new Map<Cell, string>();
     const placed = new Map<string, Placed>();
-    before(async () => {
+    const ready = whenAsked(async () => {
       const shop = new Workshop(tempDir(scope));
       ({ samples: built, failures } = buildCells(shop, cells));
       const samples = [...built.values()];
@@ -119,7 +119,8 @@ for (const { name, cells } of testedMatrix()) {
       for (const placement of placementsFor(cell)) {
         test(`${cell.name}, --placement ${placement}: runs with its note, and is the old file without it`, {
           skip: cell.skip,
-        }, t => {
+        }, async t => {
+          await ready();
           assert.equal(failures.get(cell), undefined);
           const found = placed.get(`${cell.name} ${placement}`);
           assert.ok(found !== undefined, 'the cell was not built');
@@ -295,7 +296,7 @@ const KEEPING = LATER_TOOLS.filter(({ name }) =>
 describe('remove-cache after another tool has rewritten the file', { skip }, () => {
   const scope = suiteScope();
   const trials = new Map<string, Trial>();
-  before(async () => {
+  const ready = whenAsked(async () => {
     const shop = new Workshop(tempDir(scope));
     const { samples } = buildCells(shop, pairCells());
     let number = 0;
@@ -311,7 +312,8 @@ describe('remove-cache after another tool has rewritten the file', { skip }, () 
     for (const tool of KEEPING) {
       test(`${cell.name}, after ${tool.name}: finds the note, takes it out, and the file works`, {
         skip: cell.skip || tool.skip,
-      }, () => {
+      }, async () => {
+        await ready();
         const trial = trials.get(`${cell.name} ${tool.name}`);
         assert.ok(trial !== undefined, 'the cell was not built');
         const { after, removed } = trial.found;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { copyFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { PROJECT, run, runOk } from '../support/cli.js';
 import { EXTENT } from '../support/extent.js';
 import { generation } from '../support/generations.js';
@@ -16,7 +16,7 @@ import {
 } from '../support/later-tools.js';
 import { pairCells } from '../support/matrix.js';
 import { complaints } from '../support/readelf.js';
-import { suiteScope, tempDir } from '../support/temp.js';
+import { suiteScope, tempDir, whenAsked } from '../support/temp.js';
 import { needs } from '../support/tools.js';
 import { buildCells, type Cell, type Sample, Workshop } from '../support/workshop.js';
 
@@ -303,7 +303,7 @@ describe(`random sequences of elfnote, strip, objcopy and patchelf, SEQUENCE_SEE
   const scope = suiteScope();
   const cells = pairCells();
   const walks = new Map<Cell, Walk[]>();
-  before(() => {
+  const ready = whenAsked(() => {
     const shop = new Workshop(tempDir(scope));
     const { samples } = buildCells(shop, cells);
     for (const [cell, sample] of samples) {
@@ -327,7 +327,10 @@ describe(`random sequences of elfnote, strip, objcopy and patchelf, SEQUENCE_SEE
   });
 
   for (const cell of cells) {
-    test(`${cell.name}: runs after every step, and its note is right or gone`, { skip: cell.skip }, t => {
+    test(`${cell.name}: runs after every step, and its note is right or gone`, {
+      skip: cell.skip,
+    }, async t => {
+      await ready();
       const own = walks.get(cell);
       assert.ok(own !== undefined && own.length >= RUNS, 'the cell was not built');
       for (const { seed, steps, failure, over, notes } of own) {

@@ -47,6 +47,18 @@ export function makeWritable(dir: string): void {
   if (process.getuid?.() !== 0) spawnSync('chmod', ['-R', 'u+rwX', dir]);
 }
 
+/**
+ * Makes what many tests look at when the first of them asks for it. A `before` hook would make it also where
+ * `--test-name-pattern` leaves all of them out.
+ */
+export function whenAsked<T>(make: () => T | Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => {
+    made ??= (async () => make())();
+    return made;
+  };
+}
+
 /** A scope that ends with the suite, or the file, in which it is made; usable from its `before` hook. */
 export function suiteScope(): Scope {
   const hooks: (() => void)[] = [];
