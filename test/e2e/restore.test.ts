@@ -234,7 +234,11 @@ describe('alternating updates', { skip: needs('sha256sum') }, () => {
     mkdirSync(empty);
     const seen = [new Set<string>(), new Set<string>()];
     for (let update = 0; update < EXTENT.updates; update++) {
-      const outcomes = elfnoteAll('build-cache', files, update % 2 === 0 ? [] : ['--root', empty]);
+      const outcomes = elfnoteAll(
+        'build-cache',
+        files,
+        update % 2 === 0 ? [] : ['--like-patchelf', '--root', empty],
+      );
       for (const outcome of outcomes) assert.equal(outcome.action, 'written', JSON.stringify(outcome));
       seen[update % 2]?.add(hashesOf(files).join(' '));
     }

@@ -184,7 +184,9 @@ export function entriesDue(file: string): string[] {
       if (!isThere(dir)) return [`?${dir}`];
       return isThere(join(dir, soname)) ? [`=${join(dir, soname)}`] : [];
     });
-    return elements.length > 0 ? [`${soname}: ${elements.join(' ')}`] : [];
+    // Behind the last path the loader searches the run path itself.
+    const last = elements.findLastIndex(element => element.startsWith('='));
+    return last >= 0 ? [`${soname}: ${elements.slice(0, last + 1).join(' ')}`] : [];
   });
 }
 
