@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { cpSync, mkdirSync, statSync } from 'node:fs';
+import { appendFileSync, cpSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { PROJECT, run, runOk } from '../support/cli.js';
+import { ClosureShop } from '../support/closure-shop.js';
 import { FOREIGN } from '../support/matrix.js';
 import { makePrefix, runInPrefix } from '../support/programs.js';
 import { buildReader, READER_SOURCES } from '../support/reader.js';
@@ -79,11 +80,33 @@ describe('the module', () => {
   });
 
   for (const target of CROSS) {
+    test(`answers from a closure note on ${target.name}`, {
+      skip: needs(target.cc, target.emulator?.qemu ?? ''),
+    }, t => {
+      closureElsewhere(new ClosureShop(tempDir(t), target.cc), target);
+    });
+
     test(`answers on ${target.name}`, { skip: needs(target.cc, target.emulator?.qemu ?? '') }, t => {
       runsElsewhere(new ReaderShop(tempDir(t), target.cc), target);
     });
   }
 });
+
+/** The same, with one note on the program alone, and files that were replaced by longer ones since. */
+function closureElsewhere(shop: ClosureShop, { emulator }: Target): void {
+  assert.ok(emulator !== undefined);
+  const { one, two, three, dirs } = closure(shop);
+  const program = shop.programWithClosure('program', { needs: [one, two], runPath: dirs });
+  const prefix = shop.at('prefix');
+  mkdirSync(shop.at('nix'));
+  makePrefix(prefix, shop.dir, emulator.libDir);
+  const env = { LD_AUDIT: shop.reader, ELFNOTE_DEBUG: '1' };
+  const said = [0, 1].map(round => {
+    if (round === 1) for (const file of [one, three]) appendFileSync(file, 'longer');
+    return sayings(runInPrefix(emulator.qemu, prefix, program, env));
+  });
+  assert.deepEqual(said, [ANSWERED, ANSWERED]);
+}
 
 /** The closure of reader.test.ts in an emulator. */
 function runsElsewhere(shop: ReaderShop, { emulator }: Target): void {
