@@ -144,7 +144,7 @@ const TAGS: Partial<Readonly<Record<ItemKind, number>>> = {
   versym: 0x6ffffff0,
 };
 
-export const itemName = (kind: ItemKind): string => NAMES[kind];
+const itemName = (kind: ItemKind): string => NAMES[kind];
 
 const NEEDED = ['libone.so.1', 'libtwo.so.2'];
 const RUNPATH = '/store/one/lib:/store/two/lib';
