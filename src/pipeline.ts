@@ -107,15 +107,15 @@ export interface Prospect {
  * @returns a skip where nothing is resolved at all. @throws ElfnoteError
  */
 export function planBuild(
-  source: ByteSource,
+  source: FileSource,
   options: BuildOptions = {},
   image = readImage(source),
 ): Prospect | SkipPlan {
   const skip = reasonToSkip(image);
   if (skip !== undefined) return skip;
-  const resolution = resolveImage(image, probeFor(options), { storeRoots: storeRoots(options) });
+  const resolution = resolve(image, probeFor(options), options);
   const reader = checkedReader(options.reader);
-  const plan = planFile(new ElfView(image, source), resolution, { ...options, reader });
+  const plan = planNote(new ElfView(image, source), resolution, { ...options, reader });
   return { image, resolution, plan };
 }
 

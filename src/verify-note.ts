@@ -96,9 +96,23 @@ function verify(source: FileSource, options: Options): VerifiedNote | NothingToV
   const findings =
     prospect.plan.kind === 'keep'
       ? foreignEntries(note.entries, options)
-      : differences(note, prospect, options);
+      : (asPatchelfWrites(source, note, prospect, options) ?? differences(note, prospect, options));
   if (isPassedBy(image, options)) findings.push({ state: 'useless', why: PASSED_BY });
   return verified(path, findings);
+}
+
+/** Of a note that is right by patchelf's rule, which records also what helps no loader. */
+function asPatchelfWrites(
+  source: FileSource,
+  note: NoteReport,
+  { image, resolution }: Prospect,
+  options: Options,
+): VerifyFinding[] | undefined {
+  const other = planBuild(source, { ...options, likePatchelf: true }, image);
+  if ('reason' in other || other.plan.kind !== 'keep') return undefined;
+  const foreign = foreignEntries(note.entries, options);
+  if (resolution.entries.length > 0) return foreign;
+  return [{ state: 'useless', why: 'the loader searches for every library all the same' }, ...foreign];
 }
 
 function verified(path: string, findings: readonly VerifyFinding[]): VerifiedNote {

@@ -122,12 +122,7 @@ describe('verify calls a note', () => {
   test('foreign with a path outside the store directories, where these are known', t => {
     const files = noted(t);
     assertState(states(files, '--store-dir', '/nix/store'), 'fresh', 0, 0);
-    const result = states(files, '--store-dir', `/${GREET.replace('/lib', '')}`);
-    assert.equal(result.state, 'stale', 'libgreet may come to be in the other, mutable directory');
-    const file = join(files.dir, 'tree/foreign');
-    copyFileSync(join(FIXTURES, 'kinds/pie-gold'), file);
-    elfnoteOk(['build-cache', '-q', '--root', files.root, '--store-dir', '/elsewhere', file]);
-    const foreign = states({ ...files, file }, '--store-dir', '/elsewhere');
+    const foreign = states(files, '--store-dir', `/${GREET.replace('/lib', '')}`);
     assertState(foreign, 'foreign', 0, 0);
     assert.match(String(listIn(foreign.report, 'findings')[0]?.why), /^outside the store: =/);
   });
@@ -145,6 +140,22 @@ describe('verify calls a note', () => {
     assert.equal(elfnote(['dump', files.file]).status, 2);
     writeFileSync(files.file, bytes.subarray(0, 100));
     assert.equal(states(files).state, 'malformed');
+  });
+
+  test('fresh that patchelf would write, with elements that help no loader; useless where no other are in it', t => {
+    const files = noted(t, 'runtime-dirs');
+    elfnoteOk(['build-cache', '-q', '--like-patchelf', '--root', files.root, files.file]);
+    assert.match(elfnote(['dump', files.file]).stdout, /^ +\? \/run\/opengl-driver\/lib/m);
+    assertState(states(files), 'useless', 0, 0);
+    const file = join(files.dir, 'tree/origin');
+    copyFileSync(join(FIXTURES, 'kinds/bin/origin'), file);
+    elfnoteOk(['build-cache', '-q', '--like-patchelf', '--root', files.root, file]);
+    assertState(states({ ...files, file }), 'fresh', 0, 0);
+    const { root } = files;
+    const [{ action } = {}] = jsonLines(
+      elfnoteOk(['build-cache', '--json', '-n', '--root', root, file]).stdout,
+    );
+    assert.equal(action, 'planned');
   });
 
   test('useless that a patched loader never gets to, behind DT_RPATH; not so with the audit module', t => {

@@ -144,8 +144,6 @@ const TAGS: Partial<Readonly<Record<ItemKind, number>>> = {
   versym: 0x6ffffff0,
 };
 
-const itemName = (kind: ItemKind): string => NAMES[kind];
-
 const NEEDED = ['libone.so.1', 'libtwo.so.2'];
 const RUNPATH = '/store/one/lib:/store/two/lib';
 const DYNSTR = `\0${NEEDED.join('\0')}\0${RUNPATH}\0libself.so\0`;
