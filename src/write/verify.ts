@@ -307,16 +307,25 @@ export function checkTable(before: ElfImage, after: ElfImage, mayMove: boolean, 
     phdr === undefined || (phdr.p_offset === e_phoff && phdr.p_vaddr === address && phdr.p_filesz === size),
     'PT_PHDR does not say where the table is',
   );
-  const first = after.programHeaders.find(p => p.p_type === PT_LOAD);
-  // Kernels before 5.18 and qemu-user compute AT_PHDR from the first PT_LOAD.
   check(
-    first === undefined || address === undefined || first.p_vaddr - first.p_offset === address - e_phoff,
+    isWhereOldKernelsLook(after) || !isWhereOldKernelsLook(before),
     'old kernels would compute a wrong AT_PHDR',
   );
   const stale = new Set(onTable(before, tableEnd(before)).map(({ kind, index }) => `${kind} ${index}`));
   for (const { kind, index } of onTable(after, tableEnd(after))) {
     check(stale.has(`${kind} ${index}`), `the table runs into a ${kind}`);
   }
+}
+
+/** Kernels before 5.18 and qemu-user compute AT_PHDR from the first PT_LOAD. Other tools have moved tables without it. */
+function isWhereOldKernelsLook({ programHeaders, header }: ElfImage): boolean {
+  const first = programHeaders.find(p => p.p_type === PT_LOAD);
+  const address = addressOfOffset(programHeaders, header.e_phoff, 1);
+  return (
+    first === undefined ||
+    address === undefined ||
+    first.p_vaddr - first.p_offset === address - header.e_phoff
+  );
 }
 
 /** What claims bytes of the program header table. patchelf grows it over `PT_GNU_PROPERTY` and leaves that behind. */

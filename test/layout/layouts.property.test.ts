@@ -19,6 +19,7 @@ import {
   type SegmentSpec,
 } from '../support/layout-builder.js';
 import { Elf, judge, judgePrefix } from '../support/layout-oracle.js';
+import { withMovedTable } from '../support/moved-table.js';
 import { applied, type Halfway, halfway, viewOf } from '../support/plans.js';
 
 /** The same layouts every time, so that a failure is the change's own; `FC_SEED` tries others. */
@@ -359,6 +360,33 @@ test('a removed note leaves the file as it was, byte for byte, or says that it d
     { numRuns: RUNS },
   );
   assert.ok(exact > RUNS / 2, `only ${exact} layouts were restored exactly`);
+});
+
+/** As the tools that move the table leave it; nothing else about the layout changes. */
+const movedArbitrary = fc.tuple(specArbitrary, fc.boolean()).filter(([spec]) => {
+  const bss = spec.segments.reduce((sum, segment) => sum + (segment.bss ?? 0), 0);
+  return bss < 65_536 && spec.appended === 0;
+});
+
+test('where another tool has moved the program header table, removal is exact or says that it is not', () => {
+  let exact = 0;
+  fc.assert(
+    fc.property(movedArbitrary, entriesArbitrary(800), ([spec, keepsDistance], entries) => {
+      const bytes = withMovedTable(buildLayout(spec).bytes, pageOf(spec), keepsDistance);
+      const plan = planFor(bytes, entries);
+      if (plan.kind !== 'write') return;
+      const noted = verified(bytes, plan);
+      const removal = planRemoval(viewOf(noted));
+      assert.ok(removal.kind === 'write');
+      assert.equal(removal.exact, plan.hasRecord);
+      const bare = verified(noted, removal);
+      if (!removal.exact) return;
+      assert.ok(bare.equals(bytes), 'exact, with other bytes');
+      exact++;
+    }),
+    { numRuns: RUNS / 2 },
+  );
+  assert.ok(exact > RUNS / 8, `only ${exact} layouts were restored exactly`);
 });
 
 test('a run that was stopped after any write is finished by the next, whichever it is', () => {

@@ -12,6 +12,6 @@ export function free(ground: Ground, needed: number): Room | undefined {
   if (next !== undefined && next.start < end) return undefined;
   if (end > tableEnd(image) && !ground.hasSections()) return undefined;
   if (!ground.loadHolds(end)) return undefined;
-  if (!ground.isUnused(tableEnd(image), ground.tableEndWith(added), next)) return undefined;
+  if (!ground.isUnused(tableEnd(image), ground.tableEndWith(added))) return undefined;
   return { kind: 'free', block: undefined, nullsUsed, reused: undefined };
 }

@@ -49,10 +49,9 @@ export class Ground {
     return from >= to || isZero(this.source, from, to - from);
   }
 
-  /** Zeros, or bytes that patchelf has wiped: then one more of them stays, to tell remove-cache what to put back. */
-  isUnused(from: number, to: number, next: Group | undefined): boolean {
-    if (this.unclaimedIsZero(from, to)) return true;
-    return (next === undefined || to < next.start) && isWiped(this.source, from, to + 1);
+  /** Zeros, or bytes that patchelf has wiped. */
+  isUnused(from: number, to: number): boolean {
+    return this.unclaimedIsZero(from, to) || isWiped(this.source, from, to);
   }
 
   /** What patchelf needs where it would not see what stands behind the table, because the first section is away. */
