@@ -1,5 +1,5 @@
 import type { ByteSource } from '../../elf/bytes.js';
-import { PT_INTERP, PT_LOAD, PT_PHDR } from '../../elf/constants.js';
+import { DT_NOT_AN_ADDRESS, PT_INTERP, PT_LOAD, PT_NULL, PT_PHDR } from '../../elf/constants.js';
 import { addressOfOffset, type ElfImage } from '../../elf/image.js';
 import { appendedData, hasSections, type Occupied, occupiedRanges, tableEnd } from '../model/occupied.js';
 import { isCongruent, mapsNothing } from '../model/pages.js';
@@ -39,7 +39,20 @@ export function planNote(
       : 'data is appended to the file and no read-only segment has slack';
     return { kind: 'skip', reason: 'no-room', detail: why };
   }
-  return buildPlan(image, source, payload, candidate);
+  return refuseStray(image, candidate) ?? buildPlan(image, source, payload, candidate);
+}
+
+/** A dynamic entry into zeros behind a segment finds zeros there, which the notes would be written over. */
+function refuseStray(image: ElfImage, { place }: Candidate): SkipPlan | undefined {
+  const load = place.load === undefined ? undefined : image.programHeaders[place.load];
+  if (load === undefined) return undefined;
+  const [start, end] = [load.p_vaddr + load.p_memsz, load.p_vaddr + place.end - load.p_offset];
+  const stray = image.dynamic?.entries.find(
+    ({ d_tag, d_val }) => !DT_NOT_AN_ADDRESS.has(d_tag) && start <= d_val && d_val < end,
+  );
+  if (stray === undefined) return undefined;
+  const detail = `dynamic entry 0x${stray.d_tag.toString(16)} leads behind PT_LOAD ${place.load}, where the notes would be`;
+  return { kind: 'skip', reason: 'unsupported-layout', detail };
 }
 
 /** Layouts that elfnote does not understand well enough to touch. */
@@ -69,6 +82,11 @@ export function refuse(image: ElfImage): SkipPlan | undefined {
     addressOfOffset(programHeaders, interp.p_offset, interp.p_filesz) !== interp.p_vaddr
   ) {
     return skip('no PT_LOAD holds PT_INTERP');
+  }
+  for (const [i, { p_type, p_offset, p_filesz }] of programHeaders.entries()) {
+    // What is appended to the file would be taken for a part of it.
+    if (p_type !== PT_NULL && p_filesz > 0 && p_offset + p_filesz > image.size)
+      return skip(`program header ${i} reaches beyond the end of the file`);
   }
   if (!fitsPhnum(image.programHeaders.length + 2)) return skip('too many program headers');
   return undefined;

@@ -251,6 +251,39 @@ describe('a file is skipped by name', () => {
   });
 });
 
+describe('a file is refused by name', () => {
+  const layout = spec([INTERP, ABI, ...TABLES], 500, { tableGap: 56 });
+
+  it('when a dynamic entry leads into the slack that the notes would fill', () => {
+    const { bytes } = buildLayout(layout);
+    const { image } = viewOf(bytes);
+    const load = image.programHeaders.find(p => p.p_type === 1);
+    const entry = image.dynamic?.entries.find(({ d_tag }) => d_tag === 12);
+    assert.ok(load !== undefined && entry !== undefined);
+    const refused = (address: number) => {
+      bytes.writeBigUInt64LE(BigInt(address), entry.offset + 8);
+      const result = planFile(viewOf(bytes), { entries: entries(20) });
+      return result.kind === 'skip' ? result.detail : result.kind;
+    };
+    const end = load.p_vaddr + load.p_memsz;
+    const why = 'dynamic entry 0xc leads behind PT_LOAD 1, where the notes would be';
+    assert.equal(refused(end), why);
+    assert.equal(refused(end + 20), why);
+    assert.equal(refused(end - 1), 'write');
+    assert.equal(refused(end + 400), 'write', 'the notes end before');
+  });
+
+  it('when a program header reaches beyond the end of the file', () => {
+    const { bytes } = buildLayout(layout);
+    const { header, programHeaders } = viewOf(bytes).image;
+    const note = programHeaders.findIndex(p => p.p_type === 4);
+    bytes.writeBigUInt64LE(BigInt(bytes.length - 8), header.e_phoff + note * 56 + 8);
+    const result = planFile(viewOf(bytes), { entries: entries(20) });
+    assert.ok(result.kind === 'skip');
+    assert.equal(result.detail, `program header ${note} reaches beyond the end of the file`);
+  });
+});
+
 describe('appended data', () => {
   const layout = spec([INTERP, ABI, ...TABLES], 500, { tableGap: 56, appended: 99, symtab: true });
 
