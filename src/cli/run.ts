@@ -2,7 +2,7 @@ import { constants } from 'node:os';
 import { setImmediate } from 'node:timers/promises';
 import type { Job } from '../batch/job.js';
 import { type Result, runOver } from '../batch/run.js';
-import { type Found, findFiles } from '../batch/walk.js';
+import { type Found, findFiles, type PathList } from '../batch/walk.js';
 import { ElfnoteError } from '../errors.js';
 import { writeReport } from '../files/report.js';
 import { failedOutcome } from '../outcome.js';
@@ -22,10 +22,15 @@ export function commonOptions(flags: RunFlags): Job['options'] {
 
 /**
  * Runs a job over the files that the paths name.
+ * @param listed more paths; by default those of --files-from.
  * @returns the exit status.
  */
-export async function runOverFiles(paths: readonly string[], flags: RunFlags, job: Job): Promise<number> {
-  const listed = listOf(paths, flags);
+export async function runOverFiles(
+  paths: readonly string[],
+  flags: RunFlags,
+  job: Job,
+  listed: PathList | undefined = listOf(paths, flags),
+): Promise<number> {
   // Only now: a list that somebody types can be interrupted as ever.
   const interrupt = new Interrupt();
   const { include, exclude, crossFileSystems, preserveRoot, hook } = flags;

@@ -7,6 +7,7 @@ interface Flags extends RunFlags {
   readonly moveTable?: boolean;
   readonly reader?: string;
   readonly likePatchelf?: boolean;
+  readonly closureFiles?: boolean;
 }
 
 const EXAMPLE = `
@@ -24,6 +25,10 @@ export function buildCacheCommand(): Command {
       '--store-dir <dir>',
       'directory whose contents never change (repeatable; default: $NIX_STORE)',
     ).argParser(repeated),
+    new Option(
+      '--closure-files',
+      'work on the program and every library that the loader would load for it, inside the store directories alone',
+    ),
     new Option('--strict', 'fail on a file with a soname that its run path does not resolve'),
     new Option(
       '--hook',
@@ -57,6 +62,14 @@ export function buildCacheCommand(): Command {
       const own = { root, storeDirs: storeDir, strict, placement, moveTable, reader, likePatchelf };
       const { commonOptions, runOverFiles } = await import('../run.js');
       const options = { ...commonOptions(flags), ...own };
-      process.exitCode = await runOverFiles(paths, flags, { kind: 'build', options });
+      const listed = flags.closureFiles
+        ? (await import('./closure-list.js')).closureList(paths, flags)
+        : undefined;
+      process.exitCode = await runOverFiles(
+        listed === undefined ? paths : [],
+        flags,
+        { kind: 'build', options },
+        listed,
+      );
     });
 }
