@@ -90,8 +90,7 @@ export function resolveImage(image: ElfImage, probe: LibraryProbe, options: Reso
   return { source: runPath.source, components, entries, unresolved };
 }
 
-/** One soname over a run path whose directories are classified already; as `resolveImage` does all of them. */
-export /** What one directory says of one soname; the step is missing where nothing is recorded. */
+/** What one directory says of one soname; the step is missing where nothing is recorded. */
 interface Answer {
   readonly attempt: Attempt;
   readonly step?: CacheStep;

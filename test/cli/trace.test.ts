@@ -1,0 +1,390 @@
+import assert from 'node:assert/strict';
+import {
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { before, describe, test } from 'node:test';
+import { Ajv } from 'ajv';
+import {
+  BIN,
+  elfnote,
+  elfnoteOk,
+  entriesOf,
+  type JsonObject,
+  jsonLines,
+  listIn,
+  PROJECT,
+  ROOT,
+  run,
+  runOk,
+} from '../support/cli.js';
+import { needsTracing } from '../support/reader.js';
+import { type Closure, closure, ReaderShop } from '../support/reader-shop.js';
+import { suiteScope, tempDir } from '../support/temp.js';
+import { needs, toolPath } from '../support/tools.js';
+
+const schema = new Ajv({ allErrors: true, allowUnionTypes: true }).compile(
+  JSON.parse(readFileSync(join(PROJECT, 'docs/trace-schema.json'), 'utf8')),
+);
+
+/** The one object, as the schema has it. */
+function json(args: readonly string[], status = 0): JsonObject {
+  const result = elfnote(['trace', '--json', ...args]);
+  assert.equal(result.status, status, result.stderr);
+  const [object] = jsonLines(result.stdout);
+  assert.ok(object !== undefined);
+  assert.ok(schema(object), JSON.stringify(schema.errors, null, 2));
+  return object;
+}
+
+/** A machine without capabilities, whose loader searches the fewest subdirectories. */
+const PLAIN = ['--loader', 'glibc-2.37', '--hwcaps', 'none'];
+
+describe('elfnote trace', { skip: needsTracing('gcc') }, () => {
+  const scope = suiteScope();
+  let shop: ReaderShop;
+  let files: Closure;
+  before(() => {
+    shop = new ReaderShop(tempDir(scope));
+    files = closure(shop);
+  });
+
+  const text = (...args: readonly string[]) => elfnoteOk(['trace', ...PLAIN, ...args]).stdout.split('\n');
+  const short = (lines: readonly string[]) => lines.map(line => line.replaceAll(`${shop.dir}/`, ''));
+
+  test('says in one line what a person wants, then shows the tree', () => {
+    const lines = short(text(files.program));
+    assert.match(
+      lines[0] ?? '',
+      /^4 libraries, \d+ failing opens and \d failing stats?; with notes everywhere \d+$/,
+    );
+    const tree = lines.slice(2, lines.indexOf('', 2));
+    const libc = / => .*\/libc\.so\.6 \[ld\.so\.cache\]$/;
+    assert.deepEqual(
+      tree.map(line => line.replace(libc, ' => libc [ld.so.cache]')),
+      [
+        'program',
+        '├── libone.so.1 => one/libone.so.1 [runpath]',
+        '│   └── libc.so.6 [loaded]',
+        '├── libtwo.so.1 => two/libtwo.so.1 [runpath]',
+        '│   ├── libthree.so.1 => three/libthree.so.1 [runpath]',
+        '│   │   └── libc.so.6 [loaded]',
+        '│   └── libc.so.6 [loaded]',
+        '└── libc.so.6 => libc [ld.so.cache]',
+        '    └── ld-linux-x86-64.so.2 [loaded]',
+      ],
+    );
+  });
+
+  test('--depth cuts the tree, --flat lists objects in the order of loading', () => {
+    const cut = short(text('--depth', '1', files.program));
+    assert.equal(cut.filter(line => /^(?:│ {3}| {4})*[├└]/.test(line)).length, 3);
+    const flat = short(text('--flat', files.program)).slice(2, 6);
+    assert.deepEqual(
+      flat.map(line => line.split(' ')[0]),
+      ['libone.so.1', 'libtwo.so.1', 'libc.so.6', 'libthree.so.1'],
+    );
+  });
+
+  test('names the objects that cost most, and what to do', () => {
+    const all = text(files.program).join('\n');
+    assert.match(
+      all,
+      /\nWhat 2 objects ask for costs that; most of it:\n +\d+ opens, +\d+ stats {2}.*\/program\n/,
+    );
+    assert.match(all, /What to do:\n {2}notes save \d+ failing lookups: elfnote build-cache --closure-files/);
+    assert.match(all, /\n {2}and run it with the audit module: elfnote exec -- /);
+  });
+
+  test('--why tells each probe for a name in order', () => {
+    const { dir } = shop;
+    assert.deepEqual(text('--why', 'libtwo.so.1', files.program).slice(0, -1), [
+      `libtwo.so.1 for ${files.program}: ${files.two} (runpath of program ${dir}/two)`,
+      `  runpath of program ${dir}/empty`,
+      `    open ${dir}/empty/libtwo.so.1  ENOENT`,
+      `  runpath of program ${dir}/one`,
+      `    open ${dir}/one/libtwo.so.1  ENOENT`,
+      `  runpath of program ${dir}/two`,
+      `    open ${dir}/two/libtwo.so.1  opened`,
+    ]);
+    const { status, stderr } = elfnote(['trace', '--why', 'libnone.so', files.program]);
+    assert.equal(status, 2);
+    assert.match(stderr, /no object asks for libnone\.so/);
+  });
+
+  test('--json is as the schema says, with the probes of what --why names', () => {
+    const object = json(['--why', 'libtwo.so.1', files.program]);
+    const probed = listIn(object, 'lookups').filter(lookup => 'probes' in lookup);
+    assert.deepEqual(
+      probed.map(({ name }) => name),
+      ['libtwo.so.1'],
+    );
+    const { failingOpens, failingStats, lookups, objects } = object;
+    assert.ok(Array.isArray(lookups) && Array.isArray(objects));
+    const sum = (list: readonly JsonObject[], field: string) =>
+      list.reduce((total, one) => total + Number(one[field]), 0);
+    for (const list of [listIn(object, 'lookups'), listIn(object, 'objects')]) {
+      assert.equal(sum(list, 'failingOpens'), failingOpens);
+      assert.equal(sum(list, 'failingStats'), failingStats);
+    }
+  });
+
+  test('the schema refuses what it does not know', () => {
+    assert.equal(schema({ ...json([files.program]), more: 1 }), false);
+    assert.equal(schema({ ...json([files.program]), failingOpens: 'many' }), false);
+  });
+
+  test('what is not found is told with every place, and the status is 1', t => {
+    const copy = join(tempDir(t), 'program');
+    copyFileSync(files.program, copy);
+    runOk('patchelf', ['--set-rpath', '/none:/tmp', copy]);
+    const { status, stdout } = elfnote(['trace', copy]);
+    assert.equal(status, 1);
+    assert.match(stdout, /├── libone\.so\.1 not found\n│ {3}runpath of program: \/none \(absent\), \/tmp\n/);
+    assert.match(stdout, /\n│ {3}ld\.so\.cache: \/etc\/ld\.so\.cache\n│ {3}default: \/\S+, /);
+    assert.match(stdout, /\n {2}libone\.so\.1 is nowhere: the program does not start without it\n/);
+    const missing = listIn(json([copy], 1), 'lookups').filter(({ outcome }) => outcome === 'missing');
+    assert.deepEqual(
+      missing.map(({ name }) => name),
+      ['libone.so.1', 'libtwo.so.1'],
+    );
+  });
+
+  test('a file that ends the program is told', t => {
+    const dir = tempDir(t);
+    writeFileSync(join(dir, 'libone.so.1'), 'no ELF file, but long enough to be read as one is');
+    const { status, stdout } = elfnote(['trace', '--library-path', dir, files.program]);
+    assert.equal(status, 1);
+    assert.match(
+      stdout,
+      /libone\.so\.1 ends the program\n.*libone\.so\.1: not an ELF file|is not an ELF file/,
+    );
+    assert.notEqual(json(['--library-path', dir, files.program], 1).fatal, null);
+  });
+
+  test('a library is traced as if it were a program', () => {
+    assert.match(short(text(files.two)).join('\n'), /^two\/libtwo\.so\.1\n├── libthree\.so\.1 => /m);
+  });
+
+  test('a static program, a script and an absent file are refused by name', t => {
+    const dir = tempDir(t);
+    writeFileSync(join(dir, 'static.c'), 'int main(void) { return 0; }\n');
+    runOk('gcc', ['-static', join(dir, 'static.c'), '-o', join(dir, 'static')]);
+    assert.match(elfnote(['trace', join(dir, 'static')]).stderr, /: is statically linked: no loader/);
+    for (const path of [join(dir, 'static.c'), join(dir, 'absent')]) {
+      assert.equal(elfnote(['trace', path]).status, 2, path);
+    }
+  });
+
+  test('nothing is run and nothing is written', t => {
+    const dir = tempDir(t);
+    const log = join(dir, 'log');
+    const filter = 'trace=execve,openat,open,creat,rename,unlink,mkdir,ftruncate,chmod';
+    runOk('strace', ['-f', '-e', filter, '-o', log, process.execPath, BIN, 'trace', files.program]);
+    const lines = readFileSync(log, 'utf8').split('\n');
+    assert.equal(lines.filter(line => line.includes('execve(')).length, 1);
+    const writing = lines.filter(line => /O_(?:WRONLY|RDWR|CREAT)|rename\(|unlink\(|mkdir\(/.test(line));
+    assert.deepEqual(
+      writing.filter(line => !/"\/(?:dev|proc)\//.test(line)),
+      [],
+    );
+  });
+
+  test('colours and nothing but text without a terminal', { skip: needs('script') }, () => {
+    const onTerminal = (env: Record<string, string>) => {
+      const command = [process.execPath, BIN, 'trace', files.program].map(word => `'${word}'`).join(' ');
+      return runOk('script', ['-qec', command, '/dev/null'], { env: { TERM: 'xterm', ...env }, input: '' })
+        .stdout;
+    };
+    assert.ok(onTerminal({}).includes('\u001b[36mlibone.so.1'));
+    assert.ok(!onTerminal({ NO_COLOR: '1' }).includes('\u001b['));
+    assert.ok(!text(files.program).join('').includes('\u001b'));
+    assert.ok(!elfnoteOk(['trace', files.program], { env: { CI: 'true' } }).stdout.includes('\u001b'));
+  });
+
+  test('--dot has each object and each request', () => {
+    const lines = text('--dot', files.program);
+    assert.equal(lines[0], 'digraph trace {');
+    assert.equal(lines.filter(line => line.includes(' -> ')).length, 8);
+    const dot = toolPath('dot');
+    if (dot !== undefined) assert.equal(run(dot, ['-Tplain'], { input: lines.join('\n') }).status, 0);
+  });
+
+  describe('--svg', { skip: needs('chromium') }, () => {
+    test('a browser shows every object and request, and needs nothing else', t => {
+      const dir = tempDir(t);
+      const picture = join(dir, 'trace.svg');
+      elfnoteOk(['trace', '--svg', picture, files.program]);
+      const svg = readFileSync(picture, 'utf8');
+      assert.doesNotMatch(svg, /(?:href|src)=|url\(|<script|@import/);
+      const dom = inBrowser(dir, svg);
+      assert.deepEqual(dom, {
+        error: '',
+        titles: 6,
+        labels: [
+          'ld-linux-x86-64.so.2',
+          'libc.so.6',
+          'libone.so.1',
+          'libthree.so.1',
+          'libtwo.so.1',
+          'program',
+        ],
+        edges: 8,
+        overlaps: 0,
+        outside: 0,
+      });
+    });
+  });
+});
+
+/** What a browser makes of a picture: it is parsed, laid out and measured there. */
+function inBrowser(dir: string, svg: string): unknown {
+  const script = `
+    const doc = new DOMParser().parseFromString(source, 'image/svg+xml');
+    const error = doc.querySelector('parsererror');
+    document.body.append(document.importNode(doc.documentElement, true));
+    const view = document.querySelector('svg').getBoundingClientRect();
+    const boxes = [...document.querySelectorAll('.object rect')].map(rect => rect.getBoundingClientRect());
+    const texts = [...document.querySelectorAll('.object text')];
+    const meet = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+    const within = (a, b) => a.left >= b.left && a.right <= b.right && a.top >= b.top && a.bottom <= b.bottom;
+    document.body.textContent = JSON.stringify({
+      error: error === null ? '' : error.textContent,
+      titles: document.querySelectorAll('.object title').length,
+      labels: texts.map(text => text.textContent).sort(),
+      edges: document.querySelectorAll('path.edge').length,
+      overlaps: boxes.filter((box, i) => boxes.slice(i + 1).some(other => meet(box, other))).length,
+      outside: boxes.filter(box => !within(box, view)).length
+        + texts.filter((text, i) => !within(text.getBoundingClientRect(), boxes[i])).length,
+    });`;
+  const page = join(dir, 'page.html');
+  const source = JSON.stringify(svg).replaceAll('</', '<\\/');
+  writeFileSync(
+    page,
+    `<!doctype html><meta charset="utf-8"><body><script>const source = ${source};${script}</script>`,
+  );
+  const profile = join(dir, 'profile');
+  const flags = [
+    '--headless',
+    '--no-sandbox',
+    '--disable-gpu',
+    '--no-first-run',
+    '--disable-background-networking',
+  ];
+  const { stdout } = runOk(
+    'chromium',
+    [...flags, `--user-data-dir=${profile}`, '--dump-dom', `file://${page}`],
+    {
+      deadline: 60_000,
+    },
+  );
+  const [, text = ''] = /<body>(.*)<\/body>/s.exec(stdout) ?? [];
+  rmSync(profile, { recursive: true, force: true });
+  return JSON.parse(text.replaceAll('&lt;', '<').replaceAll('&amp;', '&'));
+}
+
+describe('a program of another machine, below a root', () => {
+  const program = readdirSync(join(ROOT, 'nix/store')).find(name => name.endsWith('hello-s390x'));
+  const file = join(ROOT, 'nix/store', program ?? '', 'bin/hello');
+
+  test('its libraries are found there, with the subdirectories of its architecture', () => {
+    const object = json(['--root', ROOT, '--loader', 'glibc-2.36', '--hwcaps', 'z13', file], 1);
+    assert.equal(object.architecture, 's390x');
+    assert.deepEqual(object.subdirectories, [
+      'glibc-hwcaps/z13/',
+      'tls/z13/zarch/',
+      'tls/z13/',
+      'tls/zarch/',
+      'tls/',
+      'z13/zarch/',
+      'z13/',
+      'zarch/',
+      '',
+    ]);
+    const loaded = listIn(object, 'objects').filter(({ kind }) => kind === 'library');
+    assert.ok(loaded.length > 1);
+    for (const { path } of loaded) assert.match(String(path), /^\/nix\/store\//);
+  });
+
+  test('a capability of another architecture is refused', () => {
+    const { status, stderr } = elfnote(['trace', '--root', ROOT, '--hwcaps', 'haswell', file]);
+    assert.equal(status, 2);
+    assert.match(stderr, /'haswell' is no processor capability of s390x: they are z16, /);
+  });
+});
+
+function shopWithClosure(scope: Parameters<typeof tempDir>[0]): { shop: ReaderShop; files: Closure } {
+  const shop = new ReaderShop(tempDir(scope));
+  return { shop, files: closure(shop) };
+}
+
+describe('build-cache --closure-files', { skip: needs('gcc') }, () => {
+  const scope = suiteScope();
+  let untouched: ReturnType<typeof shopWithClosure>;
+  before(() => {
+    untouched = shopWithClosure(scope);
+  });
+
+  test('works on the program and every library that is loaded, inside the store directories', t => {
+    const { shop, files } = shopWithClosure(t);
+    const { stdout } = elfnoteOk(['build-cache', '--closure-files', '--store-dir', shop.dir, files.program]);
+    assert.match(stdout, /^4 files; 4 ELF; 2 written; /m);
+    assert.deepEqual(entriesOf(files.two), [`libthree.so.1: =${files.three}`]);
+    const lookups = listIn(json([...PLAIN, '--with', 'audit', files.program]), 'lookups');
+    const costs = new Map(lookups.map(({ name, failingOpens }) => [name, failingOpens]));
+    assert.deepEqual(
+      ['libone.so.1', 'libtwo.so.1', 'libthree.so.1'].map(name => costs.get(name)),
+      [0, 0, 0],
+    );
+  });
+
+  test('a library outside, also one behind a link, is left alone', t => {
+    const { shop, files } = shopWithClosure(t);
+    const outside = tempDir(t);
+    const moved = join(outside, 'libtwo.so.1');
+    copyFileSync(files.two, moved);
+    rmSync(files.two);
+    symlinkSync(moved, files.two);
+    const before = readFileSync(moved);
+    const args = ['build-cache', '-v', '--closure-files', '--store-dir', shop.dir, files.program];
+    const { stderr } = elfnoteOk(args);
+    assert.ok(readFileSync(moved).equals(before));
+    assert.match(stderr, new RegExp(`${moved}: left alone: outside the store`));
+    assert.match(stderr, /libc\.so\.6: left alone/);
+  });
+
+  test('a program outside is refused, and nothing is written', () => {
+    const { shop, files } = untouched;
+    const bytes = [files.program, files.two].map(file => readFileSync(file));
+    mkdirSync(join(shop.dir, 'store'));
+    const store = join(shop.dir, 'store');
+    const result = elfnote(['build-cache', '--closure-files', '--store-dir', store, files.program]);
+    assert.equal(result.status, 1);
+    assert.match(result.stderr, /program: lies outside the store directories \(/);
+    assert.deepEqual(
+      [files.program, files.two].map(file => readFileSync(file)),
+      bytes,
+    );
+  });
+
+  test('without store directories, without a program, or with a list of files it is refused', () => {
+    const { shop, files } = untouched;
+    const refused = (...args: readonly string[]) => {
+      const { status, stderr } = elfnote(['build-cache', '--closure-files', ...args]);
+      assert.equal(status, 2);
+      return stderr;
+    };
+    assert.match(refused(files.program), /needs --store-dir/);
+    assert.match(refused('--store-dir', shop.dir), /needs a program/);
+    assert.match(
+      refused('--store-dir', shop.dir, '--files-from', '/dev/null', files.program),
+      /exclude each other/,
+    );
+  });
+});
