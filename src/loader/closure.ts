@@ -146,7 +146,7 @@ export class ClosureBuilder {
     const requester = asking.index;
     const object = { index, kind: 'library', name: lookup.name, path, place, requester, facts } as const;
     const node = {
-      asking: { index, facts, tokens: this.#tokensOf(path), loader: asking },
+      asking: { index, facts, path, tokens: this.#tokensOf(path), loader: asking },
       object,
       done: false,
     };

@@ -1,4 +1,4 @@
-import { accessSync, constants, readFileSync, statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { type ByteString, bytesOf } from '../elf/bytes.js';
 import { readElfHeader } from '../elf/read.js';
 import { ElfnoteError, systemCode } from '../errors.js';
@@ -38,18 +38,10 @@ export class FileLoaderProbe implements LoaderProbe {
     return place !== undefined && tryStat(place) === 'directory';
   }
 
-  access(path: ByteString, mode: 'exists' | 'readable'): string | undefined {
+  access(path: ByteString): string | undefined {
     const place = this.#locate(path);
-    if (place === undefined) return 'ENOENT';
-    const found = tryStat(place);
-    if (typeof found === 'object') return found.code;
-    if (mode === 'exists') return undefined;
-    try {
-      accessSync(place, constants.R_OK);
-      return undefined;
-    } catch (error) {
-      return systemCode(error) ?? 'EIO';
-    }
+    const found = place === undefined ? { code: 'ENOENT' } : tryStat(place);
+    return typeof found === 'object' ? found.code : undefined;
   }
 
   readFile(path: ByteString): Buffer | { readonly code: string } {

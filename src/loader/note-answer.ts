@@ -1,7 +1,12 @@
 import type { ByteString } from '../elf/bytes.js';
+import { ET_DYN } from '../elf/constants.js';
+import type { ElfImage } from '../elf/image.js';
 import type { CacheStep } from '../note/cache.js';
-import { joinPath } from '../resolve/components.js';
+import { type ClosureNote, type ClosureObject, type ClosureStep, checkOf, ORIGIN } from '../note/closure.js';
+import { judgeCandidate } from '../resolve/candidate.js';
+import { joinPath, splitRunPath, stripTrailingSlashes } from '../resolve/components.js';
 import type { Architecture } from './architectures.js';
+import type { ObjectFacts } from './object.js';
 import type { LoaderProbe } from './probe.js';
 
 /** Who reads notes: nobody, a loader with nixpkgs' patch, or a stock loader with the audit module. */
@@ -10,49 +15,183 @@ export type Reader = 'none' | 'patched' | 'audit';
 /** What the audit module says: the path to open, or why the loader has to search. */
 export type Answer = { readonly path: ByteString } | { readonly why: string };
 
+/** The notes by which objects are served: their own, or those that they would get. */
+export interface Notes {
+  has(facts: ObjectFacts): boolean;
+  /** The path-list of a soname in the cache note of an object. */
+  steps(facts: ObjectFacts, soname: ByteString): readonly CacheStep[] | undefined;
+  closure(facts: ObjectFacts): ClosureNote | undefined;
+}
+
+/** The object that asks, as the module sees it. */
+export interface Requester {
+  readonly facts: ObjectFacts;
+  /** `l_name`: empty for the program. */
+  readonly name: ByteString;
+  /** Its directory, as the loader has it for `$ORIGIN`. */
+  readonly origin: ByteString;
+}
+
 /** In bytes; a longer `LD_LIBRARY_PATH` makes the module stand aside. */
 const LONGEST_LIBRARY_PATH = 32768;
 
-/** What the audit module (audit/reader.c) answers in one process, by its rules in docs/loader.md. */
+/** The module keeps no more objects that carry a closure note. */
+const MOST_CARRIERS = 16;
+
+const ONLY_THE_LOADER = 'the note has an element that only the loader understands';
+const TO_SEARCH = 'the note has a directory that the loader has to search';
+const IN_LIBRARY_PATH = 'LD_LIBRARY_PATH may hold it';
+const NOT_THERE = 'no path of the note is there';
+const ASIDE = 'LD_LIBRARY_PATH has more to it than plain directories';
+
+interface Carrier {
+  readonly requester: Requester;
+  readonly objects: ReadonlyMap<ByteString, ClosureObject>;
+}
+
+/** What the module knows of the object that asks (audit/requester.c). */
+interface Served {
+  readonly closure?: { readonly carrier: Carrier; readonly object: ClosureObject };
+  readonly hasChanged: boolean;
+  /** False for one that a closure note names: its own cache note is then not read. */
+  readonly readsOwn: boolean;
+}
+
+/** What the audit module answers in one process, by its rules in docs/loader.md (audit/answer.c). */
 export class AuditModule {
   /** Why it leaves the whole process alone; undefined where it does not. */
   readonly aside: string | undefined;
   readonly #probe: LoaderProbe;
+  readonly #notes: Notes;
+  readonly #image: Pick<ElfImage, 'encoding' | 'header'>;
   readonly #libraryPath: readonly ByteString[];
   readonly #subdirectories: readonly string[];
+  readonly #served = new Map<ByteString, Served>();
+  readonly #carriers: Carrier[] = [];
 
+  /** @param image of the program: what a library has to be for. */
   constructor(
     probe: LoaderProbe,
+    notes: Notes,
+    image: Pick<ElfImage, 'encoding' | 'header'>,
     libraryPath: ByteString,
-    architecture: Architecture,
-    platform: string | undefined,
+    { capabilities, platforms }: Architecture,
   ) {
     this.#probe = probe;
+    this.#notes = notes;
+    this.#image = image;
     this.#libraryPath = libraryPath === '' ? [] : libraryPath.split(/[:;]/);
-    const { capabilities, platforms } = architecture;
-    const own = architecture.name === 'x86_64' ? platforms.filter(name => name !== 'x86_64') : [];
-    this.#subdirectories = ['glibc-hwcaps', 'tls', ...capabilities, ...own, ...(platform ? [platform] : [])];
+    this.#subdirectories = ['glibc-hwcaps', 'tls', ...capabilities, ...platforms];
     this.aside = this.#whyAside(libraryPath);
   }
 
-  /** @param listOf gives the path-list from the note of the object that asks; undefined where it has none. */
-  answer(soname: ByteString, listOf: (() => readonly CacheStep[] | undefined) | undefined): Answer {
+  answer(requester: Requester, soname: ByteString): Answer {
     if (this.aside !== undefined) return { why: this.aside };
-    if (listOf === undefined) return { why: 'there is no note to go by' };
-    const steps = listOf();
-    if (steps === undefined) return { why: 'the note does not name it' };
-    if (this.#libraryPathMayHold(soname)) return { why: 'LD_LIBRARY_PATH may hold it' };
+    const served = this.#serve(requester);
+    const { closure } = served;
+    const listed = closure?.object.answers.find(answer => answer.soname === soname);
+    if (closure !== undefined && listed !== undefined)
+      return this.#chooseOfClosure(listed.steps, closure.carrier, soname);
+    const { facts } = requester;
+    const hasRunPath = facts.runpath !== undefined || facts.rpath !== undefined;
+    const steps = served.readsOwn && hasRunPath ? this.#notes.steps(facts, soname) : undefined;
+    if (steps === undefined) return { why: this.#whyNone(requester, served) };
+    if (facts.rpath === undefined && this.#libraryPathMayHold(soname)) return { why: IN_LIBRARY_PATH };
+    return this.#chooseOfCache(steps, requester, soname);
+  }
+
+  #whyNone({ facts }: Requester, { closure, hasChanged, readsOwn }: Served): string {
+    if (hasChanged) return 'it is not what it was when the note was made';
+    const hasNote = closure !== undefined || (readsOwn && this.#notes.has(facts));
+    return hasNote ? 'the note does not name it' : 'there is no note to go by';
+  }
+
+  /** A closure note of an object that came before, or the object's own notes. */
+  #serve(requester: Requester): Served {
+    const known = this.#served.get(requester.name);
+    if (known !== undefined) return known;
+    const served = this.#findServed(requester);
+    this.#served.set(requester.name, served);
+    return served;
+  }
+
+  #findServed(requester: Requester): Served {
+    const check = checkOf(askedOf(requester.facts));
+    let hasChanged = false;
+    for (const carrier of this.#carriers) {
+      const object = carrier.objects.get(requester.name);
+      hasChanged = object !== undefined && object.check !== check;
+      if (object !== undefined && !hasChanged)
+        return { closure: { carrier, object }, hasChanged, readsOwn: false };
+    }
+    const note = this.#notes.closure(requester.facts);
+    const own = note?.objects[0];
+    if (note === undefined || own === undefined || this.#carriers.length === MOST_CARRIERS)
+      return { hasChanged, readsOwn: true };
+    if (own.check !== check) return { hasChanged: true, readsOwn: true };
+    const expand = (path: ByteString) => expandOrigin(path, requester.origin);
+    const objects = new Map(note.objects.slice(1).map(object => [expand(object.path), object]));
+    const carrier = { requester, objects };
+    this.#carriers.push(carrier);
+    return { closure: { carrier, object: own }, hasChanged: false, readsOwn: true };
+  }
+
+  #chooseOfCache(steps: readonly CacheStep[], requester: Requester, soname: ByteString): Answer {
+    const { rpath } = requester.facts;
+    const own = rpath === undefined ? undefined : splitRunPath(rpath).map(stripTrailingSlashes);
     for (const step of steps) {
+      const place = step.kind === 'path' ? directoryOf(step.path) : step.dir;
+      const dir = expandedHint(place, requester.origin);
+      const isOwn = own === undefined || own.includes(stripTrailingSlashes(place));
+      const isCandidate = step.kind === 'hint' || (isPlain(step.path) && step.path.endsWith(`/${soname}`));
+      if (!isOwn || !isCandidate || dir === undefined) return { why: ONLY_THE_LOADER };
       if (step.kind === 'path') {
-        if (!isPlain(step.path) || !step.path.endsWith(`/${soname}`)) return { why: NOT_PLAIN };
-        if (this.#probe.access(step.path, 'readable') === undefined) return { path: step.path };
-      } else if (!isPlain(step.dir)) {
-        return { why: NOT_PLAIN };
-      } else if (this.#mayExist(joinPath(step.dir, soname)) || this.#hasSubdirectories(step.dir)) {
-        return { why: 'the note has a directory that the loader has to search' };
+        if (this.#canOpen(step.path)) return { path: step.path };
+        continue;
+      }
+      const answer = this.#lookInto(dir, soname);
+      if (answer !== undefined) return answer;
+    }
+    return { why: NOT_THERE };
+  }
+
+  #chooseOfClosure(steps: readonly ClosureStep[], carrier: Carrier, soname: ByteString): Answer {
+    let isBehindLibraryPath = false;
+    for (const step of steps) {
+      if (!step.beforeLibraryPath && !isBehindLibraryPath && this.#libraryPathMayHold(soname))
+        return { why: IN_LIBRARY_PATH };
+      isBehindLibraryPath = !step.beforeLibraryPath;
+      const place = step.kind === 'path' ? step.path : step.dir;
+      const path = expandOrigin(place, carrier.requester.origin);
+      if (step.kind === 'hint') {
+        const answer = this.#lookInto(path, soname);
+        if (answer !== undefined) return answer;
+      } else if (carrier.objects.get(path)?.size === 'trusted' || this.#isLibrary(path)) {
+        return { path };
       }
     }
-    return { why: 'no path of the note is there' };
+    return { why: NOT_THERE };
+  }
+
+  /** Undefined for a directory that does not hold the library. */
+  #lookInto(dir: ByteString, soname: ByteString): Answer | undefined {
+    if (this.#hasSubdirectories(dir)) return { why: TO_SEARCH };
+    const path = joinPath(dir, soname);
+    if (!this.#mayExist(path)) return undefined;
+    return this.#isLibrary(path) ? { path } : { why: TO_SEARCH };
+  }
+
+  #canOpen(path: ByteString): boolean {
+    const opened = this.#probe.open(path);
+    return opened.kind === 'opened' && !this.#probe.isDirectory(path);
+  }
+
+  #isLibrary(path: ByteString): boolean {
+    const opened = this.#probe.open(path);
+    if (opened.kind === 'failed' || opened.candidate.kind !== 'elf') return false;
+    return (
+      opened.candidate.e_type === ET_DYN && judgeCandidate(opened.candidate, this.#image).kind === 'accepted'
+    );
   }
 
   #whyAside(libraryPath: ByteString): string | undefined {
@@ -75,14 +214,31 @@ export class AuditModule {
 
   /** True also where it cannot be known. */
   #mayExist(path: ByteString): boolean {
-    const code = this.#probe.access(path, 'exists');
+    const code = this.#probe.access(path);
     return code !== 'ENOENT' && code !== 'ENOTDIR';
   }
 }
 
-const ASIDE = 'LD_LIBRARY_PATH has more to it than plain directories';
-const NOT_PLAIN = 'the note has an element that only the loader understands';
+function askedOf({ image, runpath, rpath }: ObjectFacts): Parameters<typeof checkOf>[0] {
+  return { needed: image.dynamic?.needed ?? [], runpath, rpath };
+}
 
 function isPlain(path: ByteString): boolean {
   return path.startsWith('/') && !path.includes('$');
+}
+
+function directoryOf(path: ByteString): ByteString {
+  return path.slice(0, path.lastIndexOf('/')) || '/';
+}
+
+/** A path of a closure note, whose `$ORIGIN` is the directory of the object that carries it. */
+function expandOrigin(path: ByteString, origin: ByteString): ByteString {
+  return path.startsWith(ORIGIN) ? `${origin}${path.slice(ORIGIN.length)}` : path;
+}
+
+/** A directory of a cache note as the loader has it; undefined where only the loader can tell. */
+function expandedHint(dir: ByteString, origin: ByteString): ByteString | undefined {
+  const rest = /^\$(?:ORIGIN|\{ORIGIN\})((?:\/[^$]*)?)$/s.exec(dir)?.[1];
+  if (rest !== undefined) return stripTrailingSlashes(`${origin}${rest}`);
+  return isPlain(dir) ? stripTrailingSlashes(dir) : undefined;
 }

@@ -4,13 +4,14 @@ import type { SearchComponent } from '../resolve/components.js';
 import { classifyComponent } from '../resolve/components.js';
 import type { LibraryProbe } from '../resolve/probe.js';
 import { resolveSoname, runPathOf } from '../resolve/resolve.js';
+import type { Notes } from './note-answer.js';
 import type { ObjectFacts } from './object.js';
-import type { Notes } from './search.js';
 
 /** The notes that the objects have. */
 export const OWN_NOTES: Notes = {
   has: ({ note }) => note !== undefined,
   steps: ({ note }, soname) => note?.find(entry => entry.soname === soname)?.steps,
+  closure: ({ closure }) => closure,
 };
 
 /** The notes that build-cache would give the objects, each soname worked out when it is asked for. */
@@ -33,6 +34,11 @@ export class ExpectedNotes implements Notes {
   steps(facts: ObjectFacts, soname: ByteString): readonly CacheStep[] | undefined {
     const found = resolveSoname(soname, this.#componentsOf(facts), facts.image, this.#libraries);
     return 'steps' in found ? found.steps : undefined;
+  }
+
+  /** None: this tells what the notes in each object do. */
+  closure(): undefined {
+    return undefined;
   }
 
   #componentsOf(facts: ObjectFacts): readonly SearchComponent[] {

@@ -1,10 +1,14 @@
 import { type ByteSource, type ByteString, byteStringOf } from '../elf/bytes.js';
-import { DT_AUXILIARY, DT_FILTER, DT_FLAGS_1, DT_NEEDED, PT_INTERP } from '../elf/constants.js';
+import { DT_AUXILIARY, DT_FILTER, DT_FLAGS_1, DT_NEEDED, PT_INTERP, PT_NOTE } from '../elf/constants.js';
 import { dynamicStrings, ownReader } from '../elf/dt-audit.js';
-import { addressOfOffset, type ElfImage } from '../elf/image.js';
+import { addressOfOffset, type ElfImage, type ProgramHeader } from '../elf/image.js';
+import { notesIn } from '../elf/notes.js';
 import { readImage } from '../elf/read.js';
 import { ElfnoteError } from '../errors.js';
 import { type CacheEntry, decodeDescriptor, NOTE_ALIGN } from '../note/cache.js';
+import type { ClosureNote } from '../note/closure.js';
+import { decodeClosureDescriptor } from '../note/closure-decode.js';
+import { CLOSURE_OWNER, CLOSURE_TYPE } from '../note/closure-encode.js';
 
 /** `DT_FLAGS_1`: neither the default directories nor ld.so.cache entries in them count for this object. */
 const DF_1_NODEFLIB = 0x800;
@@ -23,6 +27,8 @@ export interface ObjectFacts {
   readonly interpreter: ByteString | undefined;
   /** The entries of the note that a reader would find; undefined without a note, or with one that it drops. */
   readonly note: readonly CacheEntry[] | undefined;
+  /** The closure note that it carries, where it is well-formed. */
+  readonly closure: ClosureNote | undefined;
   /** The audit module that elfnote had the program ask for, by its path. */
   readonly ownReader: ByteString | undefined;
 }
@@ -52,6 +58,7 @@ export function readFacts(source: ByteSource): ObjectFacts {
     noDefaultLibraries: (value(image, DT_FLAGS_1) & DF_1_NODEFLIB) !== 0,
     interpreter: readInterpreterName(image, source),
     note: readNote(image, source),
+    closure: readClosure(image, source),
     ownReader: ownReader(image, source),
   };
 }
@@ -87,15 +94,38 @@ function readInterpreterName(image: ElfImage, source: ByteSource): ByteString | 
 }
 
 /** As readers require it (docs/format.md): 4-aligned, inside one `PT_LOAD`, and well-formed. */
+function isMapped(image: ElfImage, header: ProgramHeader | undefined): boolean {
+  if (header === undefined || header.p_align !== NOTE_ALIGN) return false;
+  return addressOfOffset(image.programHeaders, header.p_offset, header.p_filesz) === header.p_vaddr;
+}
+
 function readNote(image: ElfImage, source: ByteSource): CacheEntry[] | undefined {
-  const location = image.cacheNotes.find(({ segment }) => {
-    const header = segment === undefined ? undefined : image.programHeaders[segment];
-    if (header === undefined || header.p_align !== NOTE_ALIGN) return false;
-    return addressOfOffset(image.programHeaders, header.p_offset, header.p_filesz) === header.p_vaddr;
-  });
+  const location = image.cacheNotes.find(
+    ({ segment }) => segment !== undefined && isMapped(image, image.programHeaders[segment]),
+  );
   if (location === undefined) return undefined;
+  const { descOffset, n_descsz } = location;
+  return wellFormed(() => decodeDescriptor(source.read(descOffset, n_descsz), descOffset));
+}
+
+function readClosure(image: ElfImage, source: ByteSource): ClosureNote | undefined {
+  const { encoding } = image;
+  for (const p of image.programHeaders) {
+    if (p.p_type !== PT_NOTE || !isMapped(image, p)) continue;
+    for (const note of notesIn(source, encoding, p.p_offset, p.p_filesz, p.p_align)) {
+      if (note.owner !== CLOSURE_OWNER || note.n_type !== CLOSURE_TYPE || !note.isWhole) continue;
+      const { descOffset, n_descsz } = note;
+      const bytes = source.read(descOffset, n_descsz);
+      return wellFormed(() => decodeClosureDescriptor(bytes, encoding, descOffset));
+    }
+  }
+  return undefined;
+}
+
+/** A note that is not as it has to be is none. */
+function wellFormed<T>(decode: () => T): T | undefined {
   try {
-    return decodeDescriptor(source.read(location.descOffset, location.n_descsz), location.descOffset);
+    return decode();
   } catch (error) {
     if (!(error instanceof ElfnoteError)) throw error;
     return undefined;

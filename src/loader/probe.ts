@@ -8,8 +8,8 @@ export interface LoaderProbe {
   open(path: ByteString): Opened;
   /** stat(2): whether it is there and is a directory, links followed. */
   isDirectory(path: ByteString): boolean;
-  /** access(2) as the effective user: zero, or why not (`ENOENT` ...). */
-  access(path: ByteString, mode: 'exists' | 'readable'): string | undefined;
+  /** Whether something is there, whatever it is: undefined, or why not (`ENOENT` ...). */
+  access(path: ByteString): string | undefined;
   /** All bytes of a file, or why it cannot be opened. */
   readFile(path: ByteString): Buffer | { readonly code: string };
   /** The path with every symbolic link followed; undefined when it does not exist. */

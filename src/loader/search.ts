@@ -1,10 +1,9 @@
 import type { ByteString } from '../elf/bytes.js';
-import type { CacheStep } from '../note/cache.js';
 import { judgeCandidate } from '../resolve/candidate.js';
 import type { Directories, SearchDirectory, TriedDirectory } from './directories.js';
 import type { LoaderFacts } from './interpreter.js';
 import type { LdCache } from './ld-cache.js';
-import type { AuditModule, Reader } from './note-answer.js';
+import type { AuditModule, Notes, Reader } from './note-answer.js';
 import type { ObjectFacts } from './object.js';
 import type { LoaderProbe, Opened } from './probe.js';
 import type { Place, Step, TriedPlace } from './record.js';
@@ -14,6 +13,8 @@ import { expandTokens, type Tokens } from './tokens.js';
 export interface Asking {
   readonly index: number;
   readonly facts: ObjectFacts;
+  /** By which it was opened; of the program, its real path. */
+  readonly path: ByteString;
   readonly tokens: Tokens;
   /** The object for which this one was loaded first (`l_loader`); undefined of the program. */
   readonly loader: Asking | undefined;
@@ -32,13 +33,6 @@ export interface Process {
   readonly cacheFile: () => ReturnType<LoaderProbe['readFile']>;
   readonly readCache: (bytes: Buffer) => LdCache | undefined;
   readonly notes: Notes;
-}
-
-/** The notes by which objects are served: their own, or those that they would get. */
-export interface Notes {
-  has(facts: ObjectFacts): boolean;
-  /** The path-list of a soname in the note of an object. */
-  steps(facts: ObjectFacts, soname: ByteString): readonly CacheStep[] | undefined;
 }
 
 export type Found =
@@ -81,13 +75,13 @@ export class Search {
   /** @param name as it stands in the file. */
   find(name: ByteString, asking: Asking): SearchResult {
     this.#steps = [];
-    const { reader, module, notes } = this.#process;
+    const { reader, module } = this.#process;
     let renamed: ByteString | undefined;
     let why: string | undefined;
     if (reader === 'audit' && !name.includes('/')) {
-      // Only an object with DT_RUNPATH has a note that counts: without it the loader looks through DT_RPATH first.
-      const counts = asking.facts.runpath !== undefined && notes.has(asking.facts);
-      const answer = module.answer(name, counts ? () => notes.steps(asking.facts, name) : undefined);
+      const { facts, path, tokens } = asking;
+      const requester = { facts, name: asking.index === 0 ? '' : path, origin: tokens.ORIGIN ?? '' };
+      const answer = module.answer(requester, name);
       if ('path' in answer) renamed = answer.path;
       else why = answer.why;
     }

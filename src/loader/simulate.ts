@@ -5,11 +5,11 @@ import { Directories } from './directories.js';
 import { type Processor, subdirectoriesOf } from './hwcaps.js';
 import type { LoaderFacts } from './interpreter.js';
 import { LdCache } from './ld-cache.js';
-import { AuditModule, type Reader } from './note-answer.js';
+import { AuditModule, type Notes, type Reader } from './note-answer.js';
 import { OWN_NOTES } from './notes.js';
 import type { ObjectFacts } from './object.js';
 import type { LoaderProbe } from './probe.js';
-import { type Asking, type Notes, type Process, Search } from './search.js';
+import { type Asking, type Process, Search } from './search.js';
 import { tokensOf } from './tokens.js';
 
 /** The machine that a loader runs on, and what it has compiled in. */
@@ -49,7 +49,7 @@ export function simulate(
 ): Closure {
   const { loader, processor } = machine;
   const tokens = (of: ByteString) => tokensOf(of, start.workingDirectory, loader.lib, processor.platform);
-  const main: Asking = { index: 0, facts, tokens: tokens(path), loader: undefined };
+  const main: Asking = { index: 0, facts, path, tokens: tokens(path), loader: undefined };
   const search = new Search(processOf(main, probe, machine, start));
   return new ClosureBuilder(search, tokens).build(main, path, loader, start.preload ?? []);
 }
@@ -57,7 +57,7 @@ export function simulate(
 function processOf(main: Asking, probe: LoaderProbe, machine: Machine, start: Start): Process {
   const { architecture, loader, processor } = machine;
   const directories = new Directories(subdirectoriesOf(processor, loader.glibc));
-  const { libraryPath = '' } = start;
+  const { libraryPath = '', notes = OWN_NOTES } = start;
   const { encoding } = main.facts.image;
   return {
     probe,
@@ -67,9 +67,9 @@ function processOf(main: Asking, probe: LoaderProbe, machine: Machine, start: St
     libraryPath: libraryPath === '' ? [] : directories.list(libraryPath, /[:;]/, main.tokens),
     systemPath: loader.systemDirectories.map(dir => directories.directory(dir)),
     reader: start.with ?? 'none',
-    module: new AuditModule(probe, libraryPath, architecture, processor.platform),
+    module: new AuditModule(probe, notes, main.facts.image, libraryPath, architecture),
     cacheFile: start.cacheFile ?? (() => probe.readFile(loader.cachePath)),
     readCache: content => LdCache.read(content, encoding, architecture, processor),
-    notes: start.notes ?? OWN_NOTES,
+    notes,
   };
 }

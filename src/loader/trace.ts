@@ -8,10 +8,9 @@ import { type Counts, countLookups } from './count.js';
 import { FileLoaderProbe } from './file-probe.js';
 import { type Processor, processorNamed, processorOf, subdirectoriesOf } from './hwcaps.js';
 import { type LoaderFacts, readLoader } from './interpreter.js';
-import type { Reader } from './note-answer.js';
+import type { Notes, Reader } from './note-answer.js';
 import { type ObjectFacts, readFacts } from './object.js';
 import type { LoaderProbe } from './probe.js';
-import type { Notes } from './search.js';
 import { type Machine, simulate } from './simulate.js';
 
 export interface TraceOptions {

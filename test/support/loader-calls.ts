@@ -16,7 +16,8 @@ const CALL =
 
 /**
  * Runs a program below strace, and takes the loader's calls up to where libc starts: with the C library's first
- * `prlimit64` for the stack, which `__libc_early_init` makes before any constructor runs.
+ * `prlimit64` for the stack, which `__libc_early_init` makes before any constructor runs. Calls that come from inside
+ * an audit module are told by the instruction pointer, and left out.
  */
 export function straceLoader(
   dir: string,
@@ -27,12 +28,36 @@ export function straceLoader(
 ): LoaderCalls {
   const log = join(dir, 'strace-loader.log');
   const variables = Object.entries(env).flatMap(([name, value]) => ['-E', `${name}=${value}`]);
-  run('strace', ['-o', log, '-s', '4096', ...variables, program, ...args], options);
+  run('strace', ['-i', '-o', log, '-s', '4096', ...variables, program, ...args], options);
   const lines = readFileSync(log, 'utf8').split('\n');
-  const start = lines.findIndex(line => line.startsWith('execve('));
+  const start = lines.findIndex(line => line.includes('] execve('));
   const end = lines.findIndex(line => line.includes('RLIMIT_STACK'));
   if (end < 0) throw new Error(`${program}: libc never started:\n${lines.slice(-5).join('\n')}`);
-  return callsIn(lines.slice(start + 1, end), (env.LD_AUDIT ?? '').split(':'));
+  const modules = (env.LD_AUDIT ?? '').split(':').filter(path => path !== '');
+  const own = lines.slice(start + 1, end);
+  const ranges = modules.flatMap(module => mappingOf(own, module));
+  return callsIn(
+    own.filter(line => !ranges.some(([from, to]) => isWithin(line, from, to))),
+    modules,
+  );
+}
+
+type Range = readonly [from: bigint, to: bigint];
+
+/** Where a file was mapped after it had been opened. */
+function mappingOf(lines: readonly string[], path: string): Range[] {
+  const opened = lines.findIndex(line => line.includes(`"${path}"`) && / = \d+$/.test(line));
+  const fd = / = (\d+)$/.exec(lines[opened] ?? '')?.[1];
+  if (fd === undefined) throw new Error(`the loader did not open ${path}`);
+  const mapped = lines.slice(opened).find(line => line.includes('mmap(NULL') && line.includes(`, ${fd}, 0)`));
+  const [, size, address] = /mmap\(NULL, (\d+),.* = (0x[0-9a-f]+)/.exec(mapped ?? '') ?? [];
+  if (size === undefined || address === undefined) throw new Error(`the loader did not map ${path}`);
+  return [[BigInt(address), BigInt(address) + BigInt(size)]];
+}
+
+function isWithin(line: string, from: bigint, to: bigint): boolean {
+  const pointer = /^\[([0-9a-f]+)\]/.exec(line)?.[1];
+  return pointer !== undefined && BigInt(`0x${pointer}`) >= from && BigInt(`0x${pointer}`) < to;
 }
 
 function callsIn(lines: readonly string[], modules: readonly string[]): LoaderCalls {
