@@ -3,6 +3,8 @@ import { PT_INTERP } from './elf/constants.js';
 import { badReaderPath, isProgram } from './elf/dt-audit.js';
 import type { ElfImage } from './elf/image.js';
 import { ElfnoteError } from './errors.js';
+import { staticTlsOf, tooLargeFor } from './loader/static-tls.js';
+import { traceFile } from './loader/trace.js';
 import { judgeCandidate } from './resolve/candidate.js';
 import type { LibraryProbe } from './resolve/probe.js';
 
@@ -16,16 +18,17 @@ export function checkedReader(path: string | undefined): ByteString | undefined 
 }
 
 /**
- * ld.so complains about a reader that it cannot load at every start of the program.
+ * ld.so complains about a reader that it cannot load at every start of the program, and with one it may not have the
+ * static thread-local storage that the program's libraries want.
  *
- * @throws ElfnoteError `unsupported` under musl, `refused` for a module of another kind.
+ * @throws ElfnoteError `unsupported` under musl, `refused` for a module of another kind, or for a library by name.
  */
 export function refuseReader(
   image: ElfImage,
   source: ByteSource,
   reader: ByteString | undefined,
   probe: LibraryProbe,
-  options: { readonly force?: boolean | undefined },
+  options: { readonly force?: boolean | undefined; readonly root?: string | undefined },
 ): void {
   if (reader === undefined || !isProgram(image)) return;
   const { path } = source;
@@ -34,8 +37,25 @@ export function refuseReader(
   if (/\/ld-musl-[^/]*$/.test(loader)) {
     throw new ElfnoteError('unsupported', 'cannot have a reader: musl has no audit interface', { path });
   }
+  if (options.force) return;
+  const refuse = (what: string) =>
+    new ElfnoteError('refused', `${what}; --force writes it all the same`, { path });
   const verdict = judgeCandidate(probe.candidate(reader), image);
-  if (verdict.kind === 'accepted' || options.force) return;
-  const what = `the loader would not take the reader ${displayBytes(reader)}: ${verdict.why}`;
-  throw new ElfnoteError('refused', `${what}; --force writes it all the same`, { path });
+  if (verdict.kind !== 'accepted') {
+    throw refuse(`the loader would not take the reader ${displayBytes(reader)}: ${verdict.why}`);
+  }
+  const large = largeStaticTls(path, options.root);
+  if (large === undefined) return;
+  const size = `${large.size} bytes of static thread-local storage`;
+  throw refuse(`the program would not start with a reader: ${displayBytes(large.path)} has ${size}`);
+}
+
+/** The library that leaves no room, where a program asks for one audit module and no tunable is set. */
+function largeStaticTls(path: string, root: string | undefined): ReturnType<typeof tooLargeFor> {
+  try {
+    return tooLargeFor(staticTlsOf(traceFile(path, { root, hwcaps: 'none', with: 'audit' })), 1);
+  } catch (error) {
+    if (error instanceof ElfnoteError) return undefined;
+    throw error;
+  }
 }

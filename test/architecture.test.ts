@@ -24,7 +24,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   outcome: ['errors', 'type elf/bytes', 'type layout/model/plan', 'type resolve/resolve'],
   // Whether the undo record still counts.
   'note-report': ['errors', 'elf', 'note', 'resolve', 'files/source', 'layout/undo/undo'],
-  'audit-module': ['errors', 'elf', 'resolve/candidate', 'type resolve/probe'],
+  // Whether a program still starts with a module is asked of its whole closure.
+  'audit-module': ['errors', 'elf', 'loader', 'resolve/candidate', 'type resolve/probe'],
   // What --strict refuses, of a resolution and of a plan.
   strict: ['errors', 'elf/bytes', 'type layout/model/plan', 'type resolve/gain', 'type resolve/resolve'],
   pipeline: [

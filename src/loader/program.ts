@@ -11,6 +11,7 @@ import {
 import { readImage } from '../elf/read.js';
 import { ElfnoteError } from '../errors.js';
 import { type FileSource, withFile } from '../files/source.js';
+import { TUNABLE } from './static-tls.js';
 
 /** What decides whether a program's loader can use an auditing module, and which one. */
 export interface Program {
@@ -26,6 +27,8 @@ export interface Interpreter {
   readonly hasAudit: boolean;
   /** glibc before 2.35 takes every call through the PLT to any auditor, whether or not it asked for them. */
   readonly slowsCalls: boolean;
+  /** glibc before 2.32 has no tunable for the surplus of static TLS. */
+  readonly hasTlsTunable: boolean;
 }
 
 /** Class, byte order and `e_machine`. */
@@ -63,7 +66,7 @@ function inspectInterpreter(path: string): Interpreter {
     return withFile(path, readInterpreter);
   } catch (error) {
     if (!(error instanceof ElfnoteError)) throw error;
-    return { path, hasAudit: true, slowsCalls: false };
+    return { path, hasAudit: true, slowsCalls: false, hasTlsTunable: true };
   }
 }
 
@@ -75,5 +78,6 @@ function readInterpreter(source: FileSource): Interpreter {
     hasAudit: bytes.includes('la_objsearch\0'),
     // In 2.35 the loader itself got functions to export (`_dl_find_object`), and with them a version to define.
     slowsCalls: !bytes.includes('GLIBC_2.35\0'),
+    hasTlsTunable: bytes.includes(`${TUNABLE}\0`),
   };
 }

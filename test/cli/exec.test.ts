@@ -55,12 +55,70 @@ describe('elfnote exec', { skip: needs('gcc', 'sh', INSTALLED) }, () => {
   });
 
   test('--print-env prints what a shell can export, and runs nothing', () => {
-    assert.equal(elfnoteOk(['exec', '--print-env']).stdout, `LD_AUDIT=${INSTALLED}\n`);
+    const both = `LD_AUDIT=${INSTALLED}\nGLIBC_TUNABLES=glibc.rtld.optional_static_tls=4096\n`;
+    assert.equal(elfnoteOk(['exec', '--print-env']).stdout, both);
+    // Nothing that it loads wants more than glibc keeps.
     assert.equal(elfnoteOk(['exec', '--print-env', 'false']).stdout, `LD_AUDIT=${INSTALLED}\n`);
-    const script = 'export "$("$0" "$1" exec --print-env)"; exec env ELFNOTE_DEBUG=1 "$2"';
+    const script = 'export $("$0" "$1" exec --print-env); exec env ELFNOTE_DEBUG=1 "$2"';
     const result = runOk('sh', ['-c', script, process.execPath, BIN, files.program]);
     assert.deepEqual(sayings(result).slice(-ANSWERED.length), ANSWERED);
   });
+
+  /** A program whose library has so many bytes of static thread-local storage. */
+  const withStaticTls = (size: number, align = 8): string => {
+    const source = `__thread char stls_buffer[${size}] __attribute__((aligned(${align})));\nvoid *stls_opens(const char *n) { (void)n; return stls_buffer; }\n`;
+    const library = shop.library('stls', 'stls', { source, flags: ['-ftls-model=initial-exec'] });
+    return shop.program('stls-program', { needs: [library] });
+  };
+  const starts = (program: string, env: Readonly<Record<string, string>> = {}) =>
+    run(program, [], { env: { LD_AUDIT: INSTALLED, ...env } }).status === 0;
+
+  test('a library with more static thread-local storage than glibc keeps with a module starts', () => {
+    for (const size of [1900, 3000, 60_000, 1_000_000]) {
+      const program = withStaticTls(size);
+      assert.equal(starts(program), false, `${size}`);
+      assert.ok(elfnoteOk(['exec', program]).stdout.includes('/stls/libstls.so.1'), `${size}`);
+      const variables = elfnoteOk(['exec', '--print-env', program]).stdout.trimEnd().split('\n');
+      assert.match(variables[1] ?? '', /^GLIBC_TUNABLES=glibc.rtld.optional_static_tls=\d+$/);
+      assert.equal(runOk('env', [...variables, program]).status, 0);
+    }
+  });
+
+  test('a tunable that is there stays, but for a smaller one of this name', () => {
+    const program = withStaticTls(3000);
+    const tunables = (GLIBC_TUNABLES: string) =>
+      /^GLIBC_TUNABLES=(.*)$/m.exec(
+        elfnoteOk(['exec', '--print-env', program], { env: { GLIBC_TUNABLES } }).stdout,
+      )?.[1];
+    const name = 'glibc.rtld.optional_static_tls';
+    const alone = tunables('') ?? '';
+    assert.equal(tunables('glibc.malloc.arena_max=1'), `glibc.malloc.arena_max=1:${alone}`);
+    assert.equal(tunables(`${name}=9999:glibc.malloc.arena_max=1`), `glibc.malloc.arena_max=1:${name}=9999`);
+    assert.equal(tunables(`${name}=12`), alone);
+  });
+
+  for (const align of [8, 64]) {
+    test(`build-cache --reader refuses, by name, the library that glibc refuses: aligned to ${align}`, () => {
+      const isRefused = (size: number) => {
+        const program = withStaticTls(size, align);
+        const does = elfnote(['build-cache', '--dry-run', '--reader', INSTALLED, program]);
+        const message = /would not start with a reader: \S+\/libstls.so.1 has \d+ bytes/;
+        if (does.status !== 0) assert.match(does.stdout + does.stderr, message);
+        return { refused: does.status !== 0, starts: starts(program) };
+      };
+      let [fits, fails] = [1024, 4096];
+      while (fails - fits > 8) {
+        const size = Math.floor((fits + fails) / 16) * 8;
+        const found = isRefused(size);
+        assert.equal(found.refused, !found.starts, `${size} bytes`);
+        if (found.starts) fits = size;
+        else fails = size;
+      }
+      assert.ok(fits > 1700 && fits < 2000, `${fits}`);
+      const program = withStaticTls(fails, align);
+      assert.equal(elfnote(['build-cache', '--force', '--reader', INSTALLED, program]).status, 0);
+    });
+  }
 
   test("exits with the program's status", () => {
     for (const status of [0, 1, 2, 77, 255]) {
@@ -187,7 +245,7 @@ describe('elfnote exec', { skip: needs('gcc', 'sh', INSTALLED) }, () => {
     const { stderr } = elfnote(['exec', path]);
     assert.match(
       stderr,
-      /\/ld.so is older than glibc 2.35: with a reader, every call between libraries is slower/,
+      /\/ld.so is older than glibc 2.35: with an audit module, every call between libraries is slower/,
     );
   });
 

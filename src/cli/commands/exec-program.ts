@@ -2,15 +2,17 @@ import { statSync } from 'node:fs';
 import { escapeControls } from '../../elf/bytes.js';
 import { ElfnoteError } from '../../errors.js';
 import { type Program, readProgram } from '../../loader/program.js';
+import { joinTunable, staticTlsOf, TUNABLE_FOR_ALL, tunableFor } from '../../loader/static-tls.js';
+import { traceFile } from '../../loader/trace.js';
 import { findProgram, modulePath } from '../module-path.js';
 import { printError, printOut } from '../output.js';
 import { runProgram } from '../run-program.js';
 
 /**
- * Runs a program with the reader and takes over how it ends, or prints the variable that does it.
+ * Runs a program with the audit module and takes over how it ends, or prints the variables that do it.
  *
- * @param name undefined only to print the variable for this machine's programs.
- * @throws ElfnoteError when there is no reader for the program.
+ * @param name undefined only to print the variables for this machine's programs.
+ * @throws ElfnoteError when there is no module for the program.
  */
 export async function execProgram(
   name: string | undefined,
@@ -20,12 +22,37 @@ export async function execProgram(
   const path = name === undefined ? undefined : findProgram(name);
   const program = path === undefined ? undefined : inspect(path);
   if (path !== undefined && program !== undefined) warn(path, program);
-  if (name !== undefined && !printEnv && program !== undefined && !canUseReader(program)) {
+  if (name !== undefined && !printEnv && program !== undefined && !canUseModule(program)) {
     return runProgram(path ?? name, name, args, process.env);
   }
-  const LD_AUDIT = withReader(process.env.LD_AUDIT, modulePath(program));
-  if (printEnv) printOut(`LD_AUDIT=${LD_AUDIT}\n`);
-  else if (name !== undefined) await runProgram(path ?? name, name, args, { ...process.env, LD_AUDIT });
+  const variables = variablesFor(path, program);
+  if (printEnv)
+    printOut(
+      Object.entries(variables)
+        .map(([key, value]) => `${key}=${value}\n`)
+        .join(''),
+    );
+  else if (name !== undefined) await runProgram(path ?? name, name, args, { ...process.env, ...variables });
+}
+
+/** `LD_AUDIT`; and `GLIBC_TUNABLES`, where the program would not start without or is not known. */
+function variablesFor(path: string | undefined, program: Program | undefined): Record<string, string> {
+  const LD_AUDIT = withModule(process.env.LD_AUDIT, modulePath(program));
+  const value = path === undefined ? TUNABLE_FOR_ALL : tunableOf(path, program, LD_AUDIT.split(':').length);
+  if (value === undefined) return { LD_AUDIT };
+  return { LD_AUDIT, GLIBC_TUNABLES: joinTunable(process.env.GLIBC_TUNABLES, value) };
+}
+
+function tunableOf(path: string, program: Program | undefined, auditors: number): number | undefined {
+  // What a script starts is not known.
+  if (program === undefined) return TUNABLE_FOR_ALL;
+  if (program.interpreter?.hasTlsTunable !== true) return undefined;
+  try {
+    return tunableFor(staticTlsOf(traceFile(path, { hwcaps: 'none', with: 'audit' })), auditors);
+  } catch (error) {
+    if (error instanceof ElfnoteError) return undefined;
+    throw error;
+  }
 }
 
 /** Undefined for a script, and for what cannot be read: it may run all the same. */
@@ -38,13 +65,13 @@ function inspect(path: string): Program | undefined {
   }
 }
 
-function canUseReader({ interpreter }: Program): boolean {
+function canUseModule({ interpreter }: Program): boolean {
   return interpreter?.hasAudit === true;
 }
 
-function withReader(modules: string | undefined, reader: string): string {
+function withModule(modules: string | undefined, module: string): string {
   const others = modules === undefined || modules === '' ? [] : modules.split(':');
-  return others.includes(reader) ? others.join(':') : [...others, reader].join(':');
+  return others.includes(module) ? others.join(':') : [...others, module].join(':');
 }
 
 /** Says why the notes of a program will not help it, or at what price. It runs all the same. */
@@ -53,10 +80,12 @@ function warn(path: string, { interpreter }: Program): void {
   if (interpreter === undefined) {
     say('is statically linked: no loader reads its notes');
   } else if (!interpreter.hasAudit) {
-    say(`${escapeControls(interpreter.path)} is no glibc (musl is not supported), and ignores the reader`);
+    say(
+      `${escapeControls(interpreter.path)} is no glibc (musl is not supported), and ignores the audit module`,
+    );
   } else if (interpreter.slowsCalls) {
     say(
-      `${escapeControls(interpreter.path)} is older than glibc 2.35: with a reader, every call between libraries is slower (LD_BIND_NOW=1 avoids it)`,
+      `${escapeControls(interpreter.path)} is older than glibc 2.35: with an audit module, every call between libraries is slower (LD_BIND_NOW=1 avoids it)`,
     );
   }
   if ((statSync(path).mode & 0o6000) !== 0) {

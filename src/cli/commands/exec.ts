@@ -7,20 +7,25 @@ interface Flags {
 const EXAMPLE = `
 Example:
   $ elfnote exec -- ./result/bin/hello --greeting hi
-  $ export "$(elfnote exec --print-env)"
+  $ export $(elfnote exec --print-env)
+  $ env $(elfnote exec --print-env ./result/bin/hello) ./result/bin/hello
 
-LD_AUDIT is kept, and the reader put behind what is in it. ELFNOTE_DEBUG=1 makes the reader say on standard
-error what it answered, and why where it did not.
+LD_AUDIT is kept, and the audit module put behind what is in it. With an audit module glibc reserves little static
+thread-local storage: where the program's libraries have more, GLIBC_TUNABLES gets glibc.rtld.optional_static_tls.
+ELFNOTE_DEBUG=1 makes the module say on standard error what it answered, and why where it did not.
 
 Exit status: that of the program, or death by the same signal; 127 no such program, 126 it cannot be run, 2 there
-is no reader to run it with.`;
+is no audit module to run it with.`;
 
 export function execCommand(): Command {
   return new Command('exec')
     .description('run a program so that an unpatched glibc finds its libraries by their notes')
     .argument('[program]', 'looked up in PATH')
     .argument('[args...]', 'passed on as they are')
-    .option('--print-env', 'print the variable that does it, for a shell, a wrapper or a service unit')
+    .option(
+      '--print-env',
+      'print the variables that do it, one a line, for a shell, a wrapper or a service unit',
+    )
     .passThroughOptions()
     .addHelpText('after', EXAMPLE)
     .action(async (name: string | undefined, args: string[], flags: Flags, command: Command) => {
