@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { GROUP } from './file-command.js';
 
 export interface DumpFlags {
   readonly json?: boolean;
@@ -17,9 +18,11 @@ export function dumpCommand(): Command {
   return new Command('dump')
     .description("print a file's note: where the loader will find each library")
     .argument('<file...>', 'ELF files')
+    .optionsGroup(GROUP.common)
     .option('--json', 'print one JSON object a file')
     .option('--raw', "write the descriptor's bytes and nothing else")
     .option('--root <dir>', 'look paths up in the file system below this directory')
+    .helpOption('-h, --help', 'show this help')
     .addHelpText('after', EXAMPLE)
     .action(async (files: string[], flags: DumpFlags) => {
       const { dumpFiles } = await import('./dump-file.js');

@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { GROUP } from './file-command.js';
 
 interface Flags {
   readonly printEnv?: boolean;
@@ -22,11 +23,13 @@ export function execCommand(): Command {
     .description('run a program so that an unpatched glibc finds its libraries by their notes')
     .argument('[program]', 'looked up in PATH')
     .argument('[args...]', 'passed on as they are')
+    .optionsGroup(GROUP.common)
     .option(
       '--print-env',
       'print the variables that do it, one a line, for a shell, a wrapper or a service unit',
     )
     .passThroughOptions()
+    .helpOption('-h, --help', 'show this help')
     .addHelpText('after', EXAMPLE)
     .action(async (name: string | undefined, args: string[], flags: Flags, command: Command) => {
       if (name === undefined && flags.printEnv !== true) command.error("missing required argument 'program'");

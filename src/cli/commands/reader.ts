@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { GROUP } from './file-command.js';
 
 export interface ReaderFlags {
   readonly for?: string;
@@ -14,10 +15,12 @@ Exit status: 0 printed, 1 there is none for the architecture, 2 it is not there,
 export function readerCommand(): Command {
   return new Command('reader')
     .description('print the path of the audit module that reads notes for an unpatched glibc')
+    .optionsGroup(GROUP.common)
     .option(
       '--for <program>',
       'for the architecture of this program, looked up in PATH (default: this machine)',
     )
+    .helpOption('-h, --help', 'show this help')
     .addHelpText('after', EXAMPLE)
     .action(async ({ for: program }: ReaderFlags) => {
       const { printReader } = await import('./print-reader.js');

@@ -1,4 +1,3 @@
-import picocolors from 'picocolors';
 import { byteStringOf } from '../../elf/bytes.js';
 import { ElfnoteError, EXIT } from '../../errors.js';
 import { writeReport } from '../../files/report.js';
@@ -7,7 +6,8 @@ import { ExpectedNotes } from '../../loader/notes.js';
 import { type Trace, type TraceOptions, traceFile } from '../../loader/trace.js';
 import { storeRoots } from '../../pipeline.js';
 import { FileSystemProbe } from '../../resolve/fs-probe.js';
-import { OUT_IS_TERMINAL, printOut } from '../output.js';
+import { coloursOf } from '../colours.js';
+import { printOut } from '../output.js';
 import { dotLines } from '../reports/dot.js';
 import { traceJson } from '../reports/trace-json.js';
 import { traceText, whyLines } from '../reports/trace-text.js';
@@ -39,7 +39,7 @@ function report(trace: Trace, best: Trace, flags: TraceFlags): string[] {
   if (flags.json) return [JSON.stringify(traceJson(trace, best, why))];
   if (flags.dot) return dotLines(trace);
   if (why.length > 0) return why.flatMap(name => whyLines(trace, name));
-  const colours = picocolors.createColors(OUT_IS_TERMINAL && !process.env.NO_COLOR);
+  const colours = coloursOf(flags.color);
   return traceText(trace, best, { colours, depth: flags.depth, flat: flags.flat });
 }
 

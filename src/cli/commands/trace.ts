@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { repeated } from './file-command.js';
+import type { ColorWhen } from '../colours.js';
+import { colorOption, GROUP, repeated } from './file-command.js';
 
 export interface TraceFlags {
   readonly libraryPath?: string;
@@ -16,6 +17,7 @@ export interface TraceFlags {
   readonly json?: boolean;
   readonly dot?: boolean;
   readonly svg?: string;
+  readonly color?: ColorWhen;
 }
 
 const EXAMPLE = `
@@ -30,6 +32,16 @@ export function traceCommand(): Command {
   return new Command('trace')
     .description('show how the loader finds every library of a program, and what it looks for in vain')
     .argument('<program>', 'a program, or a library as if it were one')
+    .optionsGroup(GROUP.common)
+    .option('--why <soname>', 'show each probe for this name, in order (repeatable)', repeated)
+    .option('--depth <n>', 'show so many levels of the tree', levels)
+    .option('--flat', 'show one line an object, in the order in which they are loaded')
+    .option('--json', 'print one JSON object (docs/trace.md); with --why, with each probe for those names')
+    .option('--dot', 'print the graph for Graphviz')
+    .option('--svg <file>', 'write a picture of the graph there as well')
+    .addOption(colorOption())
+    .helpOption('-h, --help', 'show this help')
+    .optionsGroup(GROUP.lookup)
     .option('--library-path <dirs>', 'search these directories as LD_LIBRARY_PATH (default: none)')
     .option('--preload <names>', 'load these first, as LD_PRELOAD')
     .addOption(
@@ -48,12 +60,6 @@ export function traceCommand(): Command {
         'directory whose contents never change (repeatable; default: $NIX_STORE)',
       ).argParser(repeated),
     )
-    .option('--why <soname>', 'show each probe for this name, in order (repeatable)', repeated)
-    .option('--depth <n>', 'show so many levels of the tree', levels)
-    .option('--flat', 'show one line an object, in the order in which they are loaded')
-    .option('--json', 'print one JSON object (docs/trace.md); with --why, with each probe for those names')
-    .option('--dot', 'print the graph for Graphviz')
-    .option('--svg <file>', 'write a picture of the graph there as well')
     .addHelpText('after', EXAMPLE)
     .action(async (program: string, flags: TraceFlags) => {
       const { traceProgram } = await import('./trace-program.js');

@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
-import { repeated } from './file-command.js';
+import type { ColorWhen } from '../colours.js';
+import { colorOption, GROUP, repeated, walkOptions } from './file-command.js';
 
 export interface VerifyFlags {
   readonly json?: boolean;
@@ -14,6 +15,7 @@ export interface VerifyFlags {
   readonly filesFrom?: string;
   readonly null?: boolean;
   readonly progress: boolean;
+  readonly color?: ColorWhen;
   readonly quiet?: boolean;
   readonly verbose?: boolean;
 }
@@ -27,11 +29,16 @@ Nothing is written. Exit status: 0 every note is right, 1 a note is stale, absen
 read, or (--require) a note is missing, 2 nothing could be read.`;
 
 export function verifyCommand(): Command {
-  return new Command('verify')
+  const command = new Command('verify')
     .description('resolve libraries anew and compare: is each note still right?')
     .argument('[path...]', 'ELF files, or directories to walk')
-    .option('--json', 'print one JSON object a file, then a summary object')
+    .optionsGroup(GROUP.common)
     .option('--require', 'a file that would gain a note by build-cache, and has none, is a finding')
+    .option('--json', 'print one JSON object a file, then a summary object')
+    .option('-q, --quiet', 'print errors only; the exit status tells')
+    .option('-v, --verbose', 'name files whose note is right, and those that need none')
+    .helpOption('-h, --help', 'show this help')
+    .optionsGroup(GROUP.lookup)
     .addOption(
       new Option('--with <reader>', 'what reads the notes: a patched loader, or the audit module')
         .choices(['patched', 'audit'])
@@ -42,16 +49,11 @@ export function verifyCommand(): Command {
       '--store-dir <dir>',
       'directory whose contents never change (repeatable; default: $NIX_STORE)',
       repeated,
-    )
-    .option('--include <glob>', 'take only such files of a directory (repeatable)', repeated)
-    .option('--exclude <glob>', 'leave such files and directories of a directory out (repeatable)', repeated)
-    .option('--cross-file-systems', 'walk other file systems too that are mounted below a directory')
-    .option('--no-preserve-root', 'do not refuse to walk the root directory')
-    .option('--files-from <file>', 'read paths from a file, one a line; - is standard input')
-    .option('-0, --null', 'the paths of --files-from end with NUL')
+    );
+  return walkOptions(command)
+    .optionsGroup(GROUP.run)
     .option('--no-progress', 'show no progress bar on a terminal')
-    .option('-q, --quiet', 'print errors only; the exit status tells')
-    .option('-v, --verbose', 'name files whose note is right, and those that need none')
+    .addOption(colorOption())
     .addHelpText('after', EXAMPLE)
     .action(async (paths: string[], flags: VerifyFlags) => {
       const { verifyPaths } = await import('./verify-files.js');
