@@ -40,6 +40,8 @@ export interface PlanOptions {
   readonly placement?: 'auto' | 'slack' | 'tail' | undefined;
   /** Let the program header table move where nothing else fits. Such a file does not survive `strip`. */
   readonly moveTable?: boolean | undefined;
+  /** Rungs that are not taken, for tests of files that a planner with other preferences has noted. */
+  readonly avoid?: readonly TableRoom[] | undefined;
   /** What `DT_AUDIT` of a program shall name; without it, a reader that elfnote has written stays. */
   readonly reader?: ByteString | undefined;
 }

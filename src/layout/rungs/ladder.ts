@@ -122,7 +122,7 @@ function findCandidate(
 ): Candidate | undefined {
   const ground = new Ground(image, source, occupied);
   const fit = (kind: Place['kind'], room: Room | undefined): Candidate[] => {
-    if (room === undefined) return [];
+    if (room === undefined || options.avoid?.includes(room.kind)) return [];
     const sections = mayAppend ? sectionTableRoom(image, source, occupied, copiedSections(room)) : undefined;
     // A note that nobody can give a section header would take the others it shares a segment with down in strip.
     if (room.reused !== undefined && sections === undefined && hasSections(image)) return [];
