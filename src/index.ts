@@ -10,6 +10,7 @@ import * as schemas from './arguments/schemas.js';
 import * as batch from './batch/annotate.js';
 import * as verifying from './batch/verify.js';
 import * as bytes from './elf/bytes.js';
+import type { LookupOptions } from './lookup.js';
 import * as cache from './note/cache.js';
 import * as reports from './note-report.js';
 import type { FileOutcome, WorkedOutcome } from './outcome.js';
@@ -33,6 +34,7 @@ export type {
 } from './elf/image.js';
 export { ElfnoteError, type ErrorCode } from './errors.js';
 export type { Edit, NotePlace, Rung, SkipReason, TableRoom, WritePlan } from './layout/model/plan.js';
+export type { LookupOptions } from './lookup.js';
 export type { CacheEntry, CacheStep } from './note/cache.js';
 export type { NoteReport } from './note-report.js';
 export type {
@@ -44,7 +46,7 @@ export type {
   WorkedOutcome,
   WrittenOutcome,
 } from './outcome.js';
-export type { BuildOptions, LookupOptions, RemoveOptions } from './pipeline.js';
+export type { BuildOptions, RemoveOptions } from './pipeline.js';
 export type { RuntimeReason, SearchComponent } from './resolve/components.js';
 export type { Candidate, DirectoryState, LibraryProbe } from './resolve/probe.js';
 export type { Attempt, Resolution, ResolvedEntry, Unresolved } from './resolve/resolve.js';
@@ -115,7 +117,7 @@ export function removeCache(path: string, options: pipeline.RemoveOptions = {}):
 }
 
 /** Resolves without planning or writing. @throws ElfnoteError */
-export function resolveFile(path: string, options: pipeline.LookupOptions = {}): Resolution {
+export function resolveFile(path: string, options: LookupOptions = {}): Resolution {
   return pipeline.resolveFile(
     check('resolveFile', 'path', schemas.path, path),
     optionsOf('resolveFile', schemas.lookupOptions, options),

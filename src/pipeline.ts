@@ -1,7 +1,6 @@
 import { realpathSync } from 'node:fs';
-import { posix } from 'node:path';
 import { checkedReader, refuseReader } from './audit-module.js';
-import { type ByteSource, type ByteString, byteStringOf, displayBytes } from './elf/bytes.js';
+import { type ByteSource, displayBytes } from './elf/bytes.js';
 import { ET_CORE, ET_DYN, ET_EXEC, ET_REL } from './elf/constants.js';
 import { ownReader } from './elf/dt-audit.js';
 import type { ElfImage } from './elf/image.js';
@@ -14,27 +13,15 @@ import { type FileSource, refuseChanged, withFile } from './files/source.js';
 import { sweep } from './files/temporary.js';
 import { editsOf, type Plan, type PlanOptions, type SkipPlan, type WritePlan } from './layout/model/plan.js';
 import { planFile, planRemoval } from './layout/plan-file.js';
+import { type ClosureOptions, type LookupOptions, lookUpFile, probeFor, resolveView } from './lookup.js';
 import { descriptorSize } from './note/cache.js';
 import { type Explained, skippedOutcome, summaryOf, type WorkedOutcome } from './outcome.js';
-import { FileSystemProbe } from './resolve/fs-probe.js';
 import type { NoGain } from './resolve/gain.js';
-import type { LibraryProbe } from './resolve/probe.js';
-import { type Resolution, resolveImage, runPathOf } from './resolve/resolve.js';
+import { type Resolution, runPathOf } from './resolve/resolve.js';
 import { refuseNoRoom, refuseUnresolved } from './strict.js';
 import type { Change } from './write/change.js';
 import { commitChange, writeCopy } from './write/commit.js';
 import { verifyPlan } from './write/verify-plan.js';
-
-export interface LookupOptions {
-  /** A directory that holds the file system in which run paths are looked up. Default: this machine's. */
-  readonly root?: string | undefined;
-  /** Directories whose contents never change. Default: `NIX_STORE` from the environment, if set. */
-  readonly storeDirs?: readonly string[] | undefined;
-  /** Shared between files so that each directory is read once. Overrides `root`. */
-  readonly probe?: LibraryProbe | undefined;
-  /** Record also what helps no loader, as `patchelf --build-resolution-cache` does, byte for byte. */
-  readonly likePatchelf?: boolean | undefined;
-}
 
 /** How a file is written, whatever is written to it. */
 export interface RemoveOptions {
@@ -56,7 +43,7 @@ export interface RemoveOptions {
   readonly attributes?: AttributeCheck | undefined;
 }
 
-export interface BuildOptions extends LookupOptions, RemoveOptions {
+export interface BuildOptions extends ClosureOptions, RemoveOptions {
   /** An unresolved soname is a failure, and the file is left alone. */
   readonly strict?: boolean | undefined;
   /** Where the note may stand; the default `auto` takes the cheapest place. */
@@ -83,13 +70,14 @@ export function buildCache(path: string, options: BuildOptions = {}): WorkedOutc
       const image = readForWork(source);
       if ('reason' in image) return skipped(path, image, source, options);
       const probe = probeFor(options);
-      const resolution = resolve(image, probe, options);
-      const warnings = warningsFor(resolution, image);
+      const view = new ElfView(image, source);
+      const { resolution, extraNotes, warnings } = lookUpFile(view, probe, options);
       if (options.strict) refuseUnresolved(path, resolution);
-      const plan = planNote(new ElfView(image, source), resolution, { ...options, reader });
+      const plan = planNote(view, resolution, extraNotes, { ...options, reader });
       if (plan.kind === 'skip' && options.strict) refuseNoRoom(path, plan);
       if (plan.kind !== 'skip') refuseReader(image, source, reader, probe, options);
-      return carryOut(source, image, plan, { path, resolution, warnings }, options);
+      const explained = { path, resolution, warnings: [...warningsFor(resolution, image), ...warnings] };
+      return carryOut(source, image, plan, explained, options);
     },
     !options.dryRun,
   );
@@ -113,9 +101,10 @@ export function planBuild(
 ): Prospect | SkipPlan {
   const skip = reasonToSkip(image);
   if (skip !== undefined) return skip;
-  const resolution = resolve(image, probeFor(options), options);
+  const view = new ElfView(image, source);
+  const { resolution, extraNotes } = lookUpFile(view, probeFor(options), options);
   const reader = checkedReader(options.reader);
-  const plan = planNote(new ElfView(image, source), resolution, { ...options, reader });
+  const plan = planNote(view, resolution, extraNotes, { ...options, reader });
   return { image, resolution, plan };
 }
 
@@ -143,13 +132,18 @@ const LARGEST_DESCRIPTOR = 1 << 20;
 
 const NO_GAIN: ReadonlySet<string> = new Set(['hints-only', 'current-directory'] satisfies NoGain[]);
 
-function planNote(view: ElfView, { entries, unresolved }: Resolution, options: PlanOptions): Plan {
+function planNote(
+  view: ElfView,
+  { entries, unresolved }: Resolution,
+  extraNotes: readonly Buffer[],
+  options: PlanOptions,
+): Plan {
   const size = descriptorSize(entries);
   if (size > LARGEST_DESCRIPTOR) {
     const detail = `the note would have ${size} bytes, more than ${LARGEST_DESCRIPTOR}`;
     return { kind: 'skip', reason: 'note-too-large', detail };
   }
-  const plan = planFile(view, { entries }, options);
+  const plan = planFile(view, { entries, extraNotes }, options);
   if (entries.length > 0 || !unresolved.some(({ why }) => NO_GAIN.has(why))) return plan;
   if (plan.kind === 'write') return { ...plan, whyRemoved: 'nothing to gain' };
   if (plan.kind !== 'skip' || plan.reason !== 'nothing-to-record') return plan;
@@ -188,23 +182,9 @@ function carryOut(
 
 /** Resolves without planning or writing. @throws ElfnoteError */
 export function resolveFile(path: string, options: LookupOptions = {}): Resolution {
-  return withFile(path, source => resolve(readImage(source), probeFor(options), options));
-}
-
-function resolve(image: ElfImage, probe: LibraryProbe, options: LookupOptions): Resolution {
-  const { likePatchelf } = options;
-  return resolveImage(image, probe, { storeRoots: storeRoots(options), likePatchelf });
-}
-
-function probeFor(options: LookupOptions): LibraryProbe {
-  return options.probe ?? new FileSystemProbe(options.root);
-}
-
-/** Directories whose contents never change; undefined where none are known. */
-export function storeRoots(options: LookupOptions): ByteString[] | undefined {
-  const fromEnvironment = process.env.NIX_STORE;
-  const dirs = options.storeDirs ?? (fromEnvironment ? [fromEnvironment] : undefined);
-  return dirs?.map(dir => byteStringOf(Buffer.from(posix.resolve(dir))));
+  return withFile(path, source =>
+    resolveView(new ElfView(readImage(source), source), probeFor(options), options),
+  );
 }
 
 function readForWork(source: ByteSource): ElfImage | SkipPlan {

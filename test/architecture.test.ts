@@ -28,8 +28,11 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   'audit-module': ['errors', 'elf', 'loader', 'resolve/candidate', 'type resolve/probe'],
   // What --strict refuses, of a resolution and of a plan.
   strict: ['errors', 'elf/bytes', 'type layout/model/plan', 'type resolve/gain', 'type resolve/resolve'],
+  // What is looked up for a file, beside its own run path.
+  lookup: ['errors', 'elf', 'note', 'resolve', 'loader'],
   pipeline: [
     'errors',
+    'lookup',
     'strict',
     'outcome',
     'audit-module',
@@ -44,6 +47,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   // What a note says, beside what the pipeline would write.
   'verify-note': [
     'errors',
+    'lookup',
     'elf',
     'type outcome',
     'note/cache',
@@ -60,12 +64,17 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     'verify-note',
     'files',
     'resolve/fs-probe',
+    'loader/file-probe',
+    // Which files are programs, when those come last.
+    'elf/dt-audit',
+    'elf/read',
     'fast-glob',
     'picomatch',
     'tinypool',
   ],
   cli: [
     'errors',
+    'lookup',
     'outcome',
     'pipeline',
     'note-report',
@@ -97,6 +106,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     'resolve/fs-probe',
     'note/cache',
     'type resolve/probe',
+    'type loader/probe',
+    'type lookup',
     'type pipeline',
     'type verify-note',
     'type batch',
@@ -106,6 +117,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   ],
   index: [
     'errors',
+    'lookup',
     'arguments',
     'elf',
     'note',

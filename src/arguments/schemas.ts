@@ -3,8 +3,10 @@ import type { AnnotateOptions, CleanOptions } from '../batch/annotate.js';
 import type { VerifyTreeOptions } from '../batch/verify.js';
 import type { PathList } from '../batch/walk.js';
 import type { AttributeCheck } from '../files/attributes.js';
+import type { LoaderProbe } from '../loader/probe.js';
+import type { LookupOptions } from '../lookup.js';
 import { type CacheEntry, type CacheStep, ELEMENT_LIMIT } from '../note/cache.js';
-import type { BuildOptions, LookupOptions, RemoveOptions } from '../pipeline.js';
+import type { BuildOptions, RemoveOptions } from '../pipeline.js';
 import type { LibraryProbe } from '../resolve/probe.js';
 import type { VerifyOptions } from '../verify-note.js';
 import type { Schema } from './check.js';
@@ -45,6 +47,19 @@ const probe = z.custom<LibraryProbe>(
   `must be a probe, with the functions ${PROBE_METHODS.join(', ')}`,
 );
 
+const OBJECT_METHODS = [
+  'open',
+  'isDirectory',
+  'access',
+  'readFile',
+  'realPath',
+] as const satisfies (keyof LoaderProbe)[];
+
+const objects = z.custom<LoaderProbe>(
+  value => hasMethods(value, OBJECT_METHODS),
+  `must be a probe of objects, with the functions ${OBJECT_METHODS.join(', ')}`,
+);
+
 const signal = z.custom<AbortSignal>(
   value =>
     hasMethods(value, ['addEventListener', 'removeEventListener']) &&
@@ -83,6 +98,9 @@ const lookup = {
   storeDirs: z.optional(z.array(path, 'must be a list of directories')),
   probe: z.optional(probe),
   likePatchelf: flag,
+  systemLibraries: flag,
+  dlopen: flag,
+  objects: z.optional(objects),
 } satisfies Shape<LookupOptions>;
 
 const writing = {
@@ -103,6 +121,8 @@ const building = {
   placement: z.optional(z.enum(['auto', 'slack', 'tail'], 'must be "auto", "slack" or "tail"')),
   moveTable: flag,
   reader: z.optional(path),
+  closure: flag,
+  trustStore: flag,
 };
 
 const MOST_JOBS = 9999;
@@ -128,7 +148,7 @@ const walking = {
   signal: z.optional(signal),
 };
 
-const { probe: _, ...lookupOfMany } = lookup;
+const { probe: _, objects: __, ...lookupOfMany } = lookup;
 const build = { ...lookup, ...writing, ...oneFile, ...building } satisfies Shape<BuildOptions>;
 const remove = { ...writing, ...oneFile } satisfies Shape<RemoveOptions>;
 const annotate = { ...lookupOfMany, ...writing, ...building, ...walking } satisfies Shape<AnnotateOptions>;

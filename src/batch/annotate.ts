@@ -4,7 +4,7 @@ import type { Job } from './job.js';
 import { type RunOptions, runOver } from './run.js';
 import { findFiles, type WalkOptions } from './walk.js';
 
-type OneFileOnly = 'output' | 'attributes' | 'probe' | 'unshare';
+type OneFileOnly = 'output' | 'attributes' | 'probe' | 'objects' | 'unshare';
 
 export interface AnnotateOptions extends Omit<BuildOptions, OneFileOnly>, WalkOptions, RunOptions {}
 

@@ -1,18 +1,19 @@
 import { ElfnoteError } from '../errors.js';
 import type { AttributeCheck } from '../files/attributes.js';
+import { FileLoaderProbe } from '../loader/file-probe.js';
 import { type FileOutcome, failedOutcome, skippedOutcome } from '../outcome.js';
 import { type BuildOptions, buildCache, type RemoveOptions, removeCache } from '../pipeline.js';
 import { FileSystemProbe } from '../resolve/fs-probe.js';
 import type { Found } from './walk.js';
 
-type PerFile = 'attributes' | 'probe';
+type PerFile = 'attributes' | 'probe' | 'objects';
 
 /** What is done to every file of a tree. Plain data: worker threads get a copy. */
 export type Job =
   | { readonly kind: 'build'; readonly options: Omit<BuildOptions, PerFile> }
   | { readonly kind: 'remove'; readonly options: Omit<RemoveOptions, PerFile> };
 
-type FileOptions = Pick<RemoveOptions, 'attributes' | 'output' | 'unshare'>;
+type FileOptions = Pick<RemoveOptions, 'attributes' | 'output' | 'unshare'> & Pick<BuildOptions, 'closure'>;
 
 export type WorkOnFile = (file: Found, attributes: AttributeCheck) => FileOutcome;
 
@@ -31,7 +32,8 @@ export function startJob(job: Job): WorkOnFile {
         throw new ElfnoteError('unreadable', file.unreadable, { path: file.path });
       }
       const { output = job.options.output, unshare } = file;
-      return work(file.path, { attributes, output, unshare });
+      const closure = file.carrier ? true : whereNotCarried(job);
+      return work(file.path, { attributes, output, unshare, closure });
     } catch (error) {
       const failed = failedOutcome(file.path, error);
       const passedOver = failed.error.code === 'not-elf' && !file.explicit;
@@ -40,8 +42,16 @@ export function startJob(job: Job): WorkOnFile {
   };
 }
 
+/** What is no carrier keeps a closure note that it has; told not to, it does not. */
+function whereNotCarried(job: Job): boolean | undefined {
+  return job.kind === 'build' && job.options.closure === false ? false : undefined;
+}
+
 function workOf(job: Job): (path: string, options: FileOptions) => FileOutcome {
-  if (job.kind === 'remove') return (path, options) => removeCache(path, { ...job.options, ...options });
+  if (job.kind === 'remove') {
+    return (path, { closure: _, ...options }) => removeCache(path, { ...job.options, ...options });
+  }
   const probe = new FileSystemProbe(job.options.root);
-  return (path, options) => buildCache(path, { ...job.options, ...options, probe });
+  const objects = new FileLoaderProbe(job.options.root);
+  return (path, options) => buildCache(path, { ...job.options, ...options, probe, objects });
 }

@@ -1,5 +1,9 @@
 import { setImmediate } from 'node:timers/promises';
+import { isProgram } from '../elf/dt-audit.js';
+import { readImage } from '../elf/read.js';
+import { ElfnoteError } from '../errors.js';
 import { ForeignLinks } from '../files/links.js';
+import { withFile } from '../files/source.js';
 import { type FileOutcome, failedOutcome } from '../outcome.js';
 import { batchesOf } from './batches.js';
 import { type Job, startJob } from './job.js';
@@ -32,7 +36,32 @@ export async function* runOver(
   const edited = isEdited ? found.filter(isEditable) : [];
   const links = new ForeignLinks(edited.map(({ path }) => path));
   const files = found.map(file => ({ ...file, unshare: links.isToBeReplaced(file.path) }));
-  for await (const result of workOver(files, job, options)) yield followed(result, links);
+  for (const group of groupsOf(files, job)) {
+    for await (const result of workOver(group, job, options)) {
+      yield followed(result, links);
+      if (options.failFast && result.outcome.action === 'failed') return;
+    }
+  }
+}
+
+/**
+ * Files in the order in which they are worked on. A closure note says how large the libraries are, so those that get
+ * notes in the same run come before what carries one.
+ */
+function groupsOf(files: readonly Found[], job: Job): (readonly Found[])[] {
+  if (job.kind !== 'build' || !job.options.closure) return [files];
+  const marked = files.map(file => ({ ...file, carrier: file.explicit || isProgramFile(file.path) }));
+  return [marked.filter(({ carrier }) => !carrier), marked.filter(({ carrier }) => carrier)];
+}
+
+/** Whether a file asks for a loader. What cannot be read does not: the job says why. */
+function isProgramFile(path: string): boolean {
+  try {
+    return withFile(path, source => isProgram(readImage(source, { sections: false })));
+  } catch (error) {
+    if (error instanceof ElfnoteError) return false;
+    throw error;
+  }
 }
 
 function isEditable({ unreadable, outside, output }: Found): boolean {

@@ -19,6 +19,8 @@ export interface Found {
   readonly path: string;
   /** Named by the caller itself, not found in a directory. */
   readonly explicit: boolean;
+  /** It gets a closure note: a program, or what was named itself. */
+  readonly carrier?: boolean;
   /** The path of the caller's by which it was found first. */
   readonly named?: string;
   /** Why nothing can be read there. */

@@ -69,6 +69,13 @@ export class LdCache {
     return best?.path;
   }
 
+  /** As `find` for any processor; `depends` where there is an entry for some processors alone. */
+  findPlain(name: ByteString): ByteString | 'depends' | undefined {
+    const entries = this.#entries.get(name) ?? [];
+    const own = entries.filter(({ flags }) => this.#flags.includes(flags));
+    return own.some(({ level, hwcap }) => level !== undefined || hwcap) ? 'depends' : this.find(name);
+  }
+
   #add(name: ByteString | undefined, entry: Omit<Entry, 'path'>, path: ByteString | undefined): void {
     if (name === undefined || path === undefined) return;
     const known = this.#entries.get(name);

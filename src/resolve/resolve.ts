@@ -19,13 +19,20 @@ export interface ResolveOptions {
   readonly storeRoots?: readonly ByteString[] | undefined;
   /** Record every element, also those that help no loader, as `patchelf --build-resolution-cache` does. */
   readonly likePatchelf?: boolean | undefined;
+  /**
+   * What the loader finds behind the run path, for a soname that no directory of it has. Asked only where the whole run
+   * path is in store roots, so that nothing can come in between later.
+   */
+  readonly systemLibrary?: ((soname: ByteString) => ByteString | undefined) | undefined;
+  /** Sonames that are resolved besides `DT_NEEDED`. */
+  readonly more?: readonly ByteString[] | undefined;
 }
 
 /** What one run path directory had to say about one soname. */
 export interface Attempt {
   readonly component: ByteString;
   readonly outcome: 'recorded' | 'hint' | 'passed-over' | 'fatal';
-  /** The hint's reason, or why the candidate was not taken. Empty for `recorded`. */
+  /** The hint's reason, or why the candidate was not taken. Empty for `recorded`, but for `system`. */
   readonly why: RuntimeReason | string;
 }
 
@@ -72,7 +79,7 @@ export function resolveImage(image: ElfImage, probe: LibraryProbe, options: Reso
   const runPath = runPathOf(image);
   // ld.so keeps each directory of a run path once.
   const names = [...new Set(runPath.components)];
-  const needed = new Set(image.dynamic?.needed ?? []);
+  const needed = new Set([...(image.dynamic?.needed ?? []), ...(options.more ?? [])]);
   if (names.length * needed.size > MOST_LOOKUPS) {
     const what = `${needed.size} libraries over ${names.length} directories`;
     throw new ElfnoteError('unsupported', `looking up ${what} is more than ${MOST_LOOKUPS} look-ups`, {
@@ -82,8 +89,10 @@ export function resolveImage(image: ElfImage, probe: LibraryProbe, options: Reso
   const components = names.map(component => classifyComponent(component, probe, options.storeRoots));
   const entries: ResolvedEntry[] = [];
   const unresolved: Unresolved[] = [];
+  const isSettled = options.storeRoots !== undefined && components.every(isImmutable);
   for (const soname of needed) {
-    const result = resolveSoname(soname, components, image, probe, options);
+    const found = resolveSoname(soname, components, image, probe, options);
+    const result = isSettled ? orSystemLibrary(found, options) : found;
     if ('steps' in result) entries.push(result);
     else unresolved.push(result);
   }
@@ -118,6 +127,26 @@ function answerOf(
 
 function hint(component: ByteString, why: RuntimeReason): Answer {
   return { attempt: { component, outcome: 'hint', why }, step: { kind: 'hint', dir: component } };
+}
+
+function isImmutable(component: SearchComponent): boolean {
+  return component.kind === 'exact' && !component.mutable;
+}
+
+function orSystemLibrary(
+  found: ResolvedEntry | Unresolved,
+  { systemLibrary }: ResolveOptions,
+): ResolvedEntry | Unresolved {
+  if ('steps' in found || found.why !== 'not-found') return found;
+  const { soname, attempts } = found;
+  const path = systemLibrary?.(soname);
+  if (path === undefined || path.includes(':') || path.length + 1 >= ELEMENT_LIMIT) return found;
+  const attempt = { component: directoryOf(path), outcome: 'recorded', why: 'system' } as const;
+  return { soname, steps: [{ kind: 'path', path }], attempts: [...attempts, attempt] };
+}
+
+function directoryOf(path: ByteString): ByteString {
+  return path.slice(0, path.lastIndexOf('/')) || '/';
 }
 
 /** As `resolveImage` does, for one soname and the classified run path of its object. */

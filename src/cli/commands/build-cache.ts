@@ -8,6 +8,10 @@ interface Flags extends RunFlags {
   readonly reader?: string;
   readonly likePatchelf?: boolean;
   readonly closureFiles?: boolean;
+  readonly closure?: boolean;
+  readonly trustStore?: boolean;
+  readonly systemLibraries?: boolean;
+  readonly dlopen?: boolean;
 }
 
 const EXAMPLE = `
@@ -46,6 +50,16 @@ export function buildCacheCommand(): Command {
       'record also what helps no loader, byte for byte as patchelf --build-resolution-cache',
     ),
     new Option(
+      '--closure',
+      'also write into programs, and into files that are named, a note that answers for all that they load',
+    ),
+    new Option('--trust-store', 'let closure notes answer for files in store directories without a look'),
+    new Option(
+      '--system-libraries',
+      'record also what ld.so.cache and the default directories give (needs --store-dir)',
+    ),
+    new Option('--dlopen', 'record also the libraries that a file declares to dlopen (.note.dlopen)'),
+    new Option(
       '--reader <module>',
       'let programs ask for this audit module themselves (DT_AUDIT, glibc 2.32)',
     ),
@@ -58,8 +72,18 @@ export function buildCacheCommand(): Command {
     .addHelpText('after', EXAMPLE)
     .action(async (paths: string[], flags: Flags) => {
       const { root, storeDir, strict, placement, moveTable, reader, likePatchelf } = flags;
+      const { closure, trustStore, systemLibraries, dlopen } = flags;
       if (reader !== undefined) (await import('../../audit-module.js')).checkedReader(reader);
-      const own = { root, storeDirs: storeDir, strict, placement, moveTable, reader, likePatchelf };
+      const looked = {
+        root,
+        storeDirs: storeDir,
+        likePatchelf,
+        closure,
+        trustStore,
+        systemLibraries,
+        dlopen,
+      };
+      const own = { ...looked, strict, placement, moveTable, reader };
       const { commonOptions, runOverFiles } = await import('../run.js');
       const options = { ...commonOptions(flags), ...own };
       const listed = flags.closureFiles

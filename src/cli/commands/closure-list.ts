@@ -4,7 +4,7 @@ import { ElfnoteError } from '../../errors.js';
 import { closureFiles } from '../../loader/closure-files.js';
 import { FileLoaderProbe } from '../../loader/file-probe.js';
 import { traceFile } from '../../loader/trace.js';
-import { storeRoots } from '../../pipeline.js';
+import { storeRoots } from '../../lookup.js';
 import { printError } from '../output.js';
 import type { RunFlags } from './file-command.js';
 

@@ -4,7 +4,7 @@ import { writeReport } from '../../files/report.js';
 import { FileLoaderProbe } from '../../loader/file-probe.js';
 import { ExpectedNotes } from '../../loader/notes.js';
 import { type Trace, type TraceOptions, traceFile } from '../../loader/trace.js';
-import { storeRoots } from '../../pipeline.js';
+import { storeRoots } from '../../lookup.js';
 import { FileSystemProbe } from '../../resolve/fs-probe.js';
 import { coloursOf } from '../colours.js';
 import { printOut } from '../output.js';
