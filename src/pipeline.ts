@@ -1,7 +1,6 @@
 import { realpathSync } from 'node:fs';
 import { checkedReader, refuseReader } from './audit-module.js';
-import { type ByteSource, displayBytes } from './elf/bytes.js';
-import { ET_CORE, ET_DYN, ET_EXEC, ET_REL } from './elf/constants.js';
+import { displayBytes } from './elf/bytes.js';
 import { ownReader } from './elf/dt-audit.js';
 import type { ElfImage } from './elf/image.js';
 import { readImage } from './elf/read.js';
@@ -11,13 +10,14 @@ import { type AttributeCheck, directoryOf, LOST_IN_PLACE, readAttributes } from 
 import { isSharedInStore } from './files/links.js';
 import { type FileSource, refuseChanged, withFile } from './files/source.js';
 import { sweep } from './files/temporary.js';
+import { readLinked, reasonToSkip } from './kinds.js';
 import { editsOf, type Plan, type PlanOptions, type SkipPlan, type WritePlan } from './layout/model/plan.js';
 import { planFile, planRemoval } from './layout/plan-file.js';
 import { type ClosureOptions, type LookupOptions, lookUpFile, probeFor, resolveView } from './lookup.js';
 import { descriptorSize } from './note/cache.js';
 import { type Explained, skippedOutcome, summaryOf, type WorkedOutcome } from './outcome.js';
 import type { NoGain } from './resolve/gain.js';
-import { type Resolution, runPathOf } from './resolve/resolve.js';
+import type { Resolution } from './resolve/resolve.js';
 import { refuseNoRoom, refuseUnresolved } from './strict.js';
 import type { Change } from './write/change.js';
 import { commitChange, writeCopy } from './write/commit.js';
@@ -67,8 +67,10 @@ export function buildCache(path: string, options: BuildOptions = {}): WorkedOutc
   return withFile(
     path,
     source => {
-      const image = readForWork(source);
+      const image = readLinked(source);
       if ('reason' in image) return skipped(path, image, source, options);
+      const reason = reasonToSkip(image);
+      if (reason !== undefined) return skipped(path, reason, source, options);
       const probe = probeFor(options);
       const view = new ElfView(image, source);
       const { resolution, extraNotes, warnings } = lookUpFile(view, probe, options);
@@ -118,7 +120,8 @@ export function removeCache(path: string, options: RemoveOptions = {}): WorkedOu
   return withFile(
     path,
     source => {
-      const image = readImage(source);
+      const image = readLinked(source);
+      if ('reason' in image) return skipped(path, image, source, options);
       if (image.sectionError !== undefined && image.cacheNotes.length > 0) throw image.sectionError;
       const plan = planRemoval(new ElfView(image, source));
       return carryOut(source, image, plan, { path, resolution: undefined, warnings: [] }, options);
@@ -127,7 +130,7 @@ export function removeCache(path: string, options: RemoveOptions = {}): WorkedOu
   );
 }
 
-/** In bytes. The largest that was seen in earnest has 50,000; a loader walks the note at every start. */
+/** In bytes; a loader walks the note for each library that it looks for. */
 const LARGEST_DESCRIPTOR = 1 << 20;
 
 const NO_GAIN: ReadonlySet<string> = new Set(['hints-only', 'current-directory'] satisfies NoGain[]);
@@ -187,34 +190,11 @@ export function resolveFile(path: string, options: LookupOptions = {}): Resoluti
   );
 }
 
-function readForWork(source: ByteSource): ElfImage | SkipPlan {
-  const image = readImage(source);
-  return reasonToSkip(image) ?? image;
-}
-
-/** @throws ElfnoteError for section headers that are wrong. */
-function reasonToSkip(image: ElfImage): SkipPlan | undefined {
-  const skip = (reason: SkipPlan['reason'], detail: string): SkipPlan => ({ kind: 'skip', reason, detail });
-  const { e_type } = image.header;
-  if (e_type === ET_REL) return skip('relocatable', 'is an object file (ET_REL)');
-  if (e_type === ET_CORE) return skip('core', 'is a core file (ET_CORE)');
-  if (e_type !== ET_EXEC && e_type !== ET_DYN) return skip('unsupported-layout', `has e_type ${e_type}`);
-  if (image.debugOnly)
-    return skip('debug-only', 'is a separate debug file: its dynamic section has no content');
-  if (image.dynamic === undefined) return skip('static', 'is statically linked: it has no dynamic section');
-  if (image.cacheNotes.length === 0) {
-    if (image.dynamic.needed.length === 0) return skip('no-needed', 'needs no library (no DT_NEEDED)');
-    if (runPathOf(image).components.length === 0) return skip('no-run-path', 'has no run path');
-  }
-  if (image.sectionError !== undefined) throw image.sectionError;
-  return undefined;
-}
-
 function skipped(
   path: string,
   { reason, detail }: SkipPlan,
   source: FileSource,
-  options: BuildOptions,
+  options: RemoveOptions,
 ): WorkedOutcome {
   leaveAlone(source, options);
   return skippedOutcome(path, reason, detail);

@@ -1,8 +1,8 @@
 import type { ByteString } from './elf/bytes.js';
 import type { ElfImage } from './elf/image.js';
-import { readImage } from './elf/read.js';
 import { ElfnoteError } from './errors.js';
 import { type FileSource, withFile } from './files/source.js';
+import { readLinked } from './kinds.js';
 import { type LookupOptions, storeRoots } from './lookup.js';
 import { type CacheEntry, type CacheStep, elementOf } from './note/cache.js';
 import { type NoteReport, noteOf } from './note-report.js';
@@ -89,7 +89,8 @@ type Options = VerifyOptions & { readonly probe: LibraryProbe };
 
 function verify(source: FileSource, options: Options): VerifiedNote | NothingToVerify {
   const { path } = source;
-  const image = readImage(source);
+  const image = readLinked(source);
+  if ('reason' in image) return { path, state: 'none', reason: image.reason, detail: image.detail };
   const note = noteOf(image, source);
   const prospect = planBuild(source, options, image);
   if (note === undefined) return withoutNote(path, image, prospect, options);

@@ -26,6 +26,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   'note-report': ['errors', 'elf', 'note', 'resolve', 'files/source', 'layout/undo/undo'],
   // Whether a program still starts with a module is asked of its whole closure.
   'audit-module': ['errors', 'elf', 'loader', 'resolve/candidate', 'type resolve/probe'],
+  // What a file is, before anything is looked up for it.
+  kinds: ['type errors', 'elf', 'files/source', 'type layout/model/plan', 'resolve/resolve'],
   // What --strict refuses, of a resolution and of a plan.
   strict: ['errors', 'elf/bytes', 'type layout/model/plan', 'type resolve/gain', 'type resolve/resolve'],
   // What is looked up for a file, beside its own run path.
@@ -33,6 +35,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   pipeline: [
     'errors',
     'lookup',
+    'kinds',
     'strict',
     'outcome',
     'audit-module',
@@ -46,6 +49,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   ],
   // What a note says, beside what the pipeline would write.
   'verify-note': [
+    'kinds',
     'errors',
     'lookup',
     'elf',
@@ -59,6 +63,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   // What the pipeline is to one file, this is to many, in threads where that pays.
   batch: [
     'errors',
+    'kinds',
     'outcome',
     'pipeline',
     'verify-note',

@@ -1,5 +1,6 @@
 import { ElfnoteError } from '../errors.js';
 import type { AttributeCheck } from '../files/attributes.js';
+import { reasonToPassOver } from '../kinds.js';
 import { FileLoaderProbe } from '../loader/file-probe.js';
 import { type FileOutcome, failedOutcome, skippedOutcome } from '../outcome.js';
 import { type BuildOptions, buildCache, type RemoveOptions, removeCache } from '../pipeline.js';
@@ -36,8 +37,8 @@ export function startJob(job: Job): WorkOnFile {
       return work(file.path, { attributes, output, unshare, closure });
     } catch (error) {
       const failed = failedOutcome(file.path, error);
-      const passedOver = failed.error.code === 'not-elf' && !file.explicit;
-      return passedOver ? skippedOutcome(file.path, 'not-elf', failed.error.message) : failed;
+      const reason = file.explicit ? undefined : reasonToPassOver(file.path, failed.error);
+      return reason === undefined ? failed : skippedOutcome(file.path, reason.reason, reason.detail);
     }
   };
 }

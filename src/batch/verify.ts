@@ -1,4 +1,5 @@
 import { ElfnoteError } from '../errors.js';
+import { reasonToPassOver } from '../kinds.js';
 import { failedOutcome } from '../outcome.js';
 import { FileSystemProbe } from '../resolve/fs-probe.js';
 import { type NothingToVerify, type VerifiedNote, type VerifyOptions, verifyFile } from '../verify-note.js';
@@ -45,10 +46,16 @@ function verifyOne(
   if (outside !== undefined) return { path, state: 'none', ...outside };
   try {
     if (unreadable !== undefined) throw new ElfnoteError('unreadable', unreadable, { path });
-    return verifyFile(path, options);
+    const report = verifyFile(path, options);
+    if (report.state !== 'malformed' || explicit) return report;
+    return passedOver(path, new ElfnoteError('malformed', 'is malformed', { path })) ?? report;
   } catch (thrown) {
     const { error } = failedOutcome(path, thrown);
-    if (error.code !== 'not-elf' || explicit) return { path, state: 'failed', error };
-    return { path, state: 'none', reason: 'not-elf', detail: error.message };
+    return (explicit ? undefined : passedOver(path, error)) ?? { path, state: 'failed', error };
   }
+}
+
+function passedOver(path: string, error: ElfnoteError): NothingToVerify | undefined {
+  const skip = reasonToPassOver(path, error);
+  return skip && { path, state: 'none', reason: skip.reason, detail: skip.detail };
 }

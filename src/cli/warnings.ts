@@ -11,6 +11,7 @@ const WITHOUT_NOTE: ReadonlySet<string> = new Set([
   'no-run-path',
   'nothing-to-record',
   'nothing-to-gain',
+  'truncated',
   'no-room',
   'note-too-large',
   'unsupported-layout',

@@ -120,7 +120,12 @@ export function readElfHeader(source: ByteSource): { header: ElfHeader; encoding
   return { header, encoding };
 }
 
-function readProgramHeaders(source: ByteSource, encoding: Encoding, header: ElfHeader): ProgramHeader[] {
+/** The program headers as they stand, unchecked. @throws ElfnoteError where the table leaves the file. */
+export function readProgramHeaders(
+  source: ByteSource,
+  encoding: Encoding,
+  header: ElfHeader,
+): ProgramHeader[] {
   if (header.e_phnum === 0 || header.e_phoff === 0) return [];
   const size = header.e_phnum * header.e_phentsize;
   checkRange(source, header.e_phoff, size, `program header table (${header.e_phnum} entries)`);

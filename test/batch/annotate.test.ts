@@ -9,7 +9,7 @@ import { runInNewContext } from 'node:vm';
 import type { AnnotateOptions } from '../../src/batch/annotate.js';
 import type { FileOutcome } from '../../src/outcome.js';
 import { tempDir } from '../support/temp.js';
-import { completeOf, copies, IN_PLACE, library, OPTIONS, stateOf } from '../support/tree.js';
+import { completeOf, copies, IN_PLACE, library, malformed, OPTIONS, stateOf } from '../support/tree.js';
 
 const { annotateTree, cleanTree } = library;
 
@@ -115,7 +115,7 @@ for (const jobs of WAYS) {
       const dir = tempDir(t);
       const files = copies(dir, 100);
       for (const broken of [files[3] ?? '', files[50] ?? ''])
-        writeFileSync(broken, IN_PLACE.original.subarray(0, 100));
+        writeFileSync(broken, malformed(IN_PLACE.original));
       const outcomes = await all(annotateTree([dir], { ...options, failFast: true }));
       assert.deepEqual(
         outcomes.map(({ action }) => action),

@@ -19,6 +19,7 @@ import { BIN, elfnote, elfnoteAsNobody, elfnoteOk, FIXTURES, ROOT, runOk } from 
 import { nixosNotes } from '../support/readelf.js';
 import { tempDir } from '../support/temp.js';
 import { needs, needsRoot } from '../support/tools.js';
+import { malformed } from '../support/tree.js';
 
 /** A tree with what a package may hold: read-only directories and files, links of both kinds, modes, an ELF file. */
 function makeTree(dir: string): string {
@@ -107,7 +108,7 @@ describe('--output-dir', { skip: needs('find', 'touch') }, () => {
   test('a file that fails is copied as it is, and the exit status says so', t => {
     const dir = tempDir(t);
     const tree = makeTree(dir);
-    writeFileSync(join(tree, 'broken'), readFileSync(join(tree, 'bin/program')).subarray(0, 100));
+    writeFileSync(join(tree, 'broken'), malformed(readFileSync(join(tree, 'bin/program'))));
     const { status, stderr } = elfnote([
       'build-cache',
       '--root',
@@ -330,7 +331,7 @@ describe('--output-dir', { skip: needs('find', 'touch') }, () => {
   test('a run that stops leaves directories with the modes of the originals, and nothing more', t => {
     const dir = tempDir(t);
     const tree = makeTree(dir);
-    writeFileSync(join(tree, 'bin-extra/broken'), readFileSync(join(tree, 'bin/program')).subarray(0, 100));
+    writeFileSync(join(tree, 'bin-extra/broken'), malformed(readFileSync(join(tree, 'bin/program'))));
     const out = join(dir, 'out');
     const { status, stdout } = elfnote([
       'build-cache',

@@ -12,7 +12,7 @@ function outputs(t: { after(hook: () => void): void }): { dir: string; out: stri
   mkdirSync(out);
   cpSync(join(FIXTURES, 'kinds/pie-bfd'), join(out, 'program'));
   cpSync(join(FIXTURES, 'kinds/norunpath'), join(out, 'plugin'));
-  writeFileSync(join(out, 'broken'), '\x7fELF, or so it says');
+  writeFileSync(join(out, 'broken'), '\x7fELF, or so it says'.padEnd(100));
   writeFileSync(text, 'text\n');
   return { dir, out, text };
 }

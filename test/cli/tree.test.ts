@@ -26,7 +26,7 @@ import {
 } from '../support/cli.js';
 import { tempDir } from '../support/temp.js';
 import { needsRoot } from '../support/tools.js';
-import { completeOf, copies, IN_PLACE, stateOf } from '../support/tree.js';
+import { completeOf, copies, IN_PLACE, malformed, stateOf } from '../support/tree.js';
 
 const BUILD = ['build-cache', '--root', ROOT];
 
@@ -54,7 +54,7 @@ describe('the summary', () => {
     const [first = '', second = '', third = ''] = files;
     linkSync(first, join(dir, 'a-link'));
     elfnoteOk([...BUILD, '-q', second]);
-    writeFileSync(third, IN_PLACE.original.subarray(0, 100));
+    writeFileSync(third, malformed(IN_PLACE.original));
     writeFileSync(join(dir, 'text'), 'text');
     const report = join(dir, '../report.json');
     const text = elfnote([...BUILD, '-n', '--report', report, dir]);
@@ -212,8 +212,7 @@ describe('one bad file does not stop the rest', () => {
 
   test('but --fail-fast stops at the first failure and says so', t => {
     const { dir, files } = tree(t, 6);
-    for (const file of [files[2] ?? '', files[4] ?? ''])
-      writeFileSync(file, IN_PLACE.original.subarray(0, 100));
+    for (const file of [files[2] ?? '', files[4] ?? '']) writeFileSync(file, malformed(IN_PLACE.original));
     const result = elfnote([...BUILD, '--fail-fast', '-j', '2', dir]);
     assert.equal(result.status, 1);
     assert.match(
@@ -383,7 +382,7 @@ test('a directory whose name has a line end is walked, and one that is named thr
 
 test('standard output and standard error that go to one file keep their order', t => {
   const { dir, files } = tree(t, 6);
-  for (const i of [1, 4]) writeFileSync(files[i] ?? '', IN_PLACE.original.subarray(0, 100));
+  for (const i of [1, 4]) writeFileSync(files[i] ?? '', malformed(IN_PLACE.original));
   const script = 'exec "$0" "$@" 2>&1';
   const bin = join(import.meta.dirname, '../../bin/elfnote.js');
   const { stdout } = run('sh', ['-c', script, process.execPath, bin, ...BUILD, dir]);

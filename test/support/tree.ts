@@ -46,6 +46,13 @@ export function copies(dir: string, count: number): string[] {
   });
 }
 
+/** The beginning of an ELF file with a version that there is not: malformed, whatever is behind it. */
+export function malformed(elf: Buffer): Buffer {
+  const bytes = Buffer.from(elf.subarray(0, 100));
+  bytes[6] = 9;
+  return bytes;
+}
+
 export function stateOf(file: string): 'original' | 'complete' | 'neither' {
   const bytes = readFileSync(file);
   if ([IN_PLACE, REPLACED].some(({ original }) => bytes.equals(original))) return 'original';

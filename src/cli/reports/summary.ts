@@ -31,6 +31,8 @@ export const SKIP_WORDS: ReadonlyMap<string, string> = new Map([
   ['no-needed', 'without DT_NEEDED'],
   ['no-run-path', 'without run path'],
   ['debug-only', 'debug files'],
+  ['truncated', 'cut short'],
+  ['high-addresses', 'with addresses above 2^53'],
   ['nothing-to-record', 'with nothing to record'],
   ['nothing-to-gain', 'with nothing to gain'],
   ['note-too-large', 'whose note would be too large'],

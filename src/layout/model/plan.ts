@@ -10,6 +10,8 @@ export type SkipReason =
   | 'no-needed'
   | 'no-run-path'
   | 'debug-only'
+  | 'truncated'
+  | 'high-addresses'
   | 'nothing-to-record'
   | 'nothing-to-gain'
   | 'note-too-large'
