@@ -1,23 +1,51 @@
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { before, describe, type TestContext, test } from 'node:test';
 import { type TraceOptions, traceFile } from '../../src/loader/trace.js';
+import { runOk } from '../support/cli.js';
+import { EVERYTHING } from '../support/extent.js';
 import { listedObjects, straceLoader, tracedCalls, tracedObjects } from '../support/loader-calls.js';
-import { annotateStore, makePackageStore } from '../support/package-store.js';
+import { annotateStore, makePackageStore, type PackageStore } from '../support/package-store.js';
 import { buildReader, needsTracing } from '../support/reader.js';
 import { suiteScope, tempDir } from '../support/temp.js';
-import { unavailable } from '../support/tools.js';
+import { type Skip, unavailable } from '../support/tools.js';
 
-/** Programs as Debian has them: where they may be, and arguments with which they start and soon end. */
-const PROGRAMS: readonly [name: string, places: readonly string[], args: readonly string[]][] = [
+/** Where a program may be, and arguments with which it starts and soon ends. */
+type Program = readonly [name: string, places: readonly string[], args: readonly string[]];
+
+const QUICK: readonly Program[] = [
   ['git', ['/usr/bin/git'], ['--version']],
   ['curl', ['/usr/bin/curl'], ['--version']],
   ['convert', ['/usr/bin/convert-im6.q16', '/usr/bin/magick'], ['--version']],
-  ['gdb', ['/usr/bin/gdb'], ['--version']],
 ];
 
-/** The same paths opened, in the same order; the same failing calls; and the same objects. */
+const MORE: readonly Program[] = [
+  ['gdb', ['/usr/bin/gdb'], ['--version']],
+  ['ffmpeg', ['/usr/bin/ffmpeg'], ['-version']],
+  ['emacs', ['/usr/bin/emacs-gtk', '/usr/bin/emacs-nox'], ['--version']],
+  ['python3', ['/usr/bin/python3'], ['-c', 'pass']],
+  ['node', ['/usr/bin/node', process.execPath], ['--version']],
+  ['clang', ['/usr/bin/clang'], ['--version']],
+  ['ld.lld', ['/usr/bin/ld.lld'], ['--version']],
+  ['as', ['/usr/bin/as'], ['--version']],
+  ['eu-readelf', ['/usr/bin/eu-readelf'], ['--version']],
+  ['strace', ['/usr/bin/strace'], ['--version']],
+  ['qemu-aarch64', ['/usr/bin/qemu-aarch64'], ['--version']],
+  ['perl', ['/usr/bin/perl'], ['-e', '1']],
+];
+
+/** No checks of a change need these. */
+const IF_THERE: readonly Program[] = [
+  ['inkscape', ['/usr/bin/inkscape'], ['--version']],
+  ['ldc2', ['/usr/bin/ldc2'], ['--version']],
+  ['cmake', ['/usr/bin/cmake'], ['--version']],
+  ['vim', ['/usr/bin/vim.basic'], ['--version']],
+  ['ssh', ['/usr/bin/ssh'], ['-V']],
+  ['gpg', ['/usr/bin/gpg'], ['--version']],
+];
+
+/** The same paths opened, in the same order; the same failing calls, in the same order; and the same objects. */
 function assertTraced(
   t: TestContext,
   program: string,
@@ -25,7 +53,7 @@ function assertTraced(
   env: Readonly<Record<string, string>> = {},
   options: TraceOptions = {},
 ): void {
-  const trace = traceFile(program, { libraryPath: env.LD_LIBRARY_PATH, ...options });
+  const trace = traceFile(program, { libraryPath: env.LD_LIBRARY_PATH, preload: env.LD_PRELOAD, ...options });
   const [seen, traced] = [straceLoader(tempDir(t), program, args, env), tracedCalls(trace)];
   assert.ok(seen.opened.length > 1, 'the loader opened nothing');
   assert.deepEqual(traced.opened, seen.opened);
@@ -36,6 +64,25 @@ function assertTraced(
   t.diagnostic(`${seen.opened.length} opened, ${opens} failing opens, ${trace.counts.stats} failing stats`);
 }
 
+function makeStore(t: TestContext, binary: string): PackageStore {
+  const dir = join(tempDir(t), 'store');
+  mkdirSync(dir);
+  return makePackageStore(dir, binary);
+}
+
+/** Gives each object of a store the same directories in another form. */
+function setRunPath(
+  { program, libraries }: PackageStore,
+  form: (object: string, dir: string) => string,
+): void {
+  const dirs = libraries.map(path => join(path, '..'));
+  for (const object of [program, ...libraries.filter(path => !/\/libc\.so\.6$/.test(path))]) {
+    const runPath = dirs.map(dir => form(object, dir)).join(':');
+    const kind = form(object, '/').startsWith('$') ? [] : ['--force-rpath'];
+    runOk('patchelf', [...kind, '--set-rpath', runPath, object]);
+  }
+}
+
 describe('trace and the stock loader', { skip: needsTracing('patchelf', 'ldd', 'gcc') }, () => {
   const scope = suiteScope();
   let reader: string;
@@ -43,26 +90,67 @@ describe('trace and the stock loader', { skip: needsTracing('patchelf', 'ldd', '
     reader = buildReader(tempDir(scope));
   });
 
-  for (const [name, places, args] of PROGRAMS) {
-    const binary = places.find(place => existsSync(place));
-    const skip = binary === undefined ? unavailable(`not on this machine: ${name}`) : false;
-    const given = binary ?? '';
-    test(`${name} where it is installed`, { skip }, t => assertTraced(t, given, args));
+  /** Without the module and with it, before the notes are there and then. */
+  function assertEveryWay(t: TestContext, store: PackageStore, args: readonly string[]): void {
+    const audited = () => assertTraced(t, store.program, args, { LD_AUDIT: reader }, { with: 'audit' });
+    assertTraced(t, store.program, args);
+    audited();
+    annotateStore(store);
+    assertTraced(t, store.program, args);
+    audited();
+  }
+
+  const programs = [...QUICK, ...(EVERYTHING ? [...MORE, ...IF_THERE] : [])];
+  for (const [name, places, args] of programs) {
+    const found = places.find(place => existsSync(place));
+    const why = `not on this machine: ${name}`;
+    const isOptional = IF_THERE.some(([optional]) => optional === name);
+    const skip: Skip = found !== undefined ? false : isOptional ? why : unavailable(why);
+    const binary = found ?? '';
+
+    test(`${name} where it is installed`, { skip }, t => assertTraced(t, binary, args));
 
     test(`${name} with LD_LIBRARY_PATH`, { skip }, t => {
       const absent = join(tempDir(t), 'absent');
       const dirs = [absent, '/usr/lib/x86_64-linux-gnu/', tempDir(t), '/usr/lib'].join(':');
-      assertTraced(t, given, args, { LD_LIBRARY_PATH: dirs });
+      assertTraced(t, binary, args, { LD_LIBRARY_PATH: dirs });
     });
 
-    test(`${name} in a store of one directory a package, without notes and with them`, { skip }, t => {
-      const dir = join(tempDir(t), 'store');
-      mkdirSync(dir);
-      const store = makePackageStore(dir, given);
-      assertTraced(t, store.program, args);
-      annotateStore(store);
-      assertTraced(t, store.program, args);
-      assertTraced(t, store.program, args, { LD_AUDIT: reader }, { with: 'audit' });
-    });
+    test(`${name} in a store of one directory a package, with notes and without`, { skip }, t =>
+      assertEveryWay(t, makeStore(t, binary), args),
+    );
   }
+
+  const [curl, , options] = ['/usr/bin/curl', '', ['--version']];
+  const skip = existsSync(curl) ? false : unavailable('not on this machine: curl');
+
+  test('a store with DT_RPATH, as Spack makes them', { skip }, t => {
+    const store = makeStore(t, curl);
+    setRunPath(store, (_, dir) => dir);
+    assertEveryWay(t, store, options);
+  });
+
+  test('a store with $ORIGIN, as conda makes them', { skip }, t => {
+    const store = makeStore(t, curl);
+    setRunPath(store, (object, dir) => `$ORIGIN/${relative(join(object, '..'), dir)}`);
+    assertEveryWay(t, store, options);
+  });
+
+  test('LD_LIBRARY_PATH in front of a store, also with the audit module', { skip }, t => {
+    const store = makeStore(t, curl);
+    annotateStore(store);
+    const own = join(store.libraries[3] ?? '', '..');
+    for (const dirs of ['/nowhere', `/nowhere;${own}/::relative`, Array(9).fill(own).join(':')]) {
+      const env = { LD_LIBRARY_PATH: dirs };
+      assertTraced(t, store.program, options, env);
+      assertTraced(t, store.program, options, { ...env, LD_AUDIT: reader }, { with: 'audit' });
+    }
+  });
+
+  test('LD_PRELOAD, by a name and by a path', { skip }, t => {
+    const store = makeStore(t, curl);
+    const [first = '', second = ''] = store.libraries.slice(5);
+    const name = second.slice(second.lastIndexOf('/') + 1);
+    assertTraced(t, store.program, options, { LD_PRELOAD: `${name} ${first}` });
+  });
 });
