@@ -10,6 +10,9 @@ import * as schemas from './arguments/schemas.js';
 import * as batch from './batch/annotate.js';
 import * as verifying from './batch/verify.js';
 import * as bytes from './elf/bytes.js';
+import * as loader from './loader/api.js';
+import type { ClosureNode } from './loader/edges.js';
+import type { Trace } from './loader/trace.js';
 import type { LookupOptions } from './lookup.js';
 import * as cache from './note/cache.js';
 import * as reports from './note-report.js';
@@ -34,8 +37,19 @@ export type {
 } from './elf/image.js';
 export { ElfnoteError, type ErrorCode } from './errors.js';
 export type { Edit, NotePlace, Rung, SkipReason, TableRoom, WritePlan } from './layout/model/plan.js';
+export type { ClosureOptions, TraceOptions } from './loader/api.js';
+export type { Architecture } from './loader/architectures.js';
+export type { Counts } from './loader/count.js';
+export type { ClosureEdge, ClosureNode, EdgeCandidate } from './loader/edges.js';
+export type { Processor } from './loader/hwcaps.js';
+export type { LoaderFacts } from './loader/interpreter.js';
+export type { Reader } from './loader/note-answer.js';
+export type { ObjectFacts, Request } from './loader/object.js';
+export type { How, Lookup, Place, Step, TracedObject, TriedPlace } from './loader/record.js';
+export type { Trace } from './loader/trace.js';
 export type { LookupOptions } from './lookup.js';
 export type { CacheEntry, CacheStep } from './note/cache.js';
+export type { ClosureNote } from './note/closure.js';
 export type { NoteReport } from './note-report.js';
 export type {
   FailedOutcome,
@@ -160,6 +174,32 @@ export function verifyTree(
     check('verifyTree', 'paths', schemas.paths, paths),
     optionsOf('verifyTree', schemas.verifyTreeOptions, options),
   );
+}
+
+/**
+ * Simulates ld.so over the whole closure of a program or library, running nothing: which objects it opens and in what
+ * order, how it finds each, and every open(2) and stat(2) that it makes for that. Paths and names are byte strings.
+ *
+ * @throws ElfnoteError `usage` for an option that does not fit; of the file itself `unreadable`, `not-elf`,
+ * `malformed`, or `unsupported` for a static program or one whose loader is no glibc.
+ */
+export function traceFile(path: string, options: loader.TraceOptions = {}): Trace {
+  return loader.traceFile(
+    check('traceFile', 'path', schemas.path, path),
+    optionsOf('traceFile', schemas.traceOptions, options),
+  );
+}
+
+/**
+ * Each object of a closure with its own requests, and for each the places where it may be met, in the order in which
+ * the loader looks.
+ *
+ * @throws ElfnoteError as `traceFile` does.
+ */
+export function closureOf(path: string, options: loader.ClosureOptions = {}): ClosureNode[] {
+  const { storeDirs, ...rest } = optionsOf('closureOf', schemas.closureOptions, options);
+  const roots = pipeline.storeRoots({ storeDirs });
+  return loader.closureOf(check('closureOf', 'path', schemas.path, path), rest, roots);
 }
 
 /** The descriptor without its padding. An empty list of entries has none. @throws ElfnoteError `usage` */

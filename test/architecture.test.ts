@@ -116,6 +116,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     'type pipeline',
     'type verify-note',
     'type batch',
+    'type loader/api',
     'type files',
     'zod/mini',
     'fastest-levenshtein',
@@ -133,9 +134,9 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     'note-report',
     'verify-note',
     'batch',
+    'loader',
     'type write',
     'type files',
-    'type loader',
   ],
 };
 

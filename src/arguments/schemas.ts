@@ -3,6 +3,7 @@ import type { AnnotateOptions, CleanOptions } from '../batch/annotate.js';
 import type { VerifyTreeOptions } from '../batch/verify.js';
 import type { PathList } from '../batch/walk.js';
 import type { AttributeCheck } from '../files/attributes.js';
+import type { ClosureOptions, TraceOptions } from '../loader/api.js';
 import type { LoaderProbe } from '../loader/probe.js';
 import type { LookupOptions } from '../lookup.js';
 import { type CacheEntry, type CacheStep, ELEMENT_LIMIT } from '../note/cache.js';
@@ -160,6 +161,20 @@ const verify = {
 } satisfies Shape<VerifyOptions>;
 const verifyTree = { ...verify, ...places } satisfies Shape<VerifyTreeOptions>;
 
+const text = z.string('must be a text').check(z.refine(value => !value.includes('\0'), 'must have no NUL'));
+const trace = {
+  libraryPath: z.optional(text),
+  preload: z.optional(text),
+  with: z.optional(z.enum(['none', 'patched', 'audit'], 'must be "none", "patched" or "audit"')),
+  loader: z.optional(
+    z.string('must be like "glibc-2.36"').check(z.regex(/^glibc-2\.\d{1,3}$/, 'must be like "glibc-2.36"')),
+  ),
+  hwcaps: z.optional(text),
+  root: z.optional(path),
+  ldCache: z.optional(path),
+} satisfies Shape<TraceOptions>;
+const closure = { ...trace, storeDirs: lookup.storeDirs } satisfies Shape<ClosureOptions>;
+
 /** The options of a function, and how they are called. */
 export interface OptionsSchema<T> {
   readonly schema: Schema<T>;
@@ -195,6 +210,15 @@ export const verifyOptions: OptionsSchema<VerifyOptions> = {
 export const verifyTreeOptions: OptionsSchema<VerifyTreeOptions> = {
   schema: z.strictObject(verifyTree, OPTIONS),
   keys: Object.keys(verifyTree),
+};
+
+export const traceOptions: OptionsSchema<TraceOptions> = {
+  schema: z.strictObject(trace, OPTIONS),
+  keys: Object.keys(trace),
+};
+export const closureOptions: OptionsSchema<ClosureOptions> = {
+  schema: z.strictObject(closure, OPTIONS),
+  keys: Object.keys(closure),
 };
 
 export const byteString: Schema<string> = z

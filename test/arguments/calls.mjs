@@ -15,6 +15,8 @@ export const refused = ({
   resolveFile,
   readNote,
   verifyFile,
+  traceFile,
+  closureOf,
   verifyTree,
   encodeDescriptor,
   encodeNote,
@@ -23,6 +25,24 @@ export const refused = ({
   FileSystemProbe,
 }) => [
   [() => annotateTree('/no/such'), 'annotateTree: paths must be a list of paths, not "/no/such"'],
+  [() => traceFile(7), 'traceFile: path must be a path, not 7'],
+  [
+    () => traceFile('/no/such', { loader: '2.36' }),
+    'traceFile: loader must be like "glibc-2.36", not "2.36"',
+  ],
+  [
+    () => traceFile('/no/such', { with: 'musl' }),
+    'traceFile: with must be "none", "patched" or "audit", not "musl"',
+  ],
+  [() => traceFile('/no/such', { probe: {} }), 'traceFile: there is no option "probe"'],
+  [
+    () => closureOf('/no/such', { libraryPaths: '' }),
+    'closureOf: there is no option "libraryPaths"; "libraryPath" is meant?',
+  ],
+  [
+    () => closureOf('/no/such', { storeDirs: '/nix/store' }),
+    'closureOf: storeDirs must be a list of directories, not "/nix/store"',
+  ],
   [() => verifyFile(''), 'verifyFile: path must be a path, not ""'],
   [
     () => verifyFile('/no/such', { with: 'musl' }),
