@@ -13,7 +13,7 @@ import * as bytes from './elf/bytes.js';
 import * as loader from './loader/api.js';
 import type { ClosureNode } from './loader/edges.js';
 import type { Trace } from './loader/trace.js';
-import type { LookupOptions } from './lookup.js';
+import { type LookupOptions, storeRoots } from './lookup.js';
 import * as cache from './note/cache.js';
 import * as reports from './note-report.js';
 import type { FileOutcome, WorkedOutcome } from './outcome.js';
@@ -198,7 +198,7 @@ export function traceFile(path: string, options: loader.TraceOptions = {}): Trac
  */
 export function closureOf(path: string, options: loader.ClosureOptions = {}): ClosureNode[] {
   const { storeDirs, ...rest } = optionsOf('closureOf', schemas.closureOptions, options);
-  const roots = pipeline.storeRoots({ storeDirs });
+  const roots = storeRoots({ storeDirs });
   return loader.closureOf(check('closureOf', 'path', schemas.path, path), rest, roots);
 }
 
