@@ -8,6 +8,7 @@ import { ElfnoteError } from './errors.js';
 import { withFile } from './files/source.js';
 import { ownWork } from './layout/undo/undo.js';
 import { type CacheEntry, decodeDescriptor } from './note/cache.js';
+import { dlopenSonames, readDlopenRequests } from './note/dlopen.js';
 import { agreesWithRunPath } from './note/stale.js';
 import { judgeCandidate, type Verdict } from './resolve/candidate.js';
 import type { LibraryProbe } from './resolve/probe.js';
@@ -51,7 +52,7 @@ export function noteOf(image: ElfImage, source: ByteSource): NoteReport | undefi
     location,
     descriptor,
     entries,
-    agreesWithRunPath: agreesWithRunPath(image, entries),
+    agreesWithRunPath: agreesWithRunPath(image, entries, dlopenSonames(readDlopenRequests(image, source))),
     audit: readAudit(image, source),
     removalIsExact: ownWork(new ElfView(image, source))?.isWhole ?? false,
   };

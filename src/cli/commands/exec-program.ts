@@ -7,17 +7,20 @@ import { traceFile } from '../../loader/trace.js';
 import { findProgram, modulePath } from '../module-path.js';
 import { printError, printOut } from '../output.js';
 import { runProgram } from '../run-program.js';
+import type { CachedFlags } from './exec-cached.js';
 
 /**
  * Runs a program with the audit module and takes over how it ends, or prints the variables that do it.
  *
  * @param name undefined only to print the variables for this machine's programs.
+ * @param cached how the closure note is made that is kept for the program; undefined for none.
  * @throws ElfnoteError when there is no module for the program.
  */
 export async function execProgram(
   name: string | undefined,
   args: readonly string[],
   printEnv: boolean,
+  cached?: CachedFlags,
 ): Promise<void> {
   const path = name === undefined ? undefined : findProgram(name);
   const program = path === undefined ? undefined : inspect(path);
@@ -25,7 +28,7 @@ export async function execProgram(
   if (name !== undefined && !printEnv && program !== undefined && !canUseModule(program)) {
     return runProgram(path ?? name, name, args, process.env);
   }
-  const variables = variablesFor(path, program);
+  const variables = { ...variablesFor(path, program), ...(await closureFor(path, program, cached)) };
   if (printEnv)
     printOut(
       Object.entries(variables)
@@ -33,6 +36,18 @@ export async function execProgram(
         .join(''),
     );
   else if (name !== undefined) await runProgram(path ?? name, name, args, { ...process.env, ...variables });
+}
+
+/** What a script starts is not known, and has no closure. */
+async function closureFor(
+  path: string | undefined,
+  program: Program | undefined,
+  cached: CachedFlags | undefined,
+): Promise<Record<string, string>> {
+  if (cached === undefined || path === undefined || program === undefined) return {};
+  const { cachedClosure } = await import('./exec-cached.js');
+  const ELFNOTE_CLOSURE = cachedClosure(path, cached);
+  return ELFNOTE_CLOSURE === undefined ? {} : { ELFNOTE_CLOSURE };
 }
 
 /** `LD_AUDIT`; and `GLIBC_TUNABLES`, where the program would not start without or is not known. */

@@ -1,7 +1,10 @@
-import { Command } from 'commander';
-import { GROUP } from './file-command.js';
+import { Command, Option } from 'commander';
+import { GROUP, repeated } from './file-command.js';
 
 interface Flags {
+  readonly cached?: boolean;
+  readonly storeDir?: string[];
+  readonly systemLibraries?: boolean;
   readonly printEnv?: boolean;
 }
 
@@ -28,12 +31,20 @@ export function execCommand(): Command {
       '--print-env',
       'print the variables that do it, one a line, for a shell, a wrapper or a service unit',
     )
+    .option('--cached', 'make, keep and use a closure note for a program that may not be changed')
+    .addOption(
+      new Option(
+        '--store-dir <dir>',
+        'with --cached: directory whose contents never change (repeatable; default: $NIX_STORE, or the store that it is in)',
+      ).argParser(repeated),
+    )
+    .option('--system-libraries', 'with --cached: as for build-cache')
     .passThroughOptions()
     .helpOption('-h, --help', 'show this help')
     .addHelpText('after', EXAMPLE)
     .action(async (name: string | undefined, args: string[], flags: Flags, command: Command) => {
       if (name === undefined && flags.printEnv !== true) command.error("missing required argument 'program'");
       const { execProgram } = await import('./exec-program.js');
-      await execProgram(name, args, flags.printEnv === true);
+      await execProgram(name, args, flags.printEnv === true, flags.cached ? flags : undefined);
     });
 }

@@ -1,0 +1,123 @@
+import { createHash } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync, renameSync, statSync, unlinkSync, utimesSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { isAbsolute, join } from 'node:path';
+import { during } from '../errors.js';
+import { makeTemporary, sweep } from './temporary.js';
+
+/** Milliseconds: what a note says of directories outside a store may be out of date, though never wrong. */
+const LONGEST_LIFE = 7 * 24 * 3600 * 1000;
+/** Milliseconds since a note was used last. */
+const LONGEST_REST = 30 * 24 * 3600 * 1000;
+/** Bytes of all notes. */
+const LARGEST = 64 << 20;
+
+const SUFFIX = '.closure';
+
+/** `$XDG_CACHE_HOME/elfnote`, or `~/.cache/elfnote`: a relative path in the variable is no path (XDG base directories). */
+export function closureCacheDir(environment: NodeJS.ProcessEnv): string {
+  const { XDG_CACHE_HOME: given } = environment;
+  const above = given !== undefined && isAbsolute(given) ? given : join(homedir(), '.cache');
+  return join(above, 'elfnote');
+}
+
+/** Closure notes of programs that may not be changed, a file each. Every file is made anew where it is in doubt. */
+export class ClosureCache {
+  readonly #dir: string;
+
+  constructor(dir: string) {
+    this.#dir = dir;
+  }
+
+  /**
+   * The file for a program, made by `make` where there is none that counts.
+   *
+   * @param path of the program on this machine, real.
+   * @param isImmutable the path is in a store: what it names never changes.
+   * @param asked whatever else the note depends on.
+   * @param make the whole note; undefined where there is nothing to say, which is not remembered.
+   * @throws ElfnoteError `unreadable` for the program, `unwritable` for the directory.
+   */
+  fileFor(
+    path: string,
+    isImmutable: boolean,
+    asked: string,
+    make: () => Buffer | undefined,
+  ): string | undefined {
+    const file = join(this.#dir, `${keyOf(path, isImmutable, asked)}${SUFFIX}`);
+    if (isWholeNote(file, isImmutable)) return file;
+    const note = make();
+    if (note === undefined) return undefined;
+    this.#write(file, note);
+    return file;
+  }
+
+  #write(file: string, note: Buffer): void {
+    during('unwritable', 'cannot make the cache directory', this.#dir, () =>
+      mkdirSync(this.#dir, { recursive: true, mode: 0o700 }),
+    );
+    sweep(this.#dir);
+    this.#prune();
+    const { name, file: open } = makeTemporary(file);
+    try {
+      open.write(note, 0);
+    } finally {
+      open.close();
+    }
+    during('unwritable', 'cannot rename the cached note', file, () => renameSync(name, file));
+  }
+
+  /** By age and, the longest unused first, by size. */
+  #prune(): void {
+    const now = Date.now();
+    const files = readdirSync(this.#dir)
+      .filter(name => name.endsWith(SUFFIX))
+      .flatMap(name => {
+        const path = join(this.#dir, name);
+        const stats = statSync(path, { throwIfNoEntry: false });
+        return stats === undefined ? [] : [{ path, size: stats.size, used: stats.atimeMs }];
+      })
+      .sort((a, b) => b.used - a.used);
+    let size = 0;
+    for (const file of files) {
+      size += file.size;
+      if (size > LARGEST || now - file.used > LONGEST_REST) remove(file.path);
+    }
+  }
+}
+
+/** Another process may have been faster. */
+function remove(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    // It is a cache: what cannot be removed is in nobody's way.
+  }
+}
+
+function keyOf(path: string, isImmutable: boolean, asked: string): string {
+  const { dev, ino, size, mtimeNs } = during('unreadable', 'cannot be looked at', path, () =>
+    statSync(path, { bigint: true }),
+  );
+  const stamp = isImmutable ? [] : [dev, ino, size, mtimeNs].map(String);
+  return createHash('sha256')
+    .update(JSON.stringify([1, path, asked, ...stamp]))
+    .digest('hex')
+    .slice(0, 40);
+}
+
+/** Whether a file is one whole note, as far as its size tells; marks it as used. */
+function isWholeNote(file: string, isImmutable: boolean): boolean {
+  try {
+    const { mtimeMs, mtime } = statSync(file);
+    const now = Date.now();
+    if (!isImmutable && now - mtimeMs > LONGEST_LIFE) return false;
+    const bytes = readFileSync(file);
+    const sizes = [bytes.readUInt32LE(4), bytes.readUInt32BE(4)];
+    if (!sizes.some(size => Math.ceil((20 + size) / 4) * 4 === bytes.length)) return false;
+    utimesSync(file, new Date(now), mtime);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,208 @@
+import assert from 'node:assert/strict';
+import { copyFileSync, existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { before, describe, test } from 'node:test';
+import { BIN, elfnote, elfnoteOk, run, runMany, runOk } from '../support/cli.js';
+import { needsTracing, trace } from '../support/reader.js';
+import { assertSame, type Closure, closure, ReaderShop } from '../support/reader-shop.js';
+import { suiteScope, tempDir } from '../support/temp.js';
+import { needs } from '../support/tools.js';
+
+const skip = needsTracing('gcc');
+
+describe('build-cache --closure', { skip }, () => {
+  const scope = suiteScope();
+  let shop: ReaderShop;
+  let files: Closure;
+  before(() => {
+    shop = new ReaderShop(tempDir(scope));
+    files = closure(shop);
+  });
+  const close = (...args: readonly string[]) =>
+    elfnoteOk(['build-cache', '--closure', '--store-dir', shop.dir, ...args, files.program]);
+
+  test('one patched program finds what its untouched libraries need', () => {
+    const libraries = [files.one, files.two, files.three].map(path => readFileSync(path));
+    close();
+    const { said } = assertSame(shop, files.program);
+    assert.ok(said.includes('libthree.so.1 for two/libtwo.so.1: three/libthree.so.1'), said.join('\n'));
+    assert.deepEqual(shop.missed(shop.traced(files.program)), []);
+    for (const [i, path] of [files.one, files.two, files.three].entries())
+      assert.ok(libraries[i]?.equals(readFileSync(path)));
+  });
+
+  test('a second run changes nothing, and one without --closure renews the note', () => {
+    close();
+    const bytes = readFileSync(files.program);
+    assert.match(close().stdout, /up to date/);
+    const store = ['--store-dir', shop.dir];
+    assert.match(elfnoteOk(['build-cache', ...store, files.program]).stdout, /up to date/);
+    assert.ok(bytes.equals(readFileSync(files.program)));
+  });
+
+  test('verify calls it fresh', () => {
+    close();
+    assert.match(elfnoteOk(['verify', '--store-dir', shop.dir, files.program]).stdout, /fresh/);
+  });
+
+  test('remove-cache takes both notes out, byte for byte', () => {
+    const other = new ReaderShop(tempDir(scope));
+    const own = closure(other);
+    const bytes = readFileSync(own.program);
+    elfnoteOk(['build-cache', '--closure', own.program]);
+    assert.ok(!bytes.equals(readFileSync(own.program)));
+    elfnoteOk(['remove-cache', own.program]);
+    assert.ok(bytes.equals(readFileSync(own.program)));
+  });
+
+  test('in a walk programs carry one and libraries do not, and libraries come first', () => {
+    const other = new ReaderShop(tempDir(scope));
+    const own = closure(other);
+    const { stdout } = elfnoteOk(['build-cache', '--closure', '-v', other.dir]);
+    const order = ['libone.so.1', 'libtwo.so.1', 'program'].map(name => stdout.indexOf(`/${name}: `));
+    assert.ok(Math.max(order[0] ?? 0, order[1] ?? 0) < (order[2] ?? 0), stdout);
+    const noted = (path: string) => runOk('readelf', ['-n', path]).stdout.match(/elfnote\s+0x\w+/g)?.length;
+    assert.equal(noted(own.program), (noted(own.two) ?? 0) + 1);
+  });
+
+  test('a library of another name by now is left to the loader', () => {
+    const other = new ReaderShop(tempDir(scope));
+    const own = closure(other);
+    elfnoteOk(['build-cache', '--closure', own.program]);
+    renameSync(own.three, other.at('two', 'libthree.so.1'));
+    const { said } = assertSame(other, own.program);
+    assert.ok(
+      said.some(line => /^libthree.so.1 for .*left to the loader/.test(line)),
+      said.join('\n'),
+    );
+  });
+
+  test('what ld.so.cache gives is recorded only with --system-libraries, behind a run path that is in stores', () => {
+    const libc = (...args: string[]) => {
+      elfnoteOk(['build-cache', ...args, files.program]);
+      return elfnoteOk(['dump', files.program]).stdout.match(/libc\.so\.6\n\s+= (\S+)/)?.[1];
+    };
+    assert.equal(libc('--store-dir', shop.dir), undefined);
+    assert.equal(libc('--system-libraries'), undefined);
+    assert.equal(libc('--system-libraries', '--store-dir', shop.at('one')), undefined);
+    const path = libc('--system-libraries', '--store-dir', shop.dir);
+    const cached = runOk('/sbin/ldconfig', ['-p']).stdout.match(
+      /libc\.so\.6 \(libc6,x86-64[^)]*\) => (\S+)/,
+    )?.[1];
+    assert.equal(path, cached);
+    assert.doesNotMatch(elfnoteOk(['dump', files.program]).stdout, /stale/);
+    assert.deepEqual(shop.own(shop.traced(files.program).missed), []);
+  });
+});
+
+describe('exec --cached', { skip }, () => {
+  const scope = suiteScope();
+  let shop: ReaderShop;
+  let files: Closure;
+  let cache: string;
+  before(() => {
+    shop = new ReaderShop(tempDir(scope));
+    files = closure(shop);
+    cache = shop.at('cache');
+  });
+  const notes = () => readdirSync(join(cache, 'elfnote')).filter(name => name.endsWith('.closure'));
+  const environment = () => ({ XDG_CACHE_HOME: cache, HOME: shop.dir });
+  const exec = (...args: readonly string[]) => elfnoteOk(['exec', ...args], { env: environment() });
+
+  test('finds every library of a program that nobody has touched', () => {
+    const before = readFileSync(files.program);
+    assert.equal(exec('--cached', files.program).stdout, shop.plain(files.program));
+    assert.ok(before.equals(readFileSync(files.program)));
+    const printed = exec('--cached', '--print-env', files.program).stdout.trimEnd().split('\n');
+    const env = Object.fromEntries(printed.map(line => line.split(/=(.*)/s).slice(0, 2)));
+    assert.deepEqual(Object.keys(env), ['LD_AUDIT', 'ELFNOTE_CLOSURE']);
+    const traced = trace(shop.dir, files.program, [], env, { cwd: shop.dir });
+    assert.deepEqual(shop.missed(traced), []);
+    assert.equal(notes().length, 1);
+  });
+
+  test('the file is made once, and anew when the program has changed', () => {
+    exec('--cached', files.program);
+    const [name = ''] = notes();
+    const path = join(cache, 'elfnote', name);
+    const made = readFileSync(path);
+    exec('--cached', files.program);
+    assert.deepEqual(notes(), [name]);
+    writeFileSync(files.program, readFileSync(files.program));
+    exec('--cached', files.program);
+    assert.equal(notes().length, 2);
+    assert.ok(made.equals(readFileSync(path)));
+  });
+
+  test('a file cut at any length is made anew, and the module takes none that is cut', () => {
+    const other = new ReaderShop(tempDir(scope));
+    const own = closure(other);
+    const env = { XDG_CACHE_HOME: other.at('cache') };
+    elfnoteOk(['exec', '--cached', own.program], { env });
+    const dir = other.at('cache', 'elfnote');
+    const [name = ''] = readdirSync(dir);
+    const whole = readFileSync(join(dir, name));
+    const plain = other.plain(own.program);
+    for (let size = 0; size < whole.length; size += 7) {
+      writeFileSync(join(dir, name), whole.subarray(0, size));
+      const cut = { LD_AUDIT: other.reader, ELFNOTE_CLOSURE: join(dir, name) };
+      assert.equal(runOk(own.program, [], { env: cut, cwd: other.dir }).stdout, plain, `cut at ${size}`);
+    }
+    elfnoteOk(['exec', '--cached', own.program], { env });
+    assert.ok(whole.equals(readFileSync(join(dir, name))));
+  });
+
+  test('two at once leave one whole file and nothing else', async () => {
+    const env = `XDG_CACHE_HOME=${shop.at('cache2')}`;
+    const command = ['env', env, process.execPath, BIN, 'exec', '--cached', files.program] as const;
+    const results = await runMany([command, command, command, command], 60_000);
+    for (const { status, stdout } of results) {
+      assert.equal(status, 0);
+      assert.equal(stdout, shop.plain(files.program));
+    }
+    assert.equal(readdirSync(join(shop.at('cache2'), 'elfnote')).length, 1);
+  });
+
+  test('a child of another program that inherits the variable has a closure of its own', () => {
+    const copy = shop.at('elsewhere');
+    copyFileSync(runOk('which', ['true']).stdout.trim(), copy);
+    const printed = exec('--cached', '--print-env', files.program).stdout.trimEnd().split('\n');
+    const child = run('env', [...printed, 'ELFNOTE_DEBUG=1', copy]);
+    assert.equal(child.status, 0);
+    assert.doesNotMatch(child.stderr, /shop|\/one\/|\/two\//);
+  });
+
+  test('where no cache can be written the program runs without one, and elfnote says so', () => {
+    writeFileSync(shop.at('file'), '');
+    const result = elfnote(['exec', '--cached', files.program], { env: { XDG_CACHE_HOME: shop.at('file') } });
+    assert.equal(result.status, 0);
+    assert.equal(result.stdout, shop.plain(files.program));
+    assert.match(result.stderr, /^elfnote: .*runs without a closure note: cannot make the cache directory/);
+    assert.ok(existsSync(files.program));
+  });
+});
+
+describe('build-cache --dlopen', { skip: needs('gcc') }, () => {
+  const scope = suiteScope();
+
+  test('records what a file declares to dlopen, and nothing of it without the option', () => {
+    const shop = new ReaderShop(tempDir(scope));
+    const plugin = shop.library('plugins', 'plugin');
+    const json = JSON.stringify('[{"soname":["libplugin.so.1","libabsent.so.2"]}]');
+    const note = `__attribute__((used, section(".note.dlopen"), aligned(4))) static const struct {
+  unsigned namesz, descsz, type; char name[4]; char json[sizeof ${json}];
+} note = {4, sizeof ${json}, 0x407c0c0a, "FDO", ${json}};\n`;
+    const one = shop.library('one', 'one');
+    const user = shop.library('user', 'user', {
+      source: note,
+      needs: [one],
+      runPath: [join(one, '..'), join(plugin, '..')],
+    });
+    const sonames = () =>
+      [...elfnoteOk(['dump', user]).stdout.matchAll(/^ {2}(lib\S+)$/gm)].map(match => match[1]);
+    elfnoteOk(['build-cache', '--store-dir', shop.dir, user]);
+    assert.deepEqual(sonames(), ['libone.so.1']);
+    elfnoteOk(['build-cache', '--store-dir', shop.dir, '--dlopen', user]);
+    assert.deepEqual(sonames(), ['libone.so.1', 'libplugin.so.1']);
+  });
+});
