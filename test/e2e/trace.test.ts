@@ -3,7 +3,7 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { before, describe, type TestContext, test } from 'node:test';
 import { type TraceOptions, traceFile } from '../../src/loader/trace.js';
-import { runOk } from '../support/cli.js';
+import { elfnoteOk, runOk } from '../support/cli.js';
 import { EVERYTHING } from '../support/extent.js';
 import { listedObjects, straceLoader, tracedCalls, tracedObjects } from '../support/loader-calls.js';
 import { annotateStore, makePackageStore, type PackageStore } from '../support/package-store.js';
@@ -44,6 +44,9 @@ const IF_THERE: readonly Program[] = [
   ['ssh', ['/usr/bin/ssh'], ['-V']],
   ['gpg', ['/usr/bin/gpg'], ['--version']],
 ];
+
+/** patchelf leaves some programs without room for another program header. */
+const BUILD_CLOSURE = ['build-cache', '--quiet', '--closure', '--move-table'];
 
 /** The same paths opened, in the same order; the same failing calls, in the same order; and the same objects. */
 function assertTraced(
@@ -153,4 +156,22 @@ describe('trace and the stock loader', { skip: needsTracing('patchelf', 'ldd', '
     const name = second.slice(second.lastIndexOf('/') + 1);
     assertTraced(t, store.program, options, { LD_PRELOAD: `${name} ${first}` });
   });
+
+  const forms: readonly [string, ((object: string, dir: string) => string) | undefined][] = [
+    ['DT_RUNPATH', undefined],
+    ['DT_RPATH', (_, dir) => dir],
+    ['$ORIGIN', (object, dir) => `$ORIGIN/${relative(join(object, '..'), dir)}`],
+  ];
+  for (const [kind, form] of forms) {
+    test(`a closure note on the program alone, in a store with ${kind}`, { skip }, t => {
+      const store = makeStore(t, curl);
+      if (form !== undefined) setRunPath(store, form);
+      elfnoteOk([...BUILD_CLOSURE, '--store-dir', store.dir, store.program]);
+      const audited = { LD_AUDIT: reader };
+      assertTraced(t, store.program, options, audited, { with: 'audit' });
+      const { counts } = traceFile(store.program, { with: 'audit' });
+      assert.ok(counts.opens < 10, `${counts.opens} failing opens`);
+      assertTraced(t, store.program, options, { ...audited, LD_LIBRARY_PATH: store.dir }, { with: 'audit' });
+    });
+  }
 });
