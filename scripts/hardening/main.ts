@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { noCounts, sayCounts, tryFaults } from './faults.js';
 import { makeKinds } from './kinds.js';
+import { type RaceCounts, sayRaces, tryRaces } from './races.js';
 
-const parts: Readonly<Record<string, (dir: string) => boolean>> = { faults };
+const parts: Readonly<Record<string, (dir: string) => boolean>> = { faults, races };
 
 /** Memory, where there is some to be had: what is tried is what is written, not the disk. */
 function placeForWork(): string {
@@ -32,6 +33,17 @@ function faults(dir: string): boolean {
     }
   }
   console.log(`  all: ${sayCounts(total)}`);
+  return total.wrong.length === 0;
+}
+
+function races(dir: string): boolean {
+  const total: RaceCounts = { races: 0, changed: 0, written: 0, wrong: [] };
+  for (const kind of makeKinds(dir).kinds) {
+    if (kind.prepare !== undefined || kind.options.output !== undefined) continue;
+    for (const fast of [false, true]) tryRaces(kind, join(kind.file, '..'), { fast }, total);
+  }
+  console.log(`  ${sayRaces(total)}`);
+  for (const line of total.wrong.slice(0, 20)) console.log(`    ${line}`);
   return total.wrong.length === 0;
 }
 

@@ -62,11 +62,14 @@ export class FileSource implements ByteSource {
     return !isUnchanged(this.file.stat(), this.stats);
   }
 
-  /** Whether another open file has, in every block that was read of this one, the same bytes. */
-  agreesWith(other: OpenFile): boolean {
+  /** Whether another open file has the same bytes in every block that was read of this one, as `view` shows them. */
+  agreesWith(other: OpenFile, view: ByteSource = this): boolean {
     return [...this.#blocks].every(([index, block]) => {
-      const bytes = Buffer.alloc(block.length);
-      return other.read(bytes, 0, index * BLOCK) === block.length && bytes.equals(block);
+      const offset = index * BLOCK;
+      const length = Math.min(block.length, view.size - offset);
+      if (length <= 0) return true;
+      const bytes = Buffer.alloc(length);
+      return other.read(bytes, 0, offset) === length && bytes.equals(view.read(offset, length));
     });
   }
 

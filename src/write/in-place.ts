@@ -1,4 +1,5 @@
 import { type BigIntStats, constants, openSync, statfsSync, statSync } from 'node:fs';
+import { type ByteSource, type Patch, PatchedSource } from '../elf/bytes.js';
 import { during, ElfnoteError, systemCode } from '../errors.js';
 import { OpenFile } from '../files/open-file.js';
 import { type FileSource, isUnchanged } from '../files/source.js';
@@ -71,51 +72,102 @@ function checkSameFile(path: string, file: OpenFile, source: FileSource, options
   if (now.nlink < stats.nlink) options.onLoss?.('hard links');
 }
 
-const NOTHING = Buffer.alloc(0);
-
 /** Step by step; after a failed write the bytes written so far are put back as they were. */
 function writeSteps(file: OpenFile, source: FileSource, change: Change, { fast }: CommitOptions): void {
-  const done: Edit[] = [];
-  let last: BigIntStats | undefined;
-  let step: number | undefined;
-  const keep = (edit: Edit, wanted: number) => {
-    const length = Math.min(wanted, source.size - edit.offset);
-    done.push({ ...edit, bytes: length > 0 ? source.read(edit.offset, length) : NOTHING });
-  };
+  const steps = new Steps(file, source, fast !== true);
   try {
     for (const { edits, size } of change.commits) {
-      for (const edit of joined(edits)) {
-        if (step !== undefined && step !== edit.step && !fast) file.sync();
-        step = edit.step;
-        if (last !== undefined) refuseCompany(file, last);
-        keep(edit, edit.bytes.length);
-        file.write(edit.bytes, edit.offset);
-        last = file.stat();
-      }
-      if (last !== undefined) refuseCompany(file, last);
-      const now = Number(last?.size ?? source.stats.size);
-      if (now === size) continue;
-      keep({ offset: size, bytes: NOTHING, step: 0, why: 'what is cut off' }, now - size);
-      file.truncate(size);
-      last = file.stat();
-      // The next commit relies on the cut.
-      step = -1;
+      for (const edit of joined(edits)) steps.write(edit);
+      steps.cut(size);
     }
+    refuseCompany(file, source.agreesWith(file, steps.view));
   } catch (error) {
-    if (!(error instanceof ElfnoteError) || error.code !== 'changed') undo(file, source, done);
+    if (!(error instanceof ElfnoteError) || error.code !== 'changed') steps.undo();
     throw error;
   }
+}
+
+/** Writes, and knows at each moment what the file has to hold. */
+class Steps {
+  readonly #file: OpenFile;
+  readonly #source: FileSource;
+  readonly #waits: boolean;
+  readonly #undoes: Patch[] = [];
+  #base: ByteSource;
+  #done: Edit[] = [];
+  #size: number;
+  #last: BigIntStats | undefined;
+
+  constructor(file: OpenFile, source: FileSource, waits: boolean) {
+    this.#file = file;
+    this.#source = source;
+    this.#waits = waits;
+    this.#base = source;
+    this.#size = source.size;
+  }
+
+  get view(): ByteSource {
+    return new PatchedSource(this.#base, this.#done, this.#size);
+  }
+
+  /** @throws ElfnoteError `unwritable`, or `changed` where the file is not what it has to be. */
+  write(edit: Edit): void {
+    if (this.#waits && this.#done.at(-1)?.step !== edit.step && this.#last !== undefined) this.#file.sync();
+    this.#refuseCompany();
+    const bytes = expected(this.#file, this.view, edit);
+    this.#undoes.push({ offset: edit.offset, bytes });
+    this.#file.write(edit.bytes, edit.offset);
+    this.#done.push(edit);
+    this.#size = Math.max(this.#size, edit.offset + edit.bytes.length);
+    this.#last = this.#file.stat();
+    refuseCompany(this.#file, this.#last.size === BigInt(this.#size));
+  }
+
+  /** The end of a commit; the next one relies on the file's end. */
+  cut(size: number): void {
+    this.#refuseCompany();
+    if (size !== this.#size) {
+      const { view } = this;
+      const length = Math.max(0, this.#size - size);
+      this.#undoes.push({ offset: size, bytes: length > 0 ? view.read(size, length) : Buffer.alloc(0) });
+      this.#file.truncate(size);
+      this.#last = this.#file.stat();
+    }
+    this.#base = new PatchedSource(this.#base, this.#done, size);
+    this.#done = [];
+    this.#size = size;
+  }
+
+  #refuseCompany(): void {
+    if (this.#last !== undefined) refuseCompany(this.#file, isUnchanged(this.#file.stat(), this.#last));
+  }
+
+  /** What cannot be put back is for the next run to finish: every state between two writes is a sound one. */
+  undo(): void {
+    try {
+      for (const { offset, bytes } of this.#undoes.toReversed()) this.#file.write(bytes, offset);
+      this.#file.truncate(this.#source.size);
+      this.#file.sync();
+    } catch {}
+  }
+}
+
+/** The bytes that an edit writes over, which are what was planned on. @throws ElfnoteError `changed` */
+function expected(file: OpenFile, view: ByteSource, edit: Edit): Buffer {
+  const length = Math.max(0, Math.min(edit.bytes.length, view.size - edit.offset));
+  const bytes = view.read(Math.min(edit.offset, view.size), length);
+  const now = Buffer.alloc(length);
+  if (length > 0) refuseCompany(file, file.read(now, 0, edit.offset) === length && now.equals(bytes));
+  return bytes;
 }
 
 /**
  * Another process that found the file between two writes has planned on what it saw there, which is sound. Neither
  * going on nor undoing would leave it so.
  */
-function refuseCompany(file: OpenFile, last: BigIntStats): void {
-  if (isUnchanged(file.stat(), last)) return;
-  throw new ElfnoteError('changed', 'another process wrote to the file at the same time', {
-    path: file.path,
-  });
+function refuseCompany({ path }: OpenFile, isAlone: boolean): void {
+  if (isAlone) return;
+  throw new ElfnoteError('changed', 'another process wrote to the file at the same time', { path });
 }
 
 /** What was written to a file that has no name any more is lost. */
@@ -126,15 +178,6 @@ function refuseReplaced(path: string, file: OpenFile): void {
   ];
   if (now.ino === written.ino && now.dev === written.dev) return;
   throw new ElfnoteError('changed', 'another process replaced the file while it was written', { path });
-}
-
-/** What cannot be put back is for the next run to finish: every state between two writes is a sound one. */
-function undo(file: OpenFile, source: FileSource, done: readonly Edit[]): void {
-  try {
-    for (const { offset, bytes } of done.toReversed()) file.write(bytes, offset);
-    file.truncate(source.size);
-    file.sync();
-  } catch {}
 }
 
 /** The kernel clears setuid and setgid bits on a write. The content is written by now, so a failure is only told. */
