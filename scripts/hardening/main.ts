@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { noCounts, sayCounts, tryFaults } from './faults.js';
 import { makeKinds } from './kinds.js';
+import { type PowerCounts, sayPower, tryPowerCuts } from './power.js';
 import { type RaceCounts, sayRaces, tryRaces } from './races.js';
 
-const parts: Readonly<Record<string, (dir: string) => boolean>> = { faults, races };
+const parts: Readonly<Record<string, (dir: string) => boolean>> = { faults, races, power };
 
 /** Memory, where there is some to be had: what is tried is what is written, not the disk. */
 function placeForWork(): string {
@@ -45,6 +46,21 @@ function races(dir: string): boolean {
   console.log(`  ${sayRaces(total)}`);
   for (const line of total.wrong.slice(0, 20)) console.log(`    ${line}`);
   return total.wrong.length === 0;
+}
+
+/** `--fast` promises nothing here; that it fails shows that the others are really tried. */
+function power(dir: string): boolean {
+  const safe: PowerCounts = { cuts: 0, disks: 0, wrong: [] };
+  const fast: PowerCounts = { cuts: 0, disks: 0, wrong: [] };
+  for (const kind of makeKinds(dir).kinds) {
+    if (kind.prepare !== undefined || kind.options.output !== undefined) continue;
+    tryPowerCuts(kind, {}, safe);
+    tryPowerCuts(kind, { fast: true }, fast);
+  }
+  console.log(`  ${sayPower(safe)}`);
+  for (const line of safe.wrong.slice(0, 20)) console.log(`    ${line}`);
+  console.log(`  --fast, which promises nothing: ${sayPower(fast)}`);
+  return safe.wrong.length === 0 && fast.wrong.length > 0;
 }
 
 const wanted = process.argv.slice(2);

@@ -1,12 +1,16 @@
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 
-/** What happens to a call: the system refuses it, the process dies before or in the middle of it, or it writes less. */
+/**
+ * What happens to a call: the system refuses it, the process dies before or in the middle of it, it writes less, or it is
+ * not carried out and says that it was: that takes away what a harness guards.
+ */
 export type Fault =
   | { readonly kind: 'fail'; readonly code: string }
   | { readonly kind: 'kill' }
   | { readonly kind: 'kill-midway' }
-  | { readonly kind: 'short' };
+  | { readonly kind: 'short' }
+  | { readonly kind: 'skip' };
 
 /** One call of Node's that touches a file below the watched directory. */
 export interface Call {
@@ -93,6 +97,7 @@ function watched(name: Name, original: SystemCall, watching: Watching): SystemCa
     if (watching.isDead) throw new Killed();
     const call = { name, index: watching.count++, args, path };
     const fault = watching.rule(call);
+    if (fault?.kind === 'skip') return name === 'readdirSync' ? [] : undefined;
     const given = fault === undefined ? args : suffer(fault, call, target, watching);
     const result = Reflect.apply(target, self, given);
     if (name === 'openSync' && typeof result === 'number') watching.open.set(result, path);
