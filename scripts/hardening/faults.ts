@@ -1,8 +1,8 @@
-import { basename } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { ElfnoteError } from '../../src/errors.js';
 import { type BuildOptions, buildCache, removeCache } from '../../src/pipeline.js';
 import { EXPECTED, type Kind } from './kinds.js';
-import { type Call, type Fault, Killed, withFaults } from './shim.js';
+import { type Call, type Fault, Killed, pageEndIn, type Rule, withFaults } from './shim.js';
 import { die, isSame, passTime, restore, type Snapshot, snapshotOf } from './state.js';
 
 export interface Counts {
@@ -44,10 +44,12 @@ const MAY_FILL = new Set([
 ]);
 
 /** Those that can happen to a call. */
-export function faultsOf({ name }: Call): Fault[] {
+export function faultsOf(call: Call): Fault[] {
+  const { name } = call;
   const faults: Fault[] = [{ kind: 'kill' }, { kind: 'fail', code: 'EIO' }];
   if (MAY_FILL.has(name)) for (const code of ['ENOSPC', 'EDQUOT']) faults.push({ kind: 'fail', code });
-  if (name === 'writeSync') faults.push({ kind: 'kill-midway' }, { kind: 'short' });
+  if (name === 'writeSync') faults.push({ kind: 'short' });
+  if (name === 'writeSync' && pageEndIn(call) > 0) faults.push({ kind: 'kill-midway' });
   return faults;
 }
 
@@ -58,20 +60,22 @@ interface Trial {
   readonly before: Snapshot;
   readonly after: Snapshot;
   readonly counts: Counts;
+  readonly sabotage: Rule;
 }
 
 /**
  * Every fault at every call of building and of removing, for one kind of file.
  *
  * @param below what is watched: the file, and the libraries that it names.
- * @param stride 1: every call; n: every n-th, for a short run.
+ * @param stride every n-th call, for a short run.
+ * @param sabotage takes away what is guarded.
  */
 export function tryFaults(
   kind: Kind,
   below: string,
   options: BuildOptions,
   counts: Counts,
-  stride = 1,
+  { stride = 1, sabotage = () => undefined }: { readonly stride?: number; readonly sabotage?: Rule } = {},
 ): void {
   const all = { ...kind.options, ...options };
   const original = snapshotOf(kind.file);
@@ -85,7 +89,7 @@ export function tryFaults(
     for (const operation of ['build', 'remove'] as const) {
       if (operation === 'remove' && all.output !== undefined) continue;
       const [before, after] = operation === 'build' ? [original, built] : [built, original];
-      const trial = { kind, operation, options: all, before, after, counts };
+      const trial = { kind, operation, options: all, before, after, counts, sabotage };
       const calls: Call[] = [];
       start(trial);
       withFaults(
@@ -116,7 +120,7 @@ function tryFault(trial: Trial, below: string, index: number, fault: Fault): voi
   start(trial);
   let at = '';
   const rule = (call: Call) => {
-    if (call.index !== index) return undefined;
+    if (call.index !== index) return trial.sabotage(call);
     at = `${call.name} ${basename(call.path)}`;
     return fault;
   };
@@ -172,12 +176,11 @@ function checkState({ kind, before, after, counts }: Trial, result: string | und
 }
 
 /** The next run brings what a run without a fault brings, and nothing else. */
-function checkNext({ kind, operation, options, after }: Trial, wrong: Wrong): void {
+function checkNext({ kind, operation, options, after, sabotage }: Trial, wrong: Wrong): void {
   die(kind.file);
   passTime();
-  try {
-    operate(kind, operation, options);
-  } catch (error) {
+  const { error } = withFaults(dirname(kind.file), sabotage, () => operate(kind, operation, options));
+  if (error !== undefined) {
     wrong(`the next run fails: ${error instanceof ElfnoteError ? error.line : String(error)}`);
     return;
   }

@@ -1,8 +1,8 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, linkSync, mkdirSync, writeFileSync } from 'node:fs';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { copyFileSync, linkSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BuildOptions } from '../../src/pipeline.js';
-import { PROJECT, type RunResult, run, runOk } from '../../test/support/cli.js';
+import { type RunResult, run, runOk } from '../../test/support/cli.js';
 import { A_C, B_C, DRIVER_C, MAIN_C, SAYS } from '../../test/support/matrix-program.js';
 import { toolPath } from '../../test/support/tools.js';
 
@@ -28,29 +28,32 @@ const LINKERS = ['bfd', 'gold', 'lld', 'mold'] as const;
 /**
  * One directory a kind below `dir`, all made with this machine's compiler and linkers.
  *
+ * @param only these kinds; all of them otherwise.
  * @returns the kinds, and what is missing by name.
  */
-export function makeKinds(dir: string): { readonly kinds: Kind[]; readonly missing: string[] } {
-  const missing = LINKERS.filter(name => name !== 'bfd' && toolPath(`ld.${name}`) === undefined).map(
-    name => `ld.${name}`,
-  );
+export function makeKinds(
+  dir: string,
+  only?: readonly string[],
+): { readonly kinds: Kind[]; readonly missing: string[] } {
+  const missing: string[] = [];
   const shop = new Shop(dir);
   const kinds: Kind[] = [];
+  const add = (name: string, make: (name: string) => Kind, needed?: string) => {
+    if (only?.includes(name) === false) return;
+    if (needed === undefined || toolPath(needed) !== undefined) kinds.push(make(name));
+    else missing.push(`${needed} (${name})`);
+  };
   for (const linker of LINKERS) {
-    if (missing.includes(`ld.${linker}`)) continue;
-    kinds.push(shop.program(`pie-${linker}`, [`-fuse-ld=${linker}`]));
-    kinds.push(shop.library(`library-${linker}`, [`-fuse-ld=${linker}`]));
+    add(`pie-${linker}`, name => shop.program(name, [`-fuse-ld=${linker}`]), `ld.${linker}`);
+    add(`library-${linker}`, name => shop.library(name, [`-fuse-ld=${linker}`]), `ld.${linker}`);
   }
-  kinds.push(shop.program('no-pie', ['-no-pie']));
-  kinds.push(shop.program('without-build-id', ['-Wl,--build-id=none']));
-  if (toolPath('patchelf') === undefined) missing.push('patchelf');
-  else kinds.push(shop.patched('patchelf'));
-  kinds.push(shop.linked('hard-linked'));
-  kinds.push(shop.running('running'));
-  kinds.push(shop.output('output'));
-  const reader = join(PROJECT, 'audit/build/elfnote-audit-x86_64.so');
-  if (!existsSync(reader)) missing.push('the audit module');
-  else kinds.push(shop.withReader('dt-audit', reader));
+  add('no-pie', name => shop.program(name, ['-no-pie']));
+  add('without-build-id', name => shop.program(name, ['-Wl,--build-id=none']));
+  add('patchelf', name => shop.patched(name), 'patchelf');
+  add('hard-linked', name => shop.linked(name));
+  add('running', name => shop.running(name));
+  add('output', name => shop.output(name));
+  add('dt-audit', name => shop.withReader(name));
   return { kinds, missing };
 }
 
@@ -134,7 +137,10 @@ class Shop {
     return { ...kind, options: { output: `${kind.file}.out` } };
   }
 
-  withReader(name: string, reader: string): Kind {
+  /** Any library of the right kind is one that a program can ask for. */
+  withReader(name: string): Kind {
+    const reader = join(this.#dir, 'reader.so');
+    this.#compile('unsigned la_version(unsigned v) { return v; }\n', reader, ['-shared']);
     return { ...this.program(name, []), options: { reader } };
   }
 }
@@ -150,8 +156,3 @@ function said(start: () => RunResult): string | undefined {
 }
 
 export const EXPECTED = SAYS;
-
-/** Whether this machine can make and run the kinds at all. */
-export function canMakeKinds(): boolean {
-  return toolPath('gcc') !== undefined && spawnSync('true').status === 0;
-}

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { type BuildOptions, buildCache, removeCache } from '../../src/pipeline.js';
 import { EXPECTED, type Kind } from './kinds.js';
-import { type Call, type Fault, withFaults } from './shim.js';
+import { type Call, type Fault, PAGE, withFaults } from './shim.js';
 import { die, passTime, restore, type Snapshot, snapshotOf } from './state.js';
 
 export interface PowerCounts {
@@ -20,9 +20,6 @@ type Asked =
   | { readonly kind: 'name'; readonly name: string; readonly file: number | undefined }
   | { readonly kind: 'rename'; readonly from: string; readonly to: string }
   | { readonly kind: 'sync-names' };
-
-/** A page goes to the disk whole or not at all. */
-const PAGE = 4096;
 
 /** Follows a run's calls and notes what they ask of the disk. */
 class Recorder {

@@ -12,7 +12,7 @@ import { basename } from 'node:path';
 import { ElfnoteError } from '../../src/errors.js';
 import { type BuildOptions, buildCache, removeCache } from '../../src/pipeline.js';
 import { EXPECTED, type Kind } from './kinds.js';
-import { type Call, withFaults } from './shim.js';
+import { type Call, type Rule, withFaults } from './shim.js';
 import { passTime, restore, type Snapshot, snapshotOf } from './state.js';
 
 export interface RaceCounts {
@@ -55,7 +55,13 @@ const UNSEEN = ['renameSync', 'writeSync', 'ftruncateSync'];
  * For every call of a run but the writing ones: another process does something to the file right before it. Two that did one after the other
  * what they report must have led to the same file, or one of them has reported a failure.
  */
-export function tryRaces(kind: Kind, below: string, options: BuildOptions, counts: RaceCounts): void {
+export function tryRaces(
+  kind: Kind,
+  below: string,
+  options: BuildOptions,
+  counts: RaceCounts,
+  sabotage: Rule = () => undefined,
+): void {
   const original = snapshotOf(kind.file);
   const isLinked = original.size > 1;
   const run = () => buildCache(kind.file, { ...COMMON, ...kind.options, ...options }).action;
@@ -81,7 +87,7 @@ export function tryRaces(kind: Kind, below: string, options: BuildOptions, count
       let at = '';
       let failed: unknown;
       const rule = (call: Call) => {
-        if (call.index !== index) return undefined;
+        if (call.index !== index) return sabotage(call);
         at = call.name;
         failed = meanwhile();
         return undefined;

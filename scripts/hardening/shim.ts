@@ -108,6 +108,18 @@ function watched(name: Name, original: SystemCall, watching: Watching): SystemCa
   return new Proxy(original, { apply });
 }
 
+/**
+ * How much of a write comes before a border of pages, 0 where it passes none: the kernel looks for signals between
+ * pages, and brings a page to the disk whole.
+ */
+export function pageEndIn({ args }: Call): number {
+  const [length, offset] = [Number(args[3]), Number(args[4])];
+  const first = PAGE - (offset % PAGE);
+  return first < length ? first : 0;
+}
+
+export const PAGE = 4096;
+
 /** @returns the arguments with which the call goes on. */
 function suffer(fault: Fault, call: Call, target: SystemCall, watching: Watching): unknown[] {
   const half = Math.max(1, Math.floor(Number(call.args[3]) / 2));
@@ -122,7 +134,7 @@ function suffer(fault: Fault, call: Call, target: SystemCall, watching: Watching
       }
       throw systemError(fault.code, call.name.replace('Sync', ''));
     case 'kill-midway':
-      if (call.name === 'writeSync') Reflect.apply(target, fs, [fd, bytes, start, half, offset]);
+      if (call.name === 'writeSync') Reflect.apply(target, fs, [fd, bytes, start, pageEndIn(call), offset]);
       watching.isDead = true;
       throw new Killed();
     case 'kill':

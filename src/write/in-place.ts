@@ -112,7 +112,7 @@ class Steps {
 
   /** @throws ElfnoteError `unwritable`, or `changed` where the file is not what it has to be. */
   write(edit: Edit): void {
-    if (this.#waits && this.#done.at(-1)?.step !== edit.step && this.#last !== undefined) this.#file.sync();
+    if (this.#waits && this.#last !== undefined && this.#needsDisk(edit)) this.#file.sync();
     this.#refuseCompany();
     const bytes = expected(this.#file, this.view, edit);
     this.#undoes.push({ offset: edit.offset, bytes });
@@ -121,6 +121,11 @@ class Steps {
     this.#size = Math.max(this.#size, edit.offset + edit.bytes.length);
     this.#last = this.#file.stat();
     refuseCompany(this.#file, this.#last.size === BigInt(this.#size));
+  }
+
+  /** Between steps, and behind the first write of a commit: by the undo record the next run knows what the others are. */
+  #needsDisk({ step }: Edit): boolean {
+    return this.#done.length <= 1 || this.#done.at(-1)?.step !== step;
   }
 
   /** The end of a commit; the next one relies on the file's end. */

@@ -1,0 +1,72 @@
+/**
+ * A short run of `npm run hardening`: two kinds of files, every call. Each harness is proved by taking away what it
+ * guards: then it has to find something.
+ */
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { before, describe, test } from 'node:test';
+import { noCounts, tryFaults } from '../../scripts/hardening/faults.js';
+import { type Kind, makeKinds } from '../../scripts/hardening/kinds.js';
+import { type PowerCounts, tryPowerCuts } from '../../scripts/hardening/power.js';
+import { type RaceCounts, tryRaces } from '../../scripts/hardening/races.js';
+import type { Call, Fault } from '../../scripts/hardening/shim.js';
+import { memoryDir, suiteScope } from '../support/temp.js';
+import { needs } from '../support/tools.js';
+
+const NAMES = ['pie-bfd', 'hard-linked'];
+
+/** Calls of this name below the directory are not carried out. */
+const without =
+  (...names: readonly string[]) =>
+  ({ name, path }: Call): Fault | undefined =>
+    names.includes(name) && !path.endsWith('/link') ? { kind: 'skip' } : undefined;
+
+describe('a file of each way of writing', { skip: needs('gcc', 'patchelf') }, () => {
+  const scope = suiteScope();
+  let dir: string;
+  let kinds: readonly Kind[];
+  before(() => {
+    dir = memoryDir(scope);
+    kinds = makeKinds(dir, NAMES).kinds;
+    assert.equal(kinds.length, NAMES.length);
+  });
+  const below = (kind: Kind) => join(kind.file, '..');
+
+  test('is the old, the new, or one that runs and is finished by the next run, after a fault at any call', () => {
+    const counts = noCounts();
+    for (const kind of kinds) tryFaults(kind, dir, {}, counts);
+    assert.deepEqual(counts.wrong, []);
+    assert.ok(counts.faults > 300 && counts.old > 100 && counts.new > 50 && counts.unfinished > 10);
+    assert.ok(counts.leftovers > 50);
+  });
+
+  test('and without the sweep what a dead run left is found', () => {
+    const counts = noCounts();
+    for (const kind of kinds.slice(0, 1)) {
+      tryFaults(kind, below(kind), {}, counts, { stride: 5, sabotage: without('readdirSync') });
+    }
+    assert.match(counts.wrong.join('\n'), /the next run leaves \.file\.elfnote-/);
+  });
+
+  test('is whole after a power cut, whatever part of what was not synced is lost', () => {
+    const counts: PowerCounts = { cuts: 0, disks: 0, wrong: [] };
+    for (const kind of kinds) tryPowerCuts(kind, {}, counts);
+    assert.deepEqual(counts.wrong, []);
+    assert.ok(counts.cuts > 40 && counts.disks > 150);
+  });
+
+  test('and without fsync power cuts leave files that do not run, of both ways of writing', () => {
+    for (const kind of kinds) {
+      const counts: PowerCounts = { cuts: 0, disks: 0, wrong: [] };
+      tryPowerCuts(kind, {}, counts, without('fsyncSync'));
+      assert.match(counts.wrong.join('\n'), /does not run|the next run fails/, kind.name);
+    }
+  });
+
+  test('is what both did, or one is told, when another process comes in at any call', () => {
+    const counts: RaceCounts = { races: 0, changed: 0, written: 0, wrong: [] };
+    for (const kind of kinds) tryRaces(kind, below(kind), {}, counts);
+    assert.deepEqual(counts.wrong, []);
+    assert.ok(counts.races > 200 && counts.changed > 100 && counts.written > 50);
+  });
+});
