@@ -5,11 +5,43 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type BuildOptions, build } from 'esbuild';
+import { type BuildOptions, build, type Plugin } from 'esbuild';
 import { licencesOf } from './licences.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const dist = join(root, 'dist');
+
+/** Functions of Node's modules that are big and needed late, if at all; elsewhere such a module is loaded at once. */
+const LATE: readonly {
+  readonly module: string;
+  readonly importer: string;
+  readonly names: readonly string[];
+}[] = [
+  // With it comes Node's network code. Commander uses it only for commands that are programs of their own.
+  { module: 'node:child_process', importer: '/node_modules/commander/', names: ['spawn'] },
+  { module: 'node:crypto', importer: join(root, 'src/'), names: ['createHash', 'randomBytes'] },
+];
+
+/**
+ * Node's own modules, by `require`: an `import` of node:fs makes a copy of all that it exports, and loads its streams for
+ * that.
+ */
+const builtins: Plugin = {
+  name: 'builtins',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^node:/ }, ({ importer, path, namespace }) => {
+      if (namespace === 'builtin') return { path, external: true };
+      const isLate = LATE.some(late => late.module === path && importer.includes(late.importer));
+      return { path, namespace: 'builtin', suffix: isLate ? '?late' : '' };
+    });
+    onLoad({ filter: /^/, namespace: 'builtin' }, ({ path, suffix }) => {
+      const module = `require(${JSON.stringify(path)})`;
+      const names = LATE.flatMap(late => (suffix === '?late' && late.module === path ? late.names : []));
+      const late = names.map(name => `exports.${name} = (...args) => ${module}.${name}(...args);`);
+      return { contents: late.length > 0 ? late.join('\n') : `module.exports = ${module};` };
+    });
+  },
+};
 
 const common = {
   absWorkingDir: root,
@@ -24,6 +56,7 @@ const common = {
   sourcemap: true,
   metafile: true,
   legalComments: 'none',
+  plugins: [builtins],
   // It starts its threads from files of its own, and stays a dependency.
   external: ['tinypool'],
   // CommonJS packages in the bundle ask for Node's modules this way.
@@ -38,5 +71,7 @@ const built = [
   await build({ ...common, entryPoints: { main: 'src/cli/main.ts', worker }, outdir: join(dist, 'cli') }),
   await build({ ...common, entryPoints: { index: 'src/index.ts', worker }, outdir: dist }),
 ];
+// Node asks for the nearest package.json to know what a file is in; this one is read faster.
+writeFileSync(join(dist, 'cli/package.json'), '{"type":"module"}\n');
 const inputs = built.flatMap(({ metafile }) => Object.keys(metafile.inputs));
 writeFileSync(join(dist, 'THIRD-PARTY-LICENSES.txt'), licencesOf(root, inputs));

@@ -7,10 +7,11 @@ import { createProgram } from './program.js';
 /** Runs the command line and sets the exit status; never throws and never prints a stack for a known error. */
 async function main(): Promise<void> {
   try {
-    await createProgram().parseAsync();
+    await createProgram(process.argv[2]).parseAsync();
     flushOut();
     if (outputLost()) process.exitCode = Math.max(Number(process.exitCode ?? 0), EXIT.findings);
   } catch (error) {
+    flushOut();
     process.exitCode = statusOf(error);
   }
 }

@@ -1,9 +1,20 @@
-import { writeSync } from 'node:fs';
-import { isatty } from 'node:tty';
+import { fstatSync, writeSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { systemCode } from '../errors.js';
 
 const FULL = 16_384;
-export const OUT_IS_TERMINAL = isatty(1);
+export const OUT_IS_TERMINAL = isTerminal(1);
+
+/** Asks node:tty, which loads Node's network code, only of what may be one. */
+function isTerminal(fd: number): boolean {
+  try {
+    if (!fstatSync(fd).isCharacterDevice()) return false;
+  } catch {
+    return false;
+  }
+  const tty: typeof import('node:tty') = createRequire(import.meta.url)('node:tty');
+  return tty.isatty(fd);
+}
 
 let lost = false;
 let pending: Buffer[] = [];

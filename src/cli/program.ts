@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
+import { styleText } from 'node:util';
 import { Command } from 'commander';
-import picocolors from 'picocolors';
 import { buildCacheCommand } from './commands/build-cache.js';
 import { completionCommand } from './commands/completion.js';
 import { dumpCommand } from './commands/dump.js';
@@ -9,7 +9,7 @@ import { readerCommand } from './commands/reader.js';
 import { removeCacheCommand } from './commands/remove-cache.js';
 import { traceCommand } from './commands/trace.js';
 import { verifyCommand } from './commands/verify.js';
-import { printError } from './output.js';
+import { printError, printOut } from './output.js';
 
 function version(): string {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
@@ -23,39 +23,62 @@ Example:
   $ elfnote build-cache ./result
   $ elfnote dump ./result/bin/hello`;
 
-const GROUPS: readonly (readonly [heading: string, commands: readonly (() => Command)[]])[] = [
-  ['Notes:', [buildCacheCommand, verifyCommand, dumpCommand, removeCacheCommand]],
-  ['Programs:', [traceCommand, execCommand, readerCommand]],
-  ['Help:', [completionCommand]],
+type Named = Readonly<Record<string, () => Command>>;
+
+const GROUPS: readonly (readonly [heading: string, commands: Named])[] = [
+  [
+    'Notes:',
+    {
+      'build-cache': buildCacheCommand,
+      verify: verifyCommand,
+      dump: dumpCommand,
+      'remove-cache': removeCacheCommand,
+    },
+  ],
+  ['Programs:', { trace: traceCommand, exec: execCommand, reader: readerCommand }],
+  ['Help:', { completion: completionCommand }],
 ];
 
-/** The whole command line; help, completions, the manual page and docs/cli.md are made from it. */
-export function createProgram(): Command {
+/**
+ * The command line; help, completions, the manual page and docs/cli.md are made from it.
+ *
+ * @param first the first argument, where it is known: what it does not ask for is not made, for a quick start.
+ */
+export function createProgram(first?: string): Command {
   const program = new Command('elfnote')
     .description('Notes in ELF files that tell the dynamic loader where each library is.')
     .version(version())
     // Options behind a command's name are that command's, so that `exec` can pass them on.
     .enablePositionalOptions()
     .addHelpText('after', EXAMPLE);
+  const isWanted = wanted(first);
   for (const [heading, commands] of GROUPS) {
     program.commandsGroup(heading);
-    for (const make of commands) program.addCommand(make());
+    for (const [name, make] of Object.entries(commands)) if (isWanted(name)) program.addCommand(make());
   }
   program.helpCommand('help [command]', 'show the help of a command');
   for (const command of [program, ...program.commands]) {
-    command.exitOverride().configureHelp(LOOKS).configureOutput({ outputError: printUsageError });
+    command
+      .exitOverride()
+      .configureHelp(LOOKS)
+      .configureOutput({ writeOut: printOut, outputError: printUsageError });
   }
   return program;
 }
 
-/** Commander takes colours out again where there is no terminal, and for NO_COLOR. */
-const colours = picocolors.createColors(true);
+function wanted(first: string | undefined): (name: string) => boolean {
+  if (first === '--version' || first === '-V') return () => false;
+  const isCommand = GROUPS.some(([, commands]) => first !== undefined && Object.hasOwn(commands, first));
+  return isCommand ? name => name === first : () => true;
+}
+
+/** Commander takes colours out again where there is no terminal, and for NO_COLOR. Of Node, since that is loaded. */
 const LOOKS = {
   showGlobalOptions: false,
-  styleTitle: (text: string) => colours.bold(text),
-  styleCommandText: (text: string) => colours.cyan(text),
-  styleSubcommandText: (text: string) => colours.cyan(text),
-  styleOptionText: (text: string) => colours.cyan(text),
+  styleTitle: (text: string) => styleText('bold', text),
+  styleCommandText: (text: string) => styleText('cyan', text),
+  styleSubcommandText: (text: string) => styleText('cyan', text),
+  styleOptionText: (text: string) => styleText('cyan', text),
 };
 
 function printUsageError(text: string): void {

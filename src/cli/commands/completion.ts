@@ -19,8 +19,8 @@ export function completionCommand(): Command {
     .optionsGroup(GROUP.common)
     .helpOption('-h, --help', 'show this help')
     .addHelpText('after', EXAMPLE)
-    .action(async (shell: Shell, _flags: object, command: Command) => {
+    .action(async (shell: Shell) => {
       const { printCompletion } = await import('./print-completion.js');
-      printCompletion(shell, command.parent ?? command);
+      printCompletion(shell);
     });
 }
