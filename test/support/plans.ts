@@ -41,3 +41,9 @@ export function* halfway(bytes: Buffer, { commits }: Planned): Generator<Halfway
     yield { bytes: now, after: 'the cut' };
   }
 }
+
+/** Whether a message is that of a verifier's fault, whatever index and values it tells. */
+export function isFault(message: string, what: string): boolean {
+  const known = `refusing to write: ${what}`;
+  return message === known || message.startsWith(`${known}: `);
+}

@@ -9,7 +9,7 @@ import type { CacheEntry } from '../../src/note/cache.js';
 import { verifyPlan } from '../../src/write/verify-plan.js';
 import { buildLayout, type LayoutSpec, RW, RX } from '../support/layout-builder.js';
 import { Elf } from '../support/layout-oracle.js';
-import { applied, viewOf } from '../support/plans.js';
+import { applied, isFault, viewOf } from '../support/plans.js';
 
 const ENTRIES: readonly CacheEntry[] = [
   { soname: 'libone.so', steps: [{ kind: 'path', path: '/store/libone.so' }] },
@@ -64,7 +64,8 @@ class Subject {
       () => this.verify(plan),
       (error: unknown) => {
         assert.ok(error instanceof ElfnoteError && error.code === 'verify', String(error));
-        if (typeof name === 'string') assert.equal(error.message, `refusing to write: ${name}`);
+        if (typeof name === 'string')
+          assert.ok(isFault(error.message, name), `${error.message}\nis not: ${name}`);
         else assert.match(error.message, name);
         return true;
       },
@@ -349,14 +350,14 @@ describe('the program header table', () => {
 
 describe('a section', () => {
   it('keeps its size and type', () => {
-    bfd.refuses(/section \d+ changed$/, bfd.with(bfd.word(bfd.shdr('.text') + 32, 1)));
-    bfd.refuses(/section \d+ changed$/, bfd.with(bfd.word32(bfd.shdr('.text') + 4, 14)));
-    bfd.refuses(/section \d+ changed$/, bfd.with(bfd.word32(bfd.shdr('.comment') + 4, 8)));
+    bfd.refuses(/section \d+ changed: /, bfd.with(bfd.word(bfd.shdr('.text') + 32, 1)));
+    bfd.refuses(/section \d+ changed: /, bfd.with(bfd.word32(bfd.shdr('.text') + 4, 14)));
+    bfd.refuses(/section \d+ changed: /, bfd.with(bfd.word32(bfd.shdr('.comment') + 4, 8)));
   });
 
   it('keeps its name', () => {
     const name = bfd.result.u32(bfd.shdr('.text'));
-    bfd.refuses(/section \d+ has another name$/, bfd.with(bfd.word32(bfd.shdr('.text'), name + 1)));
+    bfd.refuses(/section \d+ has another name: /, bfd.with(bfd.word32(bfd.shdr('.text'), name + 1)));
   });
 
   it('reads the same where it moved to', () => {
@@ -451,14 +452,17 @@ describe('taking a note out', () => {
       ...none,
       commits: none.commits.map(commit => ({ ...commit, edits: [], size: written.length })),
     };
-    assert.throws(() => verify(all), /refusing to write: the old note is still there$/);
+    assert.throws(() => verify(all), /refusing to write: the old note is still there: 1$/);
   });
 
   it('leaves the same program', () => {
     const edit = { offset: 48, bytes: Buffer.from([1]), step: 99, why: 'sabotage' };
     const commits = plan.commits.map(commit => ({ ...commit, edits: [...commit.edits, edit] }));
     const changed = { ...plan, commits };
-    assert.throws(() => verify(changed), /refusing to write: undone, the file says something else$/);
+    assert.throws(
+      () => verify(changed),
+      /refusing to write: undone, the file says something else: e_flags 0 is 1$/,
+    );
   });
 
   it('a note that was released and is written again passes, and the release takes nothing else', () => {
@@ -475,7 +479,10 @@ describe('taking a note out', () => {
       ...edits,
       { offset: text, bytes: Buffer.from([1]), step: 9, why: 'sabotage' },
     ]);
-    assert.throws(() => verifyPlan(viewOf(foreign), broken), /touches a section that must not change$/);
+    assert.throws(
+      () => verifyPlan(viewOf(foreign), broken),
+      /touches a section that must not change: number \d+, bytes \d+ to \d+$/,
+    );
   });
 });
 

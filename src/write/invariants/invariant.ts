@@ -1,0 +1,53 @@
+import type { ElfImage, ProgramHeader } from '../../elf/image.js';
+import type { ElfView } from '../../elf/view.js';
+import { ElfnoteError } from '../../errors.js';
+import type { Commit, WritePlan } from '../../layout/model/plan.js';
+
+/** A file before and after a commit, and the plan that the commit is a part of. */
+export interface Step {
+  readonly before: ElfView;
+  readonly after: ElfView;
+  readonly commit: Commit;
+  readonly plan: WritePlan;
+}
+
+/** What has to be so of every step of its kind, for the kernel, ld.so, binutils or elfnote itself. */
+export interface Invariant {
+  readonly name: string;
+  /** What is not so: each with the index, both values and the bound, where there are some. */
+  faults(step: Step): Iterable<string>;
+}
+
+/** @throws ElfnoteError `verify` for the first fault; the file is left alone. */
+export function refuseFaults(path: string, invariants: readonly Invariant[], step: Step): void {
+  for (const { faults } of invariants) for (const fault of faults(step)) refuse(path, fault);
+}
+
+/** @throws ElfnoteError `verify`, a bug of elfnote's own. */
+export function refuse(path: string, fault: string): never {
+  throw new ElfnoteError('verify', `refusing to write: ${fault}`, { path });
+}
+
+/** The same invariants for a step that takes something out: seen from its end, it is an addition. */
+export function reversed(invariants: readonly Invariant[]): Invariant[] {
+  return invariants.map(({ name, faults }) => ({
+    name,
+    faults: ({ before, after, commit, plan }) => faults({ before: after, after: before, commit, plan }),
+  }));
+}
+
+export function hex(value: number | undefined): string {
+  return value === undefined ? 'nothing' : `0x${value.toString(16)}`;
+}
+
+export function headersOf({ programHeaders }: ElfImage, ...types: readonly number[]): ProgramHeader[] {
+  return programHeaders.filter(({ p_type }) => types.includes(p_type));
+}
+
+/** A program header, for a message. */
+export function tell(p: ProgramHeader | undefined): string {
+  if (p === undefined) return 'none';
+  const { p_type, p_flags, p_offset, p_vaddr, p_paddr, p_filesz, p_memsz, p_align } = p;
+  const values = [p_type, p_flags, p_offset, p_vaddr, p_paddr, p_filesz, p_memsz, p_align].map(hex);
+  return `type, flags, offset, addresses, sizes and alignment ${values.join(' ')}`;
+}

@@ -1,0 +1,76 @@
+import {
+  DT_GNU_HASH,
+  DT_HASH,
+  DT_STRTAB,
+  DT_SYMTAB,
+  DT_VERDEF,
+  DT_VERNEED,
+  DT_VERSYM,
+} from '../../elf/constants.js';
+import type { ElfImage } from '../../elf/image.js';
+import { hex, type Invariant, type Step } from './invariant.js';
+
+/** What the file is, and what its dynamic section asks of ld.so. */
+export const PROGRAM: readonly Invariant[] = [
+  { name: 'the ELF header says the same', faults: headerFaults },
+  { name: 'the section headers can be read', faults: sectionFaults },
+  { name: 'the dynamic section says the same', faults: dynamicFaults },
+];
+
+/** Every dynamic entry follows the table that moved, and no other changes. */
+export const ENTRIES: readonly Invariant[] = [
+  { name: 'dynamic entries lead to their tables', faults: entryFaults },
+];
+
+function* headerFaults({ before, after }: Step): Generator<string> {
+  for (const field of ['e_type', 'e_machine', 'e_flags'] as const) {
+    const [was, is] = [before.image.header[field], after.image.header[field]];
+    if (was !== is) yield `the ELF header changed: ${field} ${hex(was)} is ${hex(is)}`;
+  }
+}
+
+function* sectionFaults({ after }: Step): Generator<string> {
+  const error = after.image.sectionError;
+  if (error !== undefined) yield `the section headers cannot be read: ${error.message}`;
+}
+
+export function saidBy({ dynamic }: ElfImage): Record<string, string> {
+  const { needed = [], runpath, rpath, soname } = dynamic ?? {};
+  return {
+    DT_NEEDED: needed.join(),
+    DT_RUNPATH: runpath ?? 'nothing',
+    DT_RPATH: rpath ?? 'nothing',
+    DT_SONAME: soname ?? 'nothing',
+  };
+}
+
+function* dynamicFaults({ before, after }: Step): Generator<string> {
+  const now = saidBy(after.image);
+  for (const [tag, was] of Object.entries(saidBy(before.image))) {
+    if (now[tag] !== was) yield `the dynamic section says something else: ${tag} ${was} is ${now[tag]}`;
+  }
+  const tags = ({ dynamic }: ElfImage) => dynamic?.entries.map(({ d_tag }) => hex(d_tag)).join(' ') ?? '';
+  const [was, is] = [tags(before.image), tags(after.image)];
+  if (was !== is) yield `the dynamic section has other entries: ${was} are ${is}`;
+}
+
+/** Tags of tables that may move. */
+export const TABLE_TAGS: ReadonlySet<number> = new Set([
+  DT_GNU_HASH,
+  DT_HASH,
+  DT_SYMTAB,
+  DT_STRTAB,
+  DT_VERSYM,
+  DT_VERNEED,
+  DT_VERDEF,
+]);
+
+function* entryFaults({ before, after }: Step): Generator<string> {
+  const sections = before.image.sectionHeaders;
+  const moved = new Map(sections.map((s, i) => [s.sh_addr, after.image.sectionHeaders[i]?.sh_addr]));
+  for (const [i, { d_tag, d_val }] of (before.image.dynamic?.entries ?? []).entries()) {
+    const due = TABLE_TAGS.has(d_tag) ? (moved.get(d_val) ?? d_val) : d_val;
+    const is = after.image.dynamic?.entries[i]?.d_val;
+    if (is !== due) yield `dynamic entry ${i} does not lead to its table: ${hex(is)}, not ${hex(due)}`;
+  }
+}

@@ -1,0 +1,60 @@
+import type { ByteSource } from '../../elf/bytes.js';
+import { changed, type ElfView } from '../../elf/view.js';
+import type { Commit } from '../../layout/model/plan.js';
+import { OWN_TYPE, ownNotesBehind } from '../../note/own.js';
+import { decodeUndo, type UndoRecord } from '../../note/undo.js';
+import { saidBy } from './program.js';
+
+/** Whoever follows the record gets every byte back that the commits changed. */
+export function* recordFaults(
+  before: ByteSource,
+  after: ElfView,
+  commits: readonly Commit[],
+): Generator<string> {
+  const [location] = after.image.cacheNotes;
+  const notes = location === undefined ? [] : ownNotesBehind(after.image, after.source, location);
+  const note = notes.find(({ n_type }) => n_type === OWN_TYPE.undo);
+  const record = note && decodeUndo(after.source.read(note.descOffset, note.n_descsz));
+  if (record === undefined) {
+    yield 'there is no undo record';
+    return;
+  }
+  if (record.oldSize !== before.size)
+    yield `the undo record says ${record.oldSize} bytes, not ${before.size}`;
+  const undone = followed(after.source, record);
+  for (const { offset, bytes } of commits.flatMap(({ edits }) => edits)) {
+    const length = Math.min(bytes.length, before.size - offset);
+    if (length <= 0) continue;
+    if (!undone.read(offset, length).equals(before.read(offset, length)))
+      yield `the undo record does not lead back to the ${length} bytes at ${offset}`;
+  }
+}
+
+function followed(source: ByteSource, { writes, oldSize }: UndoRecord): ByteSource {
+  const edits = writes.flat().map(({ offset, length, was }) => {
+    if (was.kind === 'literal') return { offset, bytes: was.bytes };
+    if (was.kind === 'copy') return { offset, bytes: source.read(was.from, length) };
+    return { offset, bytes: Buffer.alloc(length) };
+  });
+  return changed(source, [{ edits, size: oldSize }]);
+}
+
+/** The hashes say that the old bytes are back; they are those of the same program, without a note or a reader. */
+export function* undoneFaults(
+  noted: ElfView,
+  undone: ElfView,
+  reader: string | undefined,
+): Generator<string> {
+  const notes = undone.image.cacheNotes.length;
+  if (notes > 0) yield `the old note is still there: ${notes}`;
+  if (reader !== undefined) yield `the old reader is still there: ${reader}`;
+  const said = ({ image }: ElfView) => {
+    const { e_type, e_machine, e_flags } = image.header;
+    return Object.entries({ e_type, e_machine, e_flags, ...saidBy(image) });
+  };
+  const now = new Map(said(undone));
+  for (const [field, was] of said(noted)) {
+    if (now.get(field) !== was)
+      yield `undone, the file says something else: ${field} ${was} is ${now.get(field)}`;
+  }
+}
