@@ -87,21 +87,6 @@ bool is_library_of_size(const char *path, uint32_t size) {
   return is_same || is_library(path);
 }
 
-bool has_size(const char *path, uint64_t size) {
-#if __SIZEOF_POINTER__ == 8
-  struct found found;
-  return find(path, &found) == 0 && found.is_regular && found.size >= size;
-#else
-  char last;
-  long file = size == 0 || size > INT32_MAX ? -EINVAL : open_file(path, O_RDONLY);
-  if (file < 0)
-    return false;
-  long count = read_file(file, &last, 1, (size_t)size - 1);
-  close_file(file);
-  return count == 1;
-#endif
-}
-
 static const char *const CAPABILITIES[] = {"glibc-hwcaps", "tls", CAPABILITY_SUBDIRECTORIES};
 enum { CAPABILITY_COUNT = sizeof CAPABILITIES / sizeof *CAPABILITIES };
 

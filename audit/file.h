@@ -21,9 +21,6 @@ bool is_library(const char *path);
  */
 bool is_library_of_size(const char *path, uint32_t size);
 
-/* Whether a file has as many bytes as that; false where it cannot be known. */
-bool has_size(const char *path, uint64_t size);
-
 /* Whether the loader, which then has an order of its own, might search below DIR, which is there, too. */
 bool may_have_capability_subdirectories(struct bytes dir);
 

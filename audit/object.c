@@ -2,22 +2,14 @@
 #include "object.h"
 
 #include "closure.h"
-#include "file.h"
 #include "note.h"
 #include "process.h"
 #include "system.h"
 
 #include <elf.h>
 
-/* No page is smaller. */
-enum { PAGE = 4096 };
-
 /* Nothing that belongs to an object is further away from its dynamic section. */
 enum { FAR = 1 << 30 };
-
-static const char *path_of(const struct link_map *map) {
-  return *map->l_name == '\0' ? "/proc/self/exe" : map->l_name;
-}
 
 /* The loader has read the dynamic section to its end. */
 static const ElfW(Dyn) *find_dynamic(const struct link_map *map, ElfW(Sxword) tag) {
@@ -69,7 +61,8 @@ static bool is_header(const ElfW(Ehdr) *header) {
 
 /*
  * Whether the page at the load address is the object's. Of an object linked to another address than 0 it is not, and
- * then it may be no memory at all. A table there, which the loader needs to load the object, says that it is.
+ * then it may be no memory at all. A table there, which the loader needs to load the object, says that it is; patchelf
+ * moves tables away.
  */
 static bool has_first_page(const struct link_map *map) {
   static const ElfW(Sxword) tables[] = {DT_GNU_HASH, DT_HASH, DT_SYMTAB, DT_STRTAB, DT_VERSYM, DT_RELA, DT_REL};
@@ -83,50 +76,27 @@ static bool has_first_page(const struct link_map *map) {
   return false;
 }
 
-/* Program headers in the first page, in memory. */
-static struct object headers_in_memory(const struct link_map *map) {
-  const ElfW(Ehdr) *header = (const void *)map->l_addr;
-  if (!has_first_page(map) || !is_header(header))
-    return (struct object){map, NULL, 0};
-  size_t size = header->e_phnum * sizeof(ElfW(Phdr));
-  if (size > PAGE || header->e_phoff > PAGE - size)
-    return (struct object){map, NULL, 0};
-  return (struct object){map, (const void *)(map->l_addr + (ElfW(Addr))header->e_phoff), header->e_phnum};
-}
-
 /*
- * Program headers from the file, wherever they are there, as patchelf and elfnote --move-table leave them. They are
- * read over by the next object's.
+ * The program headers of an object: the kernel gave the program's; a library's first segment starts with the ELF
+ * header where it was linked to address 0, as all but prelinked ones are. A table that was moved (patchelf, elfnote
+ * --move-table) is at an address that differs from its offset by as much as the first segment's.
  */
-static struct object headers_in_file(const struct link_map *map) {
-  static _Alignas(8) char page[PAGE];
-  struct object none = {map, NULL, 0};
-  long file = open_file(path_of(map), O_RDONLY);
-  if (file < 0)
-    return none;
-  long got = read_file(file, page, sizeof page, 0);
-  const ElfW(Ehdr) *header = (const void *)page;
-  if (got >= (long)sizeof *header && is_header(header) && header->e_phnum <= PAGE / sizeof(ElfW(Phdr))) {
-    size_t count = header->e_phnum, size = count * sizeof(ElfW(Phdr)), offset = header->e_phoff;
-    if (size <= (size_t)got && offset <= (size_t)got - size)
-      none = (struct object){map, (const void *)(page + offset), count};
-    else if (read_file(file, page, size, offset) == (long)size)
-      none = (struct object){map, (const void *)page, count};
-  }
-  close_file(file);
-  return none;
-}
-
-/* The kernel gave the program's headers, and the loader read a library's from its file. */
 static struct object read_object(const struct link_map *map) {
   struct object object = {map, process.program_headers.start, process.program_headers.count};
   if (has_headers(object))
     return object;
-  object = headers_in_memory(map);
-  if (has_headers(object))
+  object.count = 0;
+  const ElfW(Ehdr) *header = (const void *)map->l_addr;
+  if (map->l_addr == 0 || !(has_first_page(map) || readable(header, PAGE)) || !is_header(header))
     return object;
-  object = headers_in_file(map);
-  return has_headers(object) ? object : (struct object){map, NULL, 0};
+  size_t size = header->e_phnum * sizeof(ElfW(Phdr));
+  object.headers = (const void *)(map->l_addr + (ElfW(Addr))header->e_phoff);
+  if ((size > PAGE || header->e_phoff > PAGE - size) && !readable(object.headers, size))
+    return object;
+  object.count = header->e_phnum;
+  if (!has_headers(object))
+    object.count = 0;
+  return object;
 }
 
 /*
@@ -143,9 +113,10 @@ static struct bytes notes_at(struct object object, const ElfW(Phdr) *note) {
         note->p_filesz > load->p_filesz || note->p_vaddr - load->p_vaddr > load->p_filesz - note->p_filesz)
       continue;
     uint64_t end = (uint64_t)load->p_offset + (note->p_vaddr - load->p_vaddr) + note->p_filesz;
-    if (end > find_header(object, PT_DYNAMIC)->p_offset && !has_size(path_of(object.map), end))
+    const char *start = (const char *)(object.map->l_addr + note->p_vaddr);
+    if (end > find_header(object, PT_DYNAMIC)->p_offset && !readable(start, note->p_filesz))
       return (struct bytes){0};
-    return (struct bytes){(const char *)(object.map->l_addr + note->p_vaddr), note->p_filesz};
+    return (struct bytes){start, note->p_filesz};
   }
   return (struct bytes){0};
 }

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/syscall.h>
@@ -58,6 +59,28 @@ static inline long read_link(const char *path, char *to, size_t size) {
 #else
   return system_call(__NR_readlinkat, AT_FDCWD, (long)path, (long)to, (long)size);
 #endif
+}
+
+/* No page is smaller. */
+enum { PAGE = 4096 };
+
+/*
+ * Whether memory may be read without a fault. The kernel copies a path before it looks at the directory that the path
+ * is relative to, so the call opens nothing, and fails with EFAULT where there is nothing to read, also behind the end
+ * of a truncated file.
+ */
+static inline bool readable(const void *start, size_t size) {
+  enum { NO_DIRECTORY = -1 };
+  uintptr_t page = (uintptr_t)start & -(uintptr_t)PAGE;
+  uintptr_t last = (uintptr_t)start + size - 1;
+  if (size == 0 || last < (uintptr_t)start)
+    return false;
+  for (;; page += PAGE) {
+    if (system_call(__NR_openat, NO_DIRECTORY, (long)page, O_RDONLY | O_CLOEXEC, 0) == -EFAULT)
+      return false;
+    if (last - page < PAGE)
+      return true;
+  }
 }
 
 static inline void write_error(const struct iovec *parts, size_t count) {

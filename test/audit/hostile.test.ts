@@ -158,7 +158,7 @@ describe('a directory that the loader has to search (?)', { skip: needsTracing('
         needs: [shop.at('one/libone.so.1')],
         runPath: [dir, shop.at('one')],
       });
-      shop.annotate(other);
+      shop.annotate('--like-patchelf', other);
       const { said } = assertSame(shop, other);
       assert.match(said[0] ?? '', /left to the loader: the note has an element that only the loader/, dir);
     }
@@ -180,7 +180,7 @@ describe('$ORIGIN in a note', { skip: needsTracing('gcc') }, () => {
       needs: [outer],
       runPath: ['/none', `${origin}/../lib/`],
     });
-    shop.annotate(program, outer);
+    shop.annotate('--like-patchelf', program, outer);
     return { program, outer, inner };
   };
   const SAID = [
