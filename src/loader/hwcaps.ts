@@ -40,16 +40,20 @@ function legacySubdirectories({ capabilities, platform }: Processor): ByteString
   );
 }
 
+/** Where the kernel says nothing of the platform (`AT_PLATFORM`), as qemu on some machines. */
+const NO_PLATFORM = 'no-platform';
+
 /**
  * The processor that `--hwcaps` names.
- * @param names separated by commas; a level of `glibc-hwcaps` brings the lower ones with it. `none`: the least.
+ * @param names separated by commas; a level of `glibc-hwcaps` brings the lower ones with it. `none`: the least;
+ * `no-platform`: no `AT_PLATFORM`.
  * @throws ElfnoteError `usage` for a name that is none of this architecture's.
  */
 export function processorNamed(names: string, architecture: Architecture): Processor {
   const given = new Set(names.split(',').filter(name => name !== '' && name !== 'none'));
   const { levels, capabilities, always, platforms } = architecture;
   const known = [...levels.map(({ name }) => name), ...capabilities, ...platforms];
-  const unknown = [...given].find(name => !known.includes(name));
+  const unknown = [...given].find(name => name !== NO_PLATFORM && !known.includes(name));
   if (unknown !== undefined) {
     const choice = known.length === 0 ? 'there are none' : `they are ${known.join(', ')}`;
     throw new ElfnoteError(
@@ -61,8 +65,16 @@ export function processorNamed(names: string, architecture: Architecture): Proce
   return {
     levels: best < 0 ? [] : levels.slice(best).map(({ name }) => name),
     capabilities: capabilities.filter(name => always.includes(name) || given.has(name)),
-    platform: platforms.find(name => given.has(name) && !capabilities.includes(name)) ?? platforms[0],
+    platform: given.has(NO_PLATFORM) ? undefined : platformNamed(given, architecture),
   };
+}
+
+/** Of a name that is a capability too (`x86_64`), the capability is meant. */
+function platformNamed(
+  given: ReadonlySet<string>,
+  { capabilities, platforms }: Architecture,
+): string | undefined {
+  return platforms.find(name => given.has(name) && !capabilities.includes(name)) ?? platforms[0];
 }
 
 /**

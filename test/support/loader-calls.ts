@@ -87,6 +87,25 @@ export function tracedCalls({ lookups }: Trace): LoaderCalls {
   };
 }
 
+const QEMU_CALL =
+  /(openat|open|newfstatat|stat64|fstatat64|stat|statx)\((?:AT_FDCWD|-100)?,?"([^"]*)".*= (-?\d+)/;
+
+/** The same of a program of another machine, below qemu, whose loader starts libc with the same call. */
+export function qemuLoader(qemu: string, prefix: string, program: string): LoaderCalls {
+  const { stderr } = run(qemu, ['-strace', '-L', prefix, program], { env: { QEMU_LD_PREFIX: undefined } });
+  const opened: string[] = [];
+  const failed: string[] = [];
+  for (const line of stderr.split('\n')) {
+    if (/RLIMIT_STACK|prlimit64\(0,3,/.test(line)) break;
+    const [, call = '', path = '', status = ''] = QEMU_CALL.exec(line) ?? [];
+    if (path === '') continue;
+    const kind = call.startsWith('open') ? 'open' : 'stat';
+    if (status.startsWith('-')) failed.push(`${kind} ${path}`);
+    else if (kind === 'open') opened.push(path);
+  }
+  return { opened, failed };
+}
+
 /** The sonames and paths that the loader lists for itself (`LD_TRACE_LOADED_OBJECTS`), sorted. */
 export function listedObjects(
   program: string,

@@ -7,6 +7,7 @@ export interface Architecture {
   readonly arch: string;
   readonly qemu: string;
   readonly libDir: string;
+  readonly interpreter: string;
   readonly program: string;
   readonly libraries: readonly string[];
 }
@@ -22,6 +23,7 @@ export function architectures(): Architecture[] {
       arch: String(entry.arch),
       qemu: String(entry.qemu),
       libDir: String(entry.libDir),
+      interpreter: String(entry.interpreter),
       program: String(entry.program),
       libraries: entry.libraries.map(String),
     };
