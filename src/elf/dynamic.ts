@@ -2,6 +2,7 @@ import { ElfnoteError } from '../errors.js';
 import { type ByteSource, type ByteString, byteStringOf, type Encoding } from './bytes.js';
 import { DT_NEEDED, DT_NULL, DT_RPATH, DT_RUNPATH, DT_SONAME, DT_STRSZ, DT_STRTAB } from './constants.js';
 import { type DynamicEntry, type DynamicTable, offsetOfAddress, type ProgramHeader } from './image.js';
+import { DYN } from './structs.js';
 
 /**
  * Decodes a dynamic section that lies within the file. Strings are found as ld.so finds them, through
@@ -29,15 +30,15 @@ export function readDynamic(
 }
 
 function readEntries(source: ByteSource, encoding: Encoding, segment: ProgramHeader): DynamicEntry[] {
-  const step = 2 * encoding.wordSize;
+  const step = DYN.size(encoding);
   const bytes = source.read(segment.p_offset, segment.p_filesz);
   const entries: DynamicEntry[] = [];
   for (let at = 0; at + step <= bytes.length; at += step) {
-    const d_tag = encoding.word(bytes, at);
+    const d_tag = DYN.get(encoding, bytes, at, 'd_tag');
     if (d_tag === DT_NULL) break;
     entries.push({
       d_tag,
-      d_val: encoding.word(bytes, at + encoding.wordSize),
+      d_val: DYN.get(encoding, bytes, at, 'd_val'),
       offset: segment.p_offset + at,
     });
   }

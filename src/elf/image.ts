@@ -1,6 +1,7 @@
 import type { ElfnoteError } from '../errors.js';
 import type { ByteString, Encoding } from './bytes.js';
 import { PT_LOAD } from './constants.js';
+import { PHDR, SHDR } from './structs.js';
 
 /** Field names are those of the ELF specification; offsets are file offsets, addresses are link-time ones. */
 export interface ElfHeader {
@@ -100,12 +101,12 @@ export interface ElfImage {
 
 /** Bytes of one section header. */
 export function sectionHeaderSize(encoding: Encoding): number {
-  return encoding.is64 ? 64 : 40;
+  return SHDR.size(encoding);
 }
 
 /** Bytes of one program header. */
 export function programHeaderSize(encoding: Encoding): number {
-  return encoding.is64 ? 56 : 32;
+  return PHDR.size(encoding);
 }
 
 /**

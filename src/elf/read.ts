@@ -28,6 +28,7 @@ import {
   sectionHeaderSize,
 } from './image.js';
 import { findCacheNotes } from './notes.js';
+import { EHDR, PHDR, SHDR } from './structs.js';
 
 /** Enough of a file to tell what it is: the ELF header of the larger class. */
 export const IDENT_SIZE = 64;
@@ -57,7 +58,7 @@ export function readImage(source: ByteSource, options: { readonly sections?: boo
   if (e_phnum > 0 && raw.e_phentsize !== programHeaderSize(encoding)) {
     throw fail(
       `e_phentsize is ${raw.e_phentsize}, not ${programHeaderSize(encoding)}`,
-      encoding.is64 ? 54 : 42,
+      EHDR.at(encoding, 'e_phentsize'),
     );
   }
   const header = { ...raw, e_phnum, e_shnum: sections.count, e_shstrndx: sections.names };
@@ -96,14 +97,14 @@ export function readElfHeader(source: ByteSource): { header: ElfHeader; encoding
   if (byte(EI_DATA) !== 1 && byte(EI_DATA) !== 2) throw fail(`EI_DATA is ${byte(EI_DATA)}`, EI_DATA);
   if (byte(EI_VERSION) !== 1) throw fail(`EI_VERSION is ${byte(EI_VERSION)}`, EI_VERSION);
   const encoding = new Encoding(byte(EI_CLASS) === 2, byte(EI_DATA) === 1);
-  const ehsize = encoding.is64 ? 64 : 52;
+  const ehsize = EHDR.size(encoding);
   if (source.size < ehsize) throw fail('the file ends inside the ELF header', source.size);
 
   const bytes = source.read(0, ehsize);
   const elf = new elfy.Parser().parseHeader(bytes);
   const header: ElfHeader = {
-    e_type: encoding.u16(bytes, 16),
-    e_machine: encoding.u16(bytes, 18),
+    e_type: EHDR.get(encoding, bytes, 0, 'e_type'),
+    e_machine: EHDR.get(encoding, bytes, 0, 'e_machine'),
     e_flags: elf.flags,
     e_phoff: elf.phoff,
     e_phentsize: elf.phentsize,
@@ -116,7 +117,7 @@ export function readElfHeader(source: ByteSource): { header: ElfHeader; encoding
     osabi: byte(EI_OSABI),
     abiversion: byte(EI_ABIVERSION),
   };
-  if (header.e_ehsize < ehsize) throw fail(`e_ehsize is ${header.e_ehsize}`, encoding.is64 ? 52 : 40);
+  if (header.e_ehsize < ehsize) throw fail(`e_ehsize is ${header.e_ehsize}`, EHDR.at(encoding, 'e_ehsize'));
   return { header, encoding };
 }
 
@@ -130,7 +131,7 @@ export function readProgramHeaders(
   const size = header.e_phnum * header.e_phentsize;
   checkRange(source, header.e_phoff, size, `program header table (${header.e_phnum} entries)`);
   const table = source.read(header.e_phoff, size);
-  const ehdr = source.read(0, encoding.is64 ? 64 : 52);
+  const ehdr = source.read(0, EHDR.size(encoding));
   const parser = new elfy.Parser();
   const elfyHeader = parser.parseHeader(ehdr);
   // elfy slices the table out of one buffer, and takes a table at offset 0 for none: so, header and table.
@@ -142,8 +143,8 @@ export function readProgramHeaders(
   return decoded.map((program, i) => {
     const at = i * header.e_phentsize;
     return {
-      p_type: encoding.u32(table, at),
-      p_flags: encoding.u32(table, at + (encoding.is64 ? 4 : 24)),
+      p_type: PHDR.get(encoding, table, at, 'p_type'),
+      p_flags: PHDR.get(encoding, table, at, 'p_flags'),
       p_offset: program.offset,
       p_vaddr: program.vaddr,
       p_paddr: program.paddr,
@@ -215,7 +216,7 @@ function readSectionTable(
   if (header.e_shentsize !== size) {
     throw new ElfnoteError('malformed', `e_shentsize is ${header.e_shentsize}, not ${size}`, {
       path: source.path,
-      offset: encoding.is64 ? 58 : 46,
+      offset: EHDR.at(encoding, 'e_shentsize'),
     });
   }
   checkRange(source, header.e_shoff, count * size, `section header table (${count} entries)`);
@@ -230,19 +231,19 @@ type Unnamed = Omit<SectionHeader, 'name'> & { name: ByteString };
 
 /** elfy reads `sh_addralign` and `sh_entsize` of 64-bit files two bytes early, so sections are decoded here. */
 function decodeSection(encoding: Encoding, table: Buffer, at: number): Unnamed {
-  const w = encoding.wordSize;
+  const field = (name: Parameters<typeof SHDR.at>[1]) => SHDR.get(encoding, table, at, name);
   return {
     name: '',
-    sh_name: encoding.u32(table, at),
-    sh_type: encoding.u32(table, at + 4),
-    sh_flags: encoding.word(table, at + 8),
-    sh_addr: encoding.word(table, at + 8 + w),
-    sh_offset: encoding.word(table, at + 8 + 2 * w),
-    sh_size: encoding.word(table, at + 8 + 3 * w),
-    sh_link: encoding.u32(table, at + 8 + 4 * w),
-    sh_info: encoding.u32(table, at + 12 + 4 * w),
-    sh_addralign: encoding.word(table, at + 16 + 4 * w),
-    sh_entsize: encoding.word(table, at + 16 + 5 * w),
+    sh_name: field('sh_name'),
+    sh_type: field('sh_type'),
+    sh_flags: field('sh_flags'),
+    sh_addr: field('sh_addr'),
+    sh_offset: field('sh_offset'),
+    sh_size: field('sh_size'),
+    sh_link: field('sh_link'),
+    sh_info: field('sh_info'),
+    sh_addralign: field('sh_addralign'),
+    sh_entsize: field('sh_entsize'),
   };
 }
 
@@ -265,7 +266,7 @@ function nameSections(
   if (strings === undefined || strings.sh_type === SHT_NOBITS || strings.sh_type === SHT_NULL) {
     throw new ElfnoteError('malformed', `e_shstrndx is ${names}, which is no string table`, {
       path: source.path,
-      offset: encoding.is64 ? 62 : 50,
+      offset: EHDR.at(encoding, 'e_shstrndx'),
     });
   }
   const bytes = source.read(strings.sh_offset, strings.sh_size);

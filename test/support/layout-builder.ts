@@ -1,4 +1,5 @@
 import { Encoding } from '../../src/elf/bytes.js';
+import { EHDR, PHDR, SHDR } from '../../src/elf/structs.js';
 
 /**
  * Builds small but valid dynamic ELF files from a description of their layout, and keeps the truth about every
@@ -508,13 +509,16 @@ class Builder {
     const e = this.#e;
     const bytes = Buffer.alloc(headers.length * this.#phentsize);
     for (const [i, h] of headers.entries()) {
-      const at = i * this.#phentsize;
-      const words = [h.offset, h.address, h.address, h.filesz, h.memsz];
-      e.putU32(bytes, at, h.type);
-      e.putU32(bytes, at + (this.#spec.is64 ? 4 : 24), h.flags);
-      const from = at + (this.#spec.is64 ? 8 : 4);
-      for (const [j, word] of words.entries()) e.putWord(bytes, from + j * this.#w, word);
-      e.putWord(bytes, at + (this.#spec.is64 ? 48 : 28), h.align);
+      PHDR.put(e, bytes, i * this.#phentsize, {
+        p_type: h.type,
+        p_flags: h.flags,
+        p_offset: h.offset,
+        p_vaddr: h.address,
+        p_paddr: h.address,
+        p_filesz: h.filesz,
+        p_memsz: h.memsz,
+        p_align: h.align,
+      });
     }
     return bytes;
   }
@@ -524,23 +528,20 @@ class Builder {
     const e = this.#e;
     const b = Buffer.alloc(this.#ehsize);
     b.set([0x7f, 0x45, 0x4c, 0x46, is64 ? 2 : 1, littleEndian ? 1 : 2, 1]);
-    e.putU16(b, 16, type ?? 3);
-    e.putU16(b, 18, machine);
-    e.putU32(b, 20, 1);
-    const w = this.#w;
-    e.putWord(b, 24 + w, this.#ehsize);
-    e.putWord(b, 24 + 2 * w, shoff);
-    const tail = 28 + 3 * w;
     const shnum = shoff === 0 ? 0 : this.#sections.length + 1;
-    const halves = [
-      this.#ehsize,
-      this.#phentsize,
-      phnum,
-      shoff === 0 ? 0 : is64 ? 64 : 40,
-      shnum,
-      shnum === 0 ? 0 : shnum - 1,
-    ];
-    for (const [i, half] of halves.entries()) e.putU16(b, tail + 2 * i, half);
+    EHDR.put(e, b, 0, {
+      e_type: type ?? 3,
+      e_machine: machine,
+      e_version: 1,
+      e_phoff: this.#ehsize,
+      e_shoff: shoff,
+      e_ehsize: this.#ehsize,
+      e_phentsize: this.#phentsize,
+      e_phnum: phnum,
+      e_shentsize: shoff === 0 ? 0 : SHDR.size(e),
+      e_shnum: shnum,
+      e_shstrndx: shnum === 0 ? 0 : shnum - 1,
+    });
     return b;
   }
 
@@ -787,17 +788,17 @@ class Builder {
   }
 
   #section(b: Buffer, at: number, s: Section, strings: Buffer): void {
-    const e = this.#e;
-    const w = this.#w;
-    e.putU32(b, at, strings.indexOf(`\0${s.name}\0`) + 1);
-    e.putU32(b, at + 4, s.type);
-    e.putWord(b, at + 8, s.flags);
-    e.putWord(b, at + 8 + w, s.address);
-    e.putWord(b, at + 8 + 2 * w, s.offset);
-    e.putWord(b, at + 8 + 3 * w, s.size);
-    e.putU32(b, at + 8 + 4 * w, s.link ?? 0);
-    e.putWord(b, at + 16 + 4 * w, s.align);
-    e.putWord(b, at + 16 + 5 * w, s.entsize ?? 0);
+    SHDR.put(this.#e, b, at, {
+      sh_name: strings.indexOf(`\0${s.name}\0`) + 1,
+      sh_type: s.type,
+      sh_flags: s.flags,
+      sh_addr: s.address,
+      sh_offset: s.offset,
+      sh_size: s.size,
+      sh_link: s.link ?? 0,
+      sh_addralign: s.align,
+      sh_entsize: s.entsize ?? 0,
+    });
   }
 
   /** A section symbol for each section so far, and one in the middle of each. */

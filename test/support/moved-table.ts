@@ -1,4 +1,5 @@
 import { Encoding } from '../../src/elf/bytes.js';
+import { EHDR, PHDR } from '../../src/elf/structs.js';
 import { Elf } from './layout-oracle.js';
 
 /**
@@ -27,8 +28,7 @@ export function withMovedTable(bytes: Buffer, page: number, keepsDistance: boole
       putHeader(e, result, to, { type: 6, offset, address, size, align: e.wordSize });
   }
   putHeader(e, result, offset + lastLoad * elf.phentsize, { type: 1, offset, address, size, align: page });
-  e.putWord(result, 24 + e.wordSize, offset);
-  e.putU16(result, 28 + 3 * e.wordSize + 4, elf.phdrs.length + 1);
+  EHDR.put(e, result, 0, { e_phoff: offset, e_phnum: elf.phdrs.length + 1 });
   return result;
 }
 
@@ -38,9 +38,14 @@ function putHeader(
   at: number,
   p: { type: number; offset: number; address: number; size: number; align: number },
 ): void {
-  e.putU32(bytes, at, p.type);
-  e.putU32(bytes, at + (e.is64 ? 4 : 24), 4);
-  const words = [p.offset, p.address, p.address, p.size, p.size];
-  for (const [i, word] of words.entries()) e.putWord(bytes, at + (e.is64 ? 8 : 4) + i * e.wordSize, word);
-  e.putWord(bytes, at + (e.is64 ? 48 : 28), p.align);
+  PHDR.put(e, bytes, at, {
+    p_type: p.type,
+    p_flags: 4,
+    p_offset: p.offset,
+    p_vaddr: p.address,
+    p_paddr: p.address,
+    p_filesz: p.size,
+    p_memsz: p.size,
+    p_align: p.align,
+  });
 }

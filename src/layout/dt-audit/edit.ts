@@ -21,6 +21,7 @@ import {
 } from '../../elf/constants.js';
 import { dynamicStrings, READER_MARK, readAudit, type StringTable } from '../../elf/dt-audit.js';
 import { type ElfImage, type ProgramHeader, sectionHeaderSize } from '../../elf/image.js';
+import { DYN, SHDR } from '../../elf/structs.js';
 import type { ElfView } from '../../elf/view.js';
 import { ElfnoteError } from '../../errors.js';
 import { appendedData, occupiedRanges } from '../model/occupied.js';
@@ -91,10 +92,9 @@ function spareEntry(image: ElfImage, source: ByteSource): number {
     start + (segment?.p_filesz ?? 0),
     section === undefined ? 0 : section.sh_offset + section.sh_size,
   );
-  const { wordSize } = image.encoding;
-  const entrySize = 2 * wordSize;
+  const entrySize = DYN.size(image.encoding);
   const slot = start + (image.dynamic?.entries.length ?? 0) * entrySize;
-  if (slot + 2 * entrySize > end || !isZero(source, slot, entrySize + wordSize)) {
+  if (slot + 2 * entrySize > end || !isZero(source, slot, entrySize + DYN.at(image.encoding, 'd_val'))) {
     throw refusal(image, 'its dynamic section has no spare entry');
   }
   return slot;
@@ -211,13 +211,19 @@ export function sizeEdits(image: ElfImage, table: StringTable, size: number, ste
   const entry = image.dynamic?.entries.find(({ d_tag }) => d_tag === DT_STRSZ);
   const section = header.e_shoff + stringSection(image, table) * sectionHeaderSize(encoding);
   return [
-    { offset: (entry?.offset ?? 0) + encoding.wordSize, bytes, step, why: 'DT_STRSZ' },
-    { offset: section + 8 + 3 * encoding.wordSize, bytes, step, why: 'section header of .dynstr: its size' },
+    { offset: (entry?.offset ?? 0) + DYN.at(encoding, 'd_val'), bytes, step, why: 'DT_STRSZ' },
+    {
+      offset: section + SHDR.at(encoding, 'sh_size'),
+      bytes,
+      step,
+      why: 'section header of .dynstr: its size',
+    },
   ];
 }
 
 function slotEdit(image: ElfImage, offset: number, d_val: number, path: ByteString): Edit {
   const { encoding } = image;
-  const bytes = Buffer.concat([encoding.wordBytes(DT_AUDIT), encoding.wordBytes(d_val)]);
+  const bytes = Buffer.alloc(DYN.size(encoding));
+  DYN.put(encoding, bytes, 0, { d_tag: DT_AUDIT, d_val });
   return { offset, bytes, step: STEP.mapped, why: `DT_AUDIT: ${displayBytes(path)}` };
 }

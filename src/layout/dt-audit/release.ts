@@ -1,4 +1,5 @@
 import { dynamicStrings, READER_MARK, readAudit } from '../../elf/dt-audit.js';
+import { DYN } from '../../elf/structs.js';
 import type { ElfView } from '../../elf/view.js';
 import { ElfnoteError } from '../../errors.js';
 import { type Commit, type Edit, STEP } from '../model/plan.js';
@@ -22,7 +23,7 @@ export function releaseReader({ image, source }: ElfView): Commit | undefined {
     });
   }
   // DT_AUDIT goes first, then the string that it named.
-  const entry = Buffer.alloc(2 * image.encoding.wordSize);
+  const entry = Buffer.alloc(DYN.size(image.encoding));
   const oldSize = audit.entry.d_val - READER_MARK.length;
   const start = table.offset + oldSize;
   const size = READER_MARK.length + audit.path.length;

@@ -1,6 +1,7 @@
 import type { ByteSource } from '../../elf/bytes.js';
 import { PN_XNUM, PT_LOAD, PT_PHDR } from '../../elf/constants.js';
 import { type ElfImage, type ProgramHeader, programHeaderSize } from '../../elf/image.js';
+import { EHDR, PHDR } from '../../elf/structs.js';
 import { type Edit, STEP } from '../model/plan.js';
 
 /** The one write that covers both must stay within the file's first page. */
@@ -24,14 +25,13 @@ export interface NewHeaders {
 export function headerPlan(image: ElfImage, source: ByteSource, next: NewHeaders): HeaderPlan {
   const { encoding, header } = image;
   const table = encodeProgramHeaders(image, next);
-  const ehdr = Buffer.from(source.read(0, encoding.is64 ? 64 : 52));
+  const ehdr = Buffer.from(source.read(0, EHDR.size(encoding)));
   const e_phoff = next.table?.offset ?? header.e_phoff;
-  if (next.table !== undefined) encoding.putWord(ehdr, encoding.is64 ? 32 : 28, e_phoff);
-  encoding.putWord(ehdr, encoding.is64 ? 40 : 32, next.e_shoff);
-  encoding.putU16(ehdr, encoding.is64 ? 56 : 44, next.programHeaders.length);
-  // With extended numbering the field is 0 and the number stands in section 0.
-  if (image.sectionHeaders.length > 0 && next.e_shnum !== header.e_shnum)
-    encoding.putU16(ehdr, encoding.is64 ? 60 : 48, next.e_shnum);
+  const { e_shoff, e_shnum } = next;
+  EHDR.put(encoding, ehdr, 0, { e_shoff, e_phnum: next.programHeaders.length });
+  if (next.table !== undefined) EHDR.put(encoding, ehdr, 0, { e_phoff });
+  // With extended numbering the field is 0 and the number is in section 0.
+  if (image.sectionHeaders.length > 0 && e_shnum !== header.e_shnum) EHDR.put(encoding, ehdr, 0, { e_shnum });
 
   const end = e_phoff + table.length;
   const why = 'ELF header and program header table';
@@ -61,20 +61,12 @@ function encodeProgramHeaders(image: ElfImage, { programHeaders, table: place }:
   const size = programHeaderSize(encoding);
   const table = Buffer.alloc(programHeaders.length * size);
   for (const [i, p] of programHeaders.entries()) {
-    const at = i * size;
     const isTable = p.p_type === PT_PHDR;
     const p_offset = isTable && place ? place.offset : p.p_offset;
     const p_vaddr = isTable && place ? place.address : p.p_vaddr;
-    const w = encoding.wordSize;
-    encoding.putU32(table, at, p.p_type);
-    encoding.putU32(table, at + (encoding.is64 ? 4 : 24), p.p_flags);
-    const words = at + (encoding.is64 ? 8 : 4);
-    encoding.putWord(table, words, p_offset);
-    encoding.putWord(table, words + w, p_vaddr);
-    encoding.putWord(table, words + 2 * w, p.p_paddr - p.p_vaddr + p_vaddr);
-    encoding.putWord(table, words + 3 * w, isTable ? table.length : p.p_filesz);
-    encoding.putWord(table, words + 4 * w, isTable ? table.length : p.p_memsz);
-    encoding.putWord(table, at + (encoding.is64 ? 48 : 28), p.p_align);
+    const p_paddr = p.p_paddr - p.p_vaddr + p_vaddr;
+    const { p_filesz, p_memsz } = isTable ? { p_filesz: table.length, p_memsz: table.length } : p;
+    PHDR.put(encoding, table, i * size, { ...p, p_offset, p_vaddr, p_paddr, p_filesz, p_memsz });
   }
   return table;
 }

@@ -20,6 +20,7 @@ import {
   SHT_DYNSYM,
 } from '../../elf/constants.js';
 import { type ElfImage, offsetOfAddress } from '../../elf/image.js';
+import { SYM } from '../../elf/structs.js';
 import { isTlsRelocation } from '../../elf/tls-relocations.js';
 
 /** An address that the dynamic section, a dynamic symbol or a dynamic relocation holds. */
@@ -75,13 +76,13 @@ class Scan {
     const count = this.#symbolCount(address);
     if (count === undefined) return false;
     const { encoding } = this.#image;
-    const size = encoding.is64 ? 24 : 16;
+    const size = SYM.size(encoding);
     const table = this.#bytesAt(address, count * size);
     if (table === undefined) return false;
     for (let i = 0; i < count; i++) {
       const at = i * size;
-      const value = encoding.word(table, at + (encoding.is64 ? 8 : 4));
-      const shndx = encoding.u16(table, at + (encoding.is64 ? 6 : 14));
+      const value = SYM.get(encoding, table, at, 'st_value');
+      const shndx = SYM.get(encoding, table, at, 'st_shndx');
       if (shndx !== 0 && this.#within(value))
         this.found.push({ address: value, what: `dynamic symbol ${i}` });
     }
@@ -210,7 +211,7 @@ class Scan {
   #symbolCount(symtab: number): number | undefined {
     const { encoding } = this.#image;
     const section = this.#image.sectionHeaders.find(s => s.sh_type === SHT_DYNSYM && s.sh_addr === symtab);
-    if (section !== undefined) return Math.floor(section.sh_size / (encoding.is64 ? 24 : 16));
+    if (section !== undefined) return Math.floor(section.sh_size / SYM.size(encoding));
     const hash = this.#value(DT_HASH);
     if (hash !== undefined) {
       const wide = encoding.is64 && WIDE_HASH_MACHINES.has(this.#image.header.e_machine);

@@ -6,6 +6,7 @@ import {
   type ProgramHeader,
   sectionHeaderSize,
 } from '../../elf/image.js';
+import { SHDR } from '../../elf/structs.js';
 import type { ElfView } from '../../elf/view.js';
 import { ownEnd } from '../../note/own.js';
 import { occupiedRanges } from '../model/occupied.js';
@@ -63,8 +64,7 @@ function releasedSection(image: ElfImage, note: CacheNoteLocation): Edit[] {
   const { encoding } = image;
   const size = sectionHeaderSize(encoding);
   const bytes = Buffer.alloc(size);
-  encoding.putU32(bytes, 0, section.sh_name);
-  encoding.putU32(bytes, 4, SHT_NULL);
+  SHDR.put(encoding, bytes, 0, { sh_name: section.sh_name, sh_type: SHT_NULL });
   const offset = image.header.e_shoff + note.section * size;
   return [{ offset, bytes, step: STEP.cleanup, why: 'section header of the old cache note' }];
 }

@@ -2,6 +2,7 @@ import { isZero, largest } from '../../elf/bytes.js';
 import { DT_AUDIT, DT_STRSZ, PF_W, PT_DYNAMIC, PT_LOAD } from '../../elf/constants.js';
 import { dynamicStrings, ownReader, readAudit } from '../../elf/dt-audit.js';
 import { type ElfImage, offsetOfAddress, type ProgramHeader } from '../../elf/image.js';
+import { DYN } from '../../elf/structs.js';
 import { hex, type Invariant, type Step, tell } from './invariant.js';
 import { saidBy, TABLE_TAGS } from './program.js';
 
@@ -54,10 +55,10 @@ function* entryFaults({ before, after }: Step): Generator<string> {
   for (const [tag, text] of Object.entries(was))
     if (is[tag] !== text) yield `the dynamic section says something else: ${tag} ${text} is ${is[tag]}`;
   const segment = after.image.programHeaders.find(p => p.p_type === PT_DYNAMIC);
-  const { wordSize } = after.image.encoding;
-  const end = (added?.offset ?? 0) + 2 * wordSize;
+  const size = DYN.size(after.image.encoding);
+  const end = (added?.offset ?? 0) + size;
   const limit = (segment?.p_offset ?? 0) + (segment?.p_filesz ?? 0);
-  if (end + 2 * wordSize > limit || !isZero(after.source, end, wordSize))
+  if (end + size > limit || !isZero(after.source, end, DYN.at(after.image.encoding, 'd_val')))
     yield `no DT_NULL ends the dynamic section: at ${end} of ${limit}`;
 }
 

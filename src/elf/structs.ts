@@ -1,0 +1,166 @@
+import type { Encoding } from './bytes.js';
+
+/** `half` has 2 bytes, `word` 4, `size` (an address, an offset, a size) 4 or 8 by the file's class; `byte` 1. */
+type FieldType = 'byte' | 'half' | 'word' | 'size';
+
+/** Bytes of a field by class. */
+const WIDTHS: Readonly<Record<FieldType, readonly [is32: number, is64: number]>> = {
+  byte: [1, 1],
+  half: [2, 2],
+  word: [4, 4],
+  size: [4, 8],
+};
+
+type Fields<Name extends string> = readonly (readonly [Name, FieldType])[];
+
+interface Place {
+  readonly at: number;
+  readonly type: FieldType;
+}
+
+/** One struct of the ELF specification (gABI, chapters 4 and 5), in both classes. Nothing in it is padded. */
+export class Struct<Name extends string> {
+  readonly #places: readonly [ReadonlyMap<Name, Place>, ReadonlyMap<Name, Place>];
+  readonly #sizes: readonly [number, number];
+
+  /** @param in32 the order of the fields in 32-bit files, where it is another. */
+  constructor(in64: Fields<Name>, in32: Fields<Name> = in64) {
+    const [places32, size32] = layOut(in32, 0);
+    const [places64, size64] = layOut(in64, 1);
+    this.#places = [places32, places64];
+    this.#sizes = [size32, size64];
+  }
+
+  /** Of the struct, in bytes. */
+  size({ is64 }: Encoding): number {
+    return this.#sizes[is64 ? 1 : 0];
+  }
+
+  /** Offset of a field within the struct, in bytes. */
+  at(encoding: Encoding, name: Name): number {
+    return this.#place(encoding, name).at;
+  }
+
+  /** The value of a field of the struct at `start`. */
+  get(encoding: Encoding, bytes: Buffer, start: number, name: Name): number {
+    const { at, type } = this.#place(encoding, name);
+    if (type === 'size') return encoding.word(bytes, start + at);
+    if (type === 'word') return encoding.u32(bytes, start + at);
+    return type === 'half' ? encoding.u16(bytes, start + at) : bytes.readUInt8(start + at);
+  }
+
+  /** @throws ElfnoteError `unsupported` for a value that does not fit. */
+  put(encoding: Encoding, bytes: Buffer, start: number, values: Partial<Record<Name, number>>): void {
+    for (const [name, { at, type }] of this.#places[encoding.is64 ? 1 : 0]) {
+      const value = values[name];
+      if (value === undefined) continue;
+      if (type === 'size') encoding.putWord(bytes, start + at, value);
+      else if (type === 'word') encoding.putU32(bytes, start + at, value);
+      else if (type === 'half') encoding.putU16(bytes, start + at, value);
+      else bytes.writeUInt8(value, start + at);
+    }
+  }
+
+  #place({ is64 }: Encoding, name: Name): Place {
+    const place = this.#places[is64 ? 1 : 0].get(name);
+    if (place === undefined) throw new RangeError(`no field ${name}`);
+    return place;
+  }
+}
+
+function layOut<Name extends string>(fields: Fields<Name>, width: 0 | 1): [Map<Name, Place>, number] {
+  const places = new Map<Name, Place>();
+  let at = 0;
+  for (const [name, type] of fields) {
+    places.set(name, { at, type });
+    at += WIDTHS[type][width];
+  }
+  return [places, at];
+}
+
+/** Behind `e_ident`, which is the same in both classes. */
+const IDENT = Array.from({ length: 16 }, (_, i) => [`ident${i}`, 'byte'] as const);
+
+export const EHDR = new Struct([
+  ...IDENT,
+  ['e_type', 'half'],
+  ['e_machine', 'half'],
+  ['e_version', 'word'],
+  ['e_entry', 'size'],
+  ['e_phoff', 'size'],
+  ['e_shoff', 'size'],
+  ['e_flags', 'word'],
+  ['e_ehsize', 'half'],
+  ['e_phentsize', 'half'],
+  ['e_phnum', 'half'],
+  ['e_shentsize', 'half'],
+  ['e_shnum', 'half'],
+  ['e_shstrndx', 'half'],
+]);
+
+export const PHDR = new Struct(
+  [
+    ['p_type', 'word'],
+    ['p_flags', 'word'],
+    ['p_offset', 'size'],
+    ['p_vaddr', 'size'],
+    ['p_paddr', 'size'],
+    ['p_filesz', 'size'],
+    ['p_memsz', 'size'],
+    ['p_align', 'size'],
+  ],
+  [
+    ['p_type', 'word'],
+    ['p_offset', 'size'],
+    ['p_vaddr', 'size'],
+    ['p_paddr', 'size'],
+    ['p_filesz', 'size'],
+    ['p_memsz', 'size'],
+    ['p_flags', 'word'],
+    ['p_align', 'size'],
+  ],
+);
+
+export const SHDR = new Struct([
+  ['sh_name', 'word'],
+  ['sh_type', 'word'],
+  ['sh_flags', 'size'],
+  ['sh_addr', 'size'],
+  ['sh_offset', 'size'],
+  ['sh_size', 'size'],
+  ['sh_link', 'word'],
+  ['sh_info', 'word'],
+  ['sh_addralign', 'size'],
+  ['sh_entsize', 'size'],
+]);
+
+export const SYM = new Struct(
+  [
+    ['st_name', 'word'],
+    ['st_info', 'byte'],
+    ['st_other', 'byte'],
+    ['st_shndx', 'half'],
+    ['st_value', 'size'],
+    ['st_size', 'size'],
+  ],
+  [
+    ['st_name', 'word'],
+    ['st_value', 'size'],
+    ['st_size', 'size'],
+    ['st_info', 'byte'],
+    ['st_other', 'byte'],
+    ['st_shndx', 'half'],
+  ],
+);
+
+export const DYN = new Struct([
+  ['d_tag', 'size'],
+  ['d_val', 'size'],
+]);
+
+/** Three words in both classes (gABI, "Note Section"). */
+export const NHDR = new Struct([
+  ['n_namesz', 'word'],
+  ['n_descsz', 'word'],
+  ['n_type', 'word'],
+]);
