@@ -98,8 +98,27 @@ describe('elfnote trace', { skip: needsTracing('gcc') }, () => {
       all,
       /\nWhat 2 objects ask for costs that; most of it:\n +\d+ opens, +\d+ stats {2}.*\/program\n/,
     );
-    assert.match(all, /What to do:\n {2}notes save \d+ failing lookups: elfnote build-cache --closure-files/);
-    assert.match(all, /\n {2}and run it with the audit module: elfnote exec -- /);
+    assert.match(
+      all,
+      /What to do:\n {2}notes save \d+ failing lookups; written into the program and its libraries by\n/,
+    );
+    for (const command of [
+      'build-cache --closure-files --store-dir DIR',
+      'build-cache --closure --store-dir DIR',
+      'exec --',
+    ])
+      assert.ok(all.includes(`\n    elfnote ${command} ${files.program}\n`), command);
+  });
+
+  test('a program that asks for the audit module is traced with it, unless that is said', t => {
+    const copy = join(tempDir(t), 'program');
+    copyFileSync(files.program, copy);
+    elfnoteOk(['build-cache', '--quiet', '--reader', shop.reader, copy]);
+    assert.equal(json([copy]).with, 'audit');
+    assert.equal(json(['--with', 'none', copy]).with, 'none');
+    assert.equal(json([files.program]).with, 'none');
+    const found = listIn(json([copy]), 'lookups').filter(({ failingOpens }) => failingOpens === 0);
+    assert.ok(found.some(({ name }) => name === 'libtwo.so.1'));
   });
 
   test('--why tells each probe for a name in order', () => {

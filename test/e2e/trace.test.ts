@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
+import { basename, join, relative } from 'node:path';
 import { before, describe, type TestContext, test } from 'node:test';
 import { type TraceOptions, traceFile } from '../../src/loader/trace.js';
 import { elfnoteOk, runOk } from '../support/cli.js';
 import { EVERYTHING } from '../support/extent.js';
+import { generation, SUITES } from '../support/generations.js';
 import { listedObjects, straceLoader, tracedCalls, tracedObjects } from '../support/loader-calls.js';
 import { annotateStore, makePackageStore, type PackageStore } from '../support/package-store.js';
 import { buildReader, needsTracing } from '../support/reader.js';
@@ -172,6 +173,25 @@ describe('trace and the stock loader', { skip: needsTracing('patchelf', 'ldd', '
       const { counts } = traceFile(store.program, { with: 'audit' });
       assert.ok(counts.opens < 10, `${counts.opens} failing opens`);
       assertTraced(t, store.program, options, { ...audited, LD_LIBRARY_PATH: store.dir }, { with: 'audit' });
+    });
+  }
+
+  for (const suite of SUITES) {
+    const later = generation(suite);
+    test(`the loader of Debian ${suite}, which searches fewer subdirectories`, {
+      skip: skip || later.skip,
+    }, t => {
+      const store = makeStore(t, curl);
+      for (const library of store.libraries) {
+        const own = join(later.libraries, basename(library));
+        if (existsSync(own)) copyFileSync(own, library);
+      }
+      runOk('patchelf', ['--set-interpreter', later.loader, store.program]);
+      const { loader, subdirectories } = traceFile(store.program);
+      assert.ok(loader.glibc >= 41 && loader.versionFrom === 'file', `2.${loader.glibc}`);
+      assert.ok(!subdirectories.some(name => name.includes('tls')));
+      assertEveryWay(t, store, options);
+      assertTraced(t, store.program, options, { LD_LIBRARY_PATH: '/nowhere:/usr/lib' });
     });
   }
 });

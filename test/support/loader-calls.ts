@@ -68,7 +68,8 @@ function callsIn(lines: readonly string[], modules: readonly string[]): LoaderCa
     // An empty path is fstat(2) of what is open.
     if (call === '' || path === '' || modules.includes(path)) continue;
     const kind = call.startsWith('open') ? 'open' : 'stat';
-    if (status.startsWith('-')) failed.push(`${kind} ${path}`);
+    // Later loaders leave the slash behind a directory.
+    if (status.startsWith('-')) failed.push(`${kind} ${path.replace(/(?<=.)\/$/, '')}`);
     else if (kind === 'open') opened.push(path);
   }
   return { opened, failed };

@@ -1,4 +1,4 @@
-import { displayBytes } from '../../elf/bytes.js';
+import { displayBytes, escapeControls } from '../../elf/bytes.js';
 import { countByRequester } from '../../loader/count.js';
 import type { Lookup } from '../../loader/record.js';
 import type { Trace } from '../../loader/trace.js';
@@ -54,18 +54,24 @@ function missingAdvice({ lookups, fatal }: Trace): string[] {
 
 function noteAdvice(trace: Trace, best: Trace): string[] {
   const gain = total(trace.counts) - total(best.counts);
-  const withRpath = trace.objects.filter(({ facts }) => facts?.rpath !== undefined).length;
   const lines: string[] = [];
   if (gain > 0) {
-    const file = trace.file;
+    const file = escapeControls(trace.file);
     lines.push(
-      `notes save ${counted(gain, 'failing lookup')}: elfnote build-cache --closure-files --store-dir DIR ${file}`,
+      `notes save ${counted(gain, 'failing lookup')}; written into the program and its libraries by`,
     );
-    lines.push(`and run it with the audit module: elfnote exec -- ${file}`);
+    lines.push(`  elfnote build-cache --closure-files --store-dir DIR ${file}`);
+    lines.push('or, for the audit module, one for all of them into the program alone by');
+    lines.push(`  elfnote build-cache --closure --store-dir DIR ${file}`);
+    lines.push('and the program started with the audit module:');
+    lines.push(`  elfnote exec -- ${file}`);
   }
-  if (withRpath > 0 && total(trace.counts) > 0) {
+  const withRpath = trace.objects.filter(({ facts }) => facts?.rpath !== undefined).length;
+  if (trace.with === 'patched' && withRpath > 0 && total(trace.counts) > 0) {
     const have = counted(withRpath, 'object has', 'objects have');
-    lines.push(`${have} DT_RPATH, which the loader searches before it looks at a note: make it DT_RUNPATH`);
+    lines.push(
+      `${have} DT_RPATH, which a patched loader searches before it looks at a note: make it DT_RUNPATH`,
+    );
   }
   return lines;
 }
