@@ -1,12 +1,25 @@
-import { mkdtempSync, realpathSync, rmSync, statSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { buildCache } from '../../src/pipeline.js';
+import { FileSystemProbe } from '../../src/resolve/fs-probe.js';
+import { FIXTURES, ROOT } from '../../test/support/cli.js';
 import { noCounts, sayCounts, tryFaults } from './faults.js';
+import { fieldsOf, poked, pokesOf } from './fields.js';
+import { type InputCounts, noInputs, Subject, sayInputs, truncations } from './inputs.js';
 import { makeKinds } from './kinds.js';
 import { type PowerCounts, sayPower, tryPowerCuts } from './power.js';
 import { type RaceCounts, sayRaces, tryRaces } from './races.js';
 
-const parts: Readonly<Record<string, (dir: string) => boolean>> = { faults, races, power };
+const parts: Readonly<Record<string, (dir: string) => boolean>> = { faults, races, power, pokes, cuts };
 
 /** Memory, where there is some to be had: what is tried is what is written, not the disk. */
 function placeForWork(): string {
@@ -63,6 +76,59 @@ function power(dir: string): boolean {
   return safe.wrong.length === 0 && fast.wrong.length > 0;
 }
 
+const KINDS = join(FIXTURES, 'kinds');
+
+/** Every fixture that is an ELF file, without a note and with one. */
+function fixtures(dir: string): Map<string, Buffer> {
+  const found = new Map<string, Buffer>();
+  for (const name of readdirSync(KINDS)) {
+    const path = join(KINDS, name);
+    if (!statSync(path).isFile()) continue;
+    found.set(name, readFileSync(path));
+    const copy = join(dir, 'fixture');
+    copyFileSync(path, copy);
+    if (buildCache(copy, { root: ROOT, fast: true }).action === 'written') {
+      found.set(`${name} with a note`, readFileSync(copy));
+    }
+  }
+  return found;
+}
+
+/** One field at a time. ELFNOTE_STRIDE=n takes each n-th poke only. */
+function pokes(dir: string): boolean {
+  const counts = noInputs();
+  const subject = new Subject(join(dir, 'subject'), { probe: new FileSystemProbe(ROOT) }, counts);
+  let count = 0;
+  for (const [name, bytes] of fixtures(dir)) {
+    for (const field of fieldsOf(bytes)) {
+      for (const value of pokesOf(bytes, field)) {
+        if (count++ % STRIDE !== 0) continue;
+        subject.try(poked(bytes, field, value), `${name}: ${field.name} = 0x${value.toString(16)}`);
+      }
+    }
+  }
+  return said(counts);
+}
+
+/** The first fixture is cut at every byte, the others at every 61st. */
+function cuts(dir: string): boolean {
+  const counts = noInputs();
+  const subject = new Subject(join(dir, 'subject'), { probe: new FileSystemProbe(ROOT) }, counts);
+  for (const [name, bytes] of fixtures(dir)) {
+    const stride = name.startsWith('pie-bfd') ? STRIDE : 61 * STRIDE;
+    for (const cut of truncations(bytes, stride)) subject.try(cut, `${name} cut at ${cut.length}`);
+  }
+  return said(counts);
+}
+
+function said(counts: InputCounts): boolean {
+  console.log(`  ${sayInputs(counts)}`);
+  console.log(`  at most ${Math.round(process.resourceUsage().maxRSS / 1024)} MiB of memory`);
+  for (const line of counts.wrong.slice(0, 20)) console.log(`    ${line}`);
+  return counts.wrong.length === 0;
+}
+
+const STRIDE = Number(process.env.ELFNOTE_STRIDE ?? 1);
 const wanted = process.argv.slice(2);
 let isWell = true;
 for (const [name, work] of Object.entries(parts)) {
