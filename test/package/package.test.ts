@@ -103,7 +103,9 @@ describe('the package as it is published', { skip: needs('npm', 'git', 'tar', ..
     const scripts = filesBelow(join(installed, 'dist')).filter(name => name.endsWith('.js'));
     const asked = scripts.flatMap(name => {
       const text = readFileSync(join(installed, 'dist', name), 'utf8');
-      const statements = text.matchAll(/(?:\bfrom|\bimport\(|^import|;import)\s*["']([@\w][\w@/:.-]*)["']/g);
+      const statements = text.matchAll(
+        /(?:\bfrom|\bimport\(|require\(|^import|;import)\s*["']([@\w][\w@/:.-]*)["']/g,
+      );
       return [...statements].map(([, specifier = '']) => specifier);
     });
     const others = asked.filter(
@@ -124,6 +126,7 @@ describe('the package as it is published', { skip: needs('npm', 'git', 'tar', ..
       'bin',
       'dist',
       'docs',
+      'man',
       'package.json',
     ]);
     for (const name of ['dist/index.d.ts', 'dist/index.js.map', 'dist/cli/main.js.map', 'audit/build.js']) {
