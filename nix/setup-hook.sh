@@ -18,9 +18,15 @@ elfnoteRegister() {
 }
 
 elfnoteBuildCache() {
-    if [[ -n ${dontBuildElfCache-} ]]; then return 0; fi
+    if [[ -n ${dontBuildElfCache-} ]]; then
+        echo "no ELF cache notes: dontBuildElfCache is set"
+        return 0
+    fi
     # dontPatchELF asks to leave ELF files alone; where autoPatchelf rewrites them all the same, it is not meant so.
-    if [[ -n ${dontPatchELF-} ]] && ! elfnoteAutoPatchelfRuns; then return 0; fi
+    if [[ -n ${dontPatchELF-} ]] && ! elfnoteAutoPatchelfRuns; then
+        echo "no ELF cache notes: dontPatchELF is set"
+        return 0
+    fi
 
     local -a flags=()
     if [[ $(declare -p elfnoteFlags 2>/dev/null) == 'declare -a'* ]]; then

@@ -24,14 +24,16 @@ describe('the Nix package', { skip: NEEDS_NIX }, () => {
   let args: JsonObject;
   before(() => {
     store = new NixStore(scope);
-    const evaluated = store.evaluate('elfnote.args // { src = map toString elfnote.args.src.fileset; }');
+    const evaluated = store.evaluate(
+      'removeAttrs elfnote.args [ "npmDeps" ] // { src = map toString elfnote.args.src.fileset; }',
+    );
     if (!isObject(evaluated)) throw new Error('buildNpmPackage got no attributes');
     args = evaluated;
   });
 
   test('every Nix file parses', () => {
-    const files = [...filesIn('nix', '.nix'), ...filesIn('test/nix', '.nix')];
-    assert.ok(files.length >= 5);
+    const files = [join(PROJECT, 'flake.nix'), ...filesIn('nix', '.nix'), ...filesIn('test/nix', '.nix')];
+    assert.ok(files.length >= 7);
     for (const file of files) assert.equal(store.run('nix-instantiate', '--parse', file).status, 0, file);
   });
 
@@ -59,26 +61,76 @@ describe('the Nix package', { skip: NEEDS_NIX }, () => {
     for (const name of [...published, ...read]) assert.ok(src.includes(join(PROJECT, name)), name);
   });
 
-  test('every package of package-lock.json gets the address of its tarball, and keeps its hash', () => {
+  test('every package of package-lock.json is fetched by name and version, and has its hash', () => {
     const locked = objectIn(json('package-lock.json'), 'packages');
-    const fetched = objectIn(objectIn(objectIn(args, 'npmDeps'), 'packageLock'), 'packages');
-    assert.deepEqual(Object.keys(fetched).sort(), Object.keys(locked).sort());
-    for (const place of Object.keys(locked)) {
-      const { resolved, integrity } = objectIn(fetched, place);
-      assert.equal(integrity, objectIn(locked, place).integrity, place);
-      assert.equal(typeof resolved, place === '' ? 'undefined' : 'string', place);
+    const fetched = store.evaluate(
+      'builtins.mapAttrs (_: one: { inherit (one) name outputHash npmArgs; }) elfnote.args.npmDeps.packageSourceOverrides',
+    );
+    assert.ok(isObject(fetched));
+    assert.deepEqual(
+      Object.keys(fetched),
+      Object.keys(locked)
+        .filter(place => place !== '')
+        .sort(),
+    );
+    for (const place of Object.keys(fetched)) {
+      assert.equal(objectIn(fetched, place).outputHash, objectIn(locked, place).integrity, place);
     }
-    const resolved = (place: string) =>
-      String(objectIn(fetched, place).resolved).replace(/^https?:\/\/[^/]+\//, '');
     const version = (place: string) => String(objectIn(locked, place).version);
-    assert.equal(
-      resolved('node_modules/commander'),
-      `commander/-/commander-${version('node_modules/commander')}.tgz`,
+    assert.deepEqual(objectIn(fetched, 'node_modules/@types/node'), {
+      name: `node-${version('node_modules/@types/node')}.tgz`,
+      npmArgs: [`@types/node@${version('node_modules/@types/node')}`],
+      outputHash: objectIn(locked, 'node_modules/@types/node').integrity,
+    });
+  });
+
+  test('nothing is built to know what to build', () => {
+    const evaluated = store.run(
+      'nix-instantiate',
+      ...['--option', 'allow-import-from-derivation', 'false', '--eval', '--strict', '--read-write-mode'],
+      ...[
+        '-E',
+        store.inPackages('elfnote.args.npmDeps.packageSourceOverrides."node_modules/commander".drvPath'),
+      ],
     );
-    assert.equal(
-      resolved('node_modules/@types/node'),
-      `@types/node/-/node-${version('node_modules/@types/node')}.tgz`,
+    assert.match(evaluated.stdout, /commander-[\d.]+\.tgz\.drv"\n$/, evaluated.stderr);
+  });
+
+  test('the flake has the package, the hook, the overlay and the module', () => {
+    const names = store.evaluate(
+      `{
+        outputs = builtins.attrNames flake;
+        packages = builtins.attrNames flake.packages.x86_64-linux;
+        main = flake.packages.x86_64-linux.default.meta.mainProgram;
+        options = builtins.attrNames (flake.nixosModules.default {
+          config = { }; pkgs = { elfnote = "elfnote"; stdenv.hostPlatform.parsed.cpu.name = "x86_64"; };
+          lib = import ${PROJECT}/test/nix/lib.nix;
+        }).options.programs.elfnote;
+      }`,
     );
+    assert.deepEqual(names, {
+      outputs: ['nixosModules', 'overlays', 'packages'],
+      packages: ['default', 'elfnote', 'elfnoteHook'],
+      main: 'elfnote',
+      options: ['auditModule', 'enable', 'package'],
+    });
+  });
+
+  test('the NixOS module lets sessions and services load the audit module, or does nothing', () => {
+    const on = '{ enable = true; package = "/elfnote"; auditModule = { enable = true; staticTls = 4096; }; }';
+    const variables = {
+      LD_AUDIT: '/elfnote/lib/node_modules/elfnote/audit/build/elfnote-audit-arm.so',
+      GLIBC_TUNABLES: 'glibc.rtld.optional_static_tls=4096',
+    };
+    assert.deepEqual(store.evaluate(`nixos ${on}`), {
+      environment: { sessionVariables: variables, systemPackages: ['/elfnote'] },
+      systemd: { globalEnvironment: variables },
+    });
+    const { LD_AUDIT } = variables;
+    const set = (text: string) => store.evaluate(`(nixos (${text})).systemd.globalEnvironment`);
+    assert.deepEqual(set(`${on} // { auditModule = { enable = true; staticTls = null; }; }`), { LD_AUDIT });
+    assert.deepEqual(set(`${on} // { auditModule.enable = false; }`), {});
+    assert.deepEqual(store.evaluate(`nixos (${on} // { enable = false; })`), {});
   });
 
   test('the overlay gives the hook, which starts this elfnote', () => {

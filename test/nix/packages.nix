@@ -37,10 +37,13 @@ let
 
   stubs = {
     lib = import ./lib.nix;
-    nodejs = "nodejs";
+    nodejs = {
+      outPath = "nodejs";
+      meta.mainProgram = "node";
+    };
     runCommand =
-      name: _env: text:
-      derivation (command name text);
+      name: env: text:
+      derivation (command name text // env);
     importNpmLock = {
       __functor = _self: args: args;
       npmConfigHook = "npm-config-hook";
@@ -150,9 +153,30 @@ let
   three = package "three" "link three $out ${one} ${two}" { };
 
   program = package "program" "program $out/bin/program ${one} ${two} ${three}";
+  # What `programs.elfnote` sets, with the options as given.
+  nixos =
+    options:
+    (import ../../nix/module.nix {
+      config.programs.elfnote = options;
+      inherit (stubs) lib;
+      pkgs = {
+        inherit elfnote;
+        stdenv.hostPlatform.parsed.cpu.name = "armv7l";
+      };
+    }).config;
+
+  flake = (import ../../flake.nix).outputs {
+    self = flake;
+    nixpkgs = {
+      inherit (stubs) lib;
+      legacyPackages.x86_64-linux.extend = overlay: stubs // overlay final stubs;
+    };
+  };
 in
 {
   inherit
+    flake
+    nixos
     autoPatchelfHook
     elfnote
     elfnoteHook

@@ -54,6 +54,11 @@ export class NixStore {
     return JSON.parse(stdout);
   }
 
+  /** An expression in the scope of test/nix/packages.nix. */
+  inPackages(expression: string): string {
+    return inPackages(expression);
+  }
+
   /** The names of the store paths that a path refers to, without their hashes and sorted. */
   references(path: string): string[] {
     const { stdout } = this.run('nix-store', '--query', '--references', path);
