@@ -9,21 +9,22 @@ import { judgeCandidate } from './resolve/candidate.js';
 import type { LibraryProbe } from './resolve/probe.js';
 
 /** The path of an audit module as bytes. @throws ElfnoteError `usage` for one that ld.so would not load. */
-export function checkedReader(path: string | undefined): ByteString | undefined {
+export function checkedModule(path: string | undefined): ByteString | undefined {
   if (path === undefined) return undefined;
   const bytes = byteStringOf(Buffer.from(path));
   const bad = badReaderPath(bytes);
-  if (bad !== undefined) throw new ElfnoteError('usage', `the reader's path ${bad}: ${escapeControls(path)}`);
+  if (bad !== undefined)
+    throw new ElfnoteError('usage', `the audit module's path ${bad}: ${escapeControls(path)}`);
   return bytes;
 }
 
 /**
- * ld.so complains about a reader that it cannot load at every start of the program, and with one it may not have the
+ * ld.so complains about an audit module that it cannot load at every start of the program, and with one it may not have the
  * static thread-local storage that the program's libraries want.
  *
  * @throws ElfnoteError `unsupported` under musl, `refused` for a module of another kind, or for a library by name.
  */
-export function refuseReader(
+export function refuseModule(
   image: ElfImage,
   source: ByteSource,
   reader: ByteString | undefined,
@@ -35,19 +36,21 @@ export function refuseReader(
   const interpreter = image.programHeaders.find(p => p.p_type === PT_INTERP);
   const loader = source.read(interpreter?.p_offset ?? 0, interpreter?.p_filesz ?? 0).toString('latin1');
   if (/\/ld-musl-[^/]*$/.test(loader)) {
-    throw new ElfnoteError('unsupported', 'cannot have a reader: musl has no audit interface', { path });
+    throw new ElfnoteError('unsupported', 'cannot have an audit module: musl has no audit interface', {
+      path,
+    });
   }
   if (options.force) return;
   const refuse = (what: string) =>
     new ElfnoteError('refused', `${what}; --force writes it all the same`, { path });
   const verdict = judgeCandidate(probe.candidate(reader), image);
   if (verdict.kind !== 'accepted') {
-    throw refuse(`the loader would not take the reader ${displayBytes(reader)}: ${verdict.why}`);
+    throw refuse(`the loader would not take the audit module ${displayBytes(reader)}: ${verdict.why}`);
   }
   const large = largeStaticTls(path, options.root);
   if (large === undefined) return;
   const size = `${large.size} bytes of static thread-local storage`;
-  throw refuse(`the program would not start with a reader: ${displayBytes(large.path)} has ${size}`);
+  throw refuse(`the program would not start with an audit module: ${displayBytes(large.path)} has ${size}`);
 }
 
 /** The library that leaves no room, where a program asks for one audit module and no tunable is set. */

@@ -1,5 +1,5 @@
 import { realpathSync } from 'node:fs';
-import { checkedReader, refuseReader } from './audit-module.js';
+import { checkedModule, refuseModule } from './audit-module.js';
 import { displayBytes } from './elf/bytes.js';
 import { ownReader } from './elf/dt-audit.js';
 import type { ElfImage } from './elf/image.js';
@@ -63,7 +63,7 @@ export interface BuildOptions extends ClosureOptions, RemoveOptions {
  * @throws ElfnoteError with the path, and for a malformed file the offset. The file is then unchanged.
  */
 export function buildCache(path: string, options: BuildOptions = {}): WorkedOutcome {
-  const reader = checkedReader(options.reader);
+  const reader = checkedModule(options.reader);
   return withFile(
     path,
     source => {
@@ -77,7 +77,7 @@ export function buildCache(path: string, options: BuildOptions = {}): WorkedOutc
       if (options.strict) refuseUnresolved(path, resolution);
       const plan = planNote(view, resolution, extraNotes, { ...options, reader });
       if (plan.kind === 'skip' && options.strict) refuseNoRoom(path, plan);
-      if (plan.kind !== 'skip') refuseReader(image, source, reader, probe, options);
+      if (plan.kind !== 'skip') refuseModule(image, source, reader, probe, options);
       const explained = { path, resolution, warnings: [...warningsFor(resolution, image), ...warnings] };
       return carryOut(source, image, plan, explained, options);
     },
@@ -105,7 +105,7 @@ export function planBuild(
   if (skip !== undefined) return skip;
   const view = new ElfView(image, source);
   const { resolution, extraNotes } = lookUpFile(view, probeFor(options), options);
-  const reader = checkedReader(options.reader);
+  const reader = checkedModule(options.reader);
   const plan = planNote(view, resolution, extraNotes, { ...options, reader });
   return { image, resolution, plan };
 }

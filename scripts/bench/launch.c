@@ -1,5 +1,5 @@
 /*
- * launch ROUNDS [VARIABLE=VALUE] PROGRAM [ARGUMENT...] -- ...: runs each of the commands in turn, that many times,
+ * launch ROUNDS [VARIABLE=VALUE...] PROGRAM [ARGUMENT...] -- ...: runs each of the commands in turn, that many times,
  * and prints for each run the command's number and the nanoseconds from before it is started until it has ended.
  */
 #define _GNU_SOURCE
@@ -20,20 +20,22 @@ static long now(void) {
   return time.tv_sec * 1000000000L + time.tv_nsec;
 }
 
-static char **with(char *variable) {
-  size_t count = 0;
+/* The environment, and the variables at the start of a command, which is moved behind them. */
+static char **with(char ***command) {
+  size_t count = 0, more = 0;
   while (environ[count] != NULL)
     count++;
-  char **copy = calloc(count + 2, sizeof *copy);
+  while (strchr((*command)[more], '=') != NULL)
+    more++;
+  char **copy = calloc(count + more + 1, sizeof *copy);
   memcpy(copy, environ, count * sizeof *copy);
-  copy[count] = variable;
+  memcpy(copy + count, *command, more * sizeof *copy);
+  *command += more;
   return copy;
 }
 
 static long run(char **command, const posix_spawn_file_actions_t *silent) {
-  char **environment = environ;
-  if (strchr(command[0], '=') != NULL)
-    environment = with(*command++);
+  char **environment = with(&command);
   int status;
   pid_t child;
   long start = now();
@@ -43,8 +45,7 @@ static long run(char **command, const posix_spawn_file_actions_t *silent) {
     exit(1);
   }
   long end = now();
-  if (environment != environ)
-    free(environment);
+  free(environment);
   return end - start;
 }
 

@@ -1,5 +1,5 @@
 /**
- * What start-up costs with notes and the reader, and without: `npm run bench:reader`. All is measured in one run, the
+ * What start-up costs with notes and the audit module, and without: `npm run bench:reader`. All is measured in one run, the
  * ways of starting a program in turn, and given as medians. Needs gcc, patchelf and strace.
  *
  * The slow file system is this one: strace delays each system call that looks a path up, for as long as a server on
@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { elfnoteOk, runOk } from '../../test/support/cli.js';
+import { closureNote } from '../../test/support/closure-shop.js';
 import { annotateStore, makePackageStore } from '../../test/support/package-store.js';
 import { buildReader } from '../../test/support/reader.js';
 import { median } from './measure.js';
@@ -19,11 +20,14 @@ import { median } from './measure.js';
 interface ReaderRow {
   readonly name: string;
   readonly libraries: number;
-  /** Without notes and without the reader. */
+  /** Without notes and without the module. */
   readonly plain: number;
-  /** With the reader, without notes. */
-  readonly readerOnly: number;
+  /** With the module, without notes. */
+  readonly moduleOnly: number;
+  /** A note in every object. */
   readonly notes: number;
+  /** One closure note, and the libraries as they are. */
+  readonly closure: number;
 }
 
 /** Time for the rounds of one program, in milliseconds, and how many of them there are at least and at most. */
@@ -38,6 +42,8 @@ interface Pair {
   readonly libraries: number;
   readonly plain: readonly string[];
   readonly annotated: readonly string[];
+  /** A file with the closure note of the plain one. */
+  readonly closure: string;
 }
 
 /** Start-up times on a warm cache, then on a slow file system. */
@@ -46,11 +52,11 @@ function benchReader(): { warm: ReaderRow[]; slow: ReaderRow[] } {
   try {
     const launch = join(dir, 'launch');
     runOk('gcc', ['-O1', join(import.meta.dirname, 'launch.c'), '-o', launch]);
-    const reader = buildReader(dir);
+    const module = buildReader(dir);
     const pairs = [1, 30, 60, 120].map(count => madePair(dir, count));
     pairs.push(...realPairs(dir));
     const measure = (prefix: readonly string[]) =>
-      pairs.map(pair => measurePair(launch, prefix, reader, pair));
+      pairs.map(pair => measurePair(launch, prefix, module, pair));
     return { warm: measure([]), slow: measure(slowly()) };
   } finally {
     rmSync(dir, { recursive: true });
@@ -60,15 +66,21 @@ function benchReader(): { warm: ReaderRow[]; slow: ReaderRow[] } {
 function measurePair(
   launch: string,
   prefix: readonly string[],
-  reader: string,
-  { name, libraries, plain, annotated }: Pair,
+  module: string,
+  { name, libraries, plain, annotated, closure }: Pair,
 ): ReaderRow {
   // strace sets the variable for the program alone, the launcher for what it starts.
-  const audited = (command: readonly string[]) =>
-    prefix.length === 0
-      ? [`LD_AUDIT=${reader}`, ...command]
-      : [...prefix, '-E', `LD_AUDIT=${reader}`, ...command];
-  const commands = [[...prefix, ...plain], audited(plain), audited(annotated)];
+  const audited = (command: readonly string[], ...more: readonly string[]) => {
+    const variables = [`LD_AUDIT=${module}`, ...more];
+    if (prefix.length === 0) return [...variables, ...command];
+    return [...prefix, ...variables.flatMap(variable => ['-E', variable]), ...command];
+  };
+  const commands = [
+    [...prefix, ...plain],
+    audited(plain),
+    audited(annotated),
+    audited(plain, `ELFNOTE_CLOSURE=${closure}`),
+  ];
   const args = commands.flatMap((command, i) => (i === 0 ? command : ['--', ...command]));
   const measure = (rounds: number) => {
     const times = commands.map((): number[] => []);
@@ -84,8 +96,8 @@ function measurePair(
   const round = measure(1)
     .flat()
     .reduce((sum, time) => sum + time, 0);
-  const [first = 0, second = 0, third = 0] = measure(clamp(BUDGET / round)).map(median);
-  return { name, libraries, plain: first, readerOnly: second, notes: third };
+  const [first = 0, second = 0, third = 0, fourth = 0] = measure(clamp(BUDGET / round)).map(median);
+  return { name, libraries, plain: first, moduleOnly: second, notes: third, closure: fourth };
 }
 
 function clamp(rounds: number): number {
@@ -127,7 +139,14 @@ function madePair(dir: string, count: number): Pair {
   };
   const [plain, annotated] = [make('plain'), make('noted')];
   elfnoteOk(['build-cache', '--quiet', ...annotated.files]);
-  return { name: 'made', libraries: count, plain: [plain.program], annotated: [annotated.program] };
+  const closure = writeClosure(plain.program);
+  return { name: 'made', libraries: count, plain: [plain.program], annotated: [annotated.program], closure };
+}
+
+function writeClosure(program: string): string {
+  const file = `${program}.closure`;
+  writeFileSync(file, closureNote(program));
+  return file;
 }
 
 const REAL = [
@@ -152,21 +171,30 @@ function realPairs(dir: string): Pair[] {
       libraries,
       plain: [plain.program, argument],
       annotated: [noted.program, argument],
+      closure: writeClosure(plain.program),
     };
   });
 }
 
 function print(title: string, rows: readonly ReaderRow[]): void {
-  console.log(`${title}\n\n| program | libraries | without | reader, no notes | reader and notes | ratio |`);
-  console.log('| --- | --- | --- | --- | --- | --- |');
-  for (const { name, libraries, plain, readerOnly, notes } of rows) {
-    const cells = [plain, readerOnly, notes].map(ms => `${ms.toFixed(2)} ms`).join(' | ');
-    console.log(`| ${name} | ${libraries} | ${cells} | ${(notes / plain).toFixed(2)} |`);
+  const heads = [
+    'program',
+    'libraries',
+    'without',
+    'module, no notes',
+    'notes everywhere',
+    'closure note',
+    'ratio',
+  ];
+  console.log(`${title}\n\n| ${heads.join(' | ')} |\n|${' --- |'.repeat(heads.length)}`);
+  for (const { name, libraries, plain, moduleOnly, notes, closure } of rows) {
+    const cells = [plain, moduleOnly, notes, closure].map(ms => `${ms.toFixed(2)} ms`).join(' | ');
+    console.log(`| ${name} | ${libraries} | ${cells} | ${(closure / plain).toFixed(2)} |`);
   }
   console.log();
 }
 
-/** Prints what start-up takes, with notes and the reader and without. */
+/** Prints what start-up takes, with notes and the audit module and without. */
 export function measureReader(): void {
   const { warm, slow } = benchReader();
   print('Start-up on stock glibc, warm cache', warm);

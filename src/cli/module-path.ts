@@ -24,17 +24,21 @@ export function modulePath(program: Program | undefined): string {
   const own = OWN_ARCHITECTURES[process.arch] ?? process.arch;
   const architecture = program === undefined ? own : program.architecture;
   if (architecture === undefined) {
-    throw new ElfnoteError('unsupported', 'the reader is not written for the architecture of this program');
+    throw new ElfnoteError(
+      'unsupported',
+      'the audit module is not written for the architecture of this program',
+    );
   }
   // From src/cli as from the bundle in dist/cli.
   const module = `../../audit/build/elfnote-audit-${architecture}.so`;
   const path = fileURLToPath(new URL(module, import.meta.url));
   if (!statSync(path, { throwIfNoEntry: false })?.isFile()) {
     const how = "'npm run build:audit' builds it, and needs a C compiler";
-    throw new ElfnoteError('unreadable', `this reader is not there: ${how}`, { path });
+    throw new ElfnoteError('unreadable', `this audit module is not there: ${how}`, { path });
   }
   const bad = badReaderPath(byteStringOf(Buffer.from(path)));
-  if (bad !== undefined) throw new ElfnoteError('unreadable', `the path of this reader ${bad}`, { path });
+  if (bad !== undefined)
+    throw new ElfnoteError('unreadable', `the path of this audit module ${bad}`, { path });
   return path;
 }
 

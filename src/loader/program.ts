@@ -15,7 +15,7 @@ import { TUNABLE } from './static-tls.js';
 
 /** What decides whether a program's loader can use an auditing module, and which one. */
 export interface Program {
-  /** As compilers name it (`aarch64`); undefined for one that the reader is not written for. */
+  /** As compilers name it (`aarch64`); undefined for one that the audit module is not written for. */
   readonly architecture: string | undefined;
   /** Undefined for a static program. */
   readonly interpreter: Interpreter | undefined;

@@ -102,7 +102,7 @@ describe('elfnote exec', { skip: needs('gcc', 'sh', INSTALLED) }, () => {
       const isRefused = (size: number) => {
         const program = withStaticTls(size, align);
         const does = elfnote(['build-cache', '--dry-run', '--reader', INSTALLED, program]);
-        const message = /would not start with a reader: \S+\/libstls.so.1 has \d+ bytes/;
+        const message = /would not start with an audit module: \S+\/libstls.so.1 has \d+ bytes/;
         if (does.status !== 0) assert.match(does.stdout + does.stderr, message);
         return { refused: does.status !== 0, starts: starts(program) };
       };
@@ -200,7 +200,7 @@ describe('elfnote exec', { skip: needs('gcc', 'sh', INSTALLED) }, () => {
     assert.deepEqual({ status, stdout }, { status: 2, stdout: '' });
     assert.match(
       stderr,
-      /^elfnote: \/\S+x86_64.so: this reader is not there: 'npm run build:audit' builds it.*\n$/,
+      /^elfnote: \/\S+x86_64.so: this audit module is not there: 'npm run build:audit' builds it.*\n$/,
     );
   });
 

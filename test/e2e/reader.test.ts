@@ -115,7 +115,7 @@ for (const [i, name] of PROGRAMS.entries()) {
     EXTENT.toolsPerCell,
     i,
   );
-  describe(`a program with a reader: ${name}`, { skip: skip || cell.skip }, () => {
+  describe(`a program with an audit module: ${name}`, { skip: skip || cell.skip }, () => {
     const scope = suiteScope();
     let subject: Subject;
     before(() => {
@@ -217,7 +217,7 @@ describe('who gets a reader, and who does not', { skip }, () => {
       const other = { ...subject, shop, sample };
       const result = elfnote(['build-cache', '--reader', subject.one, other.sample.file]);
       const known =
-        /: cannot have a reader: (its dynamic section has no spare entry|musl has no audit interface)/;
+        /: cannot have an audit module: (its dynamic section has no spare entry|musl has no audit interface)/;
       refuses(result, other.sample.file, readFileSync(copyOf(other, t)), known);
       assert.equal(elfnote(['build-cache', other.sample.file]).status, 0, 'a note alone has room');
     });
@@ -267,8 +267,8 @@ describe('who gets a reader, and who does not', { skip }, () => {
     );
     const missing = join(other, 'lib/absent.so');
     for (const [module, why] of [
-      [missing, /the loader would not take the reader .*absent\.so: .*; --force/],
-      [wrong, /the loader would not take the reader .*: wrong ELF class \(32-bit\)/],
+      [missing, /the loader would not take the audit module .*absent\.so: .*; --force/],
+      [wrong, /the loader would not take the audit module .*: wrong ELF class \(32-bit\)/],
     ] as const) {
       const file = copyOf(subject, t);
       refuses(
@@ -293,12 +293,14 @@ describe('who gets a reader, and who does not', { skip }, () => {
       const file = copyOf(subject, t);
       const { status, stderr } = elfnote(['build-cache', '--reader', path, file]);
       assert.equal(status, 2);
-      assert.match(stderr, new RegExp(`^elfnote: the reader's path ${why}`));
+      assert.match(stderr, new RegExp(`^elfnote: the audit module's path ${why}`));
       assert.ok(readFileSync(file).equals(readFileSync(subject.sample.file)));
     });
   }
 
-  test('in a walk, one that cannot have a reader does not stop the others', { skip: needs('ld.lld') }, t => {
+  test('in a walk, one that cannot have an audit module does not stop the others', {
+    skip: needs('ld.lld'),
+  }, t => {
     const dir = tempDir(t);
     const lld = build(join(tempDir(t)), cellNamed('x86_64 lld pie'));
     copyFileSync(lld.sample.file, join(dir, 'a'));

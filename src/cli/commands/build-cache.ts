@@ -73,7 +73,7 @@ export function buildCacheCommand(): Command {
     .action(async (paths: string[], flags: Flags) => {
       const { root, storeDir, strict, placement, moveTable, reader, likePatchelf } = flags;
       const { closure, trustStore, systemLibraries, dlopen } = flags;
-      if (reader !== undefined) (await import('../../audit-module.js')).checkedReader(reader);
+      if (reader !== undefined) (await import('../../audit-module.js')).checkedModule(reader);
       const looked = {
         root,
         storeDirs: storeDir,

@@ -51,7 +51,7 @@ interface Layout {
  * the dynamic string table, which docs/layout.md says how it makes room.
  *
  * @returns undefined where no segment has room.
- * @throws ElfnoteError `unsupported` for a program that cannot have a reader.
+ * @throws ElfnoteError `unsupported` for a program that cannot have an audit module.
  */
 export function planReader({ image, source }: ElfView, path: ByteString): ReaderCommit | undefined {
   const slot = spareEntry(image, source);
@@ -73,7 +73,7 @@ export function planReader({ image, source }: ElfView, path: ByteString): Reader
 }
 
 function refusal(image: ElfImage, why: string): ElfnoteError {
-  return new ElfnoteError('unsupported', `cannot have a reader: ${why}`, { path: image.path });
+  return new ElfnoteError('unsupported', `cannot have an audit module: ${why}`, { path: image.path });
 }
 
 /**

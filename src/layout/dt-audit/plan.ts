@@ -36,7 +36,7 @@ export function planStages(view: ElfView, payload: Payload, options: PlanOptions
 }
 
 export function noRoomForReader(image: ElfImage): ElfnoteError {
-  return new ElfnoteError('unsupported', 'cannot have a reader: no segment has room for its path', {
+  return new ElfnoteError('unsupported', 'cannot have an audit module: no segment has room for its path', {
     path: image.path,
   });
 }
