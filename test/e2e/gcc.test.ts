@@ -3,6 +3,7 @@ import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSyn
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { elfnote, elfnoteOk, entriesIn, entriesOf, jsonLines, objectIn, runOk } from '../support/cli.js';
+import { EXTENT, share } from '../support/extent.js';
 import { loadedObjects } from '../support/programs.js';
 import { complaints, newComplaints, nixosNotes } from '../support/readelf.js';
 import { suiteScope, tempDir } from '../support/temp.js';
@@ -348,7 +349,7 @@ describe('a note that outgrows its place', { skip }, () => {
     built = build(tempDir(scope), { nameOf: longName });
   });
 
-  for (const linker of LINKERS) {
+  for (const linker of share(LINKERS, EXTENT.growingFiles)) {
     test(`${linker.name}: from one entry to twelve and back, the program runs and the file stays sound`, {
       skip: linker.skip,
     }, t => {

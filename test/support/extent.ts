@@ -19,6 +19,23 @@ export function isTested(machine: string): boolean {
   return EVERYTHING || !['i686', 'riscv64', 'ppc64le', 'mips'].includes(machine);
 }
 
+/** Whole files, each about something that hardly any change touches; named, they run in both. */
+export const ONLY_IN_ALL: readonly string[] = [
+  // Signals, locks and threads.
+  'test/cli/interrupt.test.ts',
+  'test/cli/concurrent.test.ts',
+  'test/batch/jobs.test.ts',
+  // Large programs of the machine; e2e/reader and e2e/gcc have small ones.
+  'test/e2e/programs.test.ts',
+  'test/e2e/system.test.ts',
+  'test/e2e/startup.test.ts',
+  // Builds in a Nix store, and of the package.
+  'test/nix/hook.test.ts',
+  'test/nix/package.test.ts',
+  'test/nix/store.test.ts',
+  'test/package/package.test.ts',
+];
+
 export const EXTENT = {
   /** e2e/matrix.test.ts: each cell sees one tool in so many, each tool one cell in so many. */
   toolsPerCell: count(1, 3),
@@ -29,6 +46,8 @@ export const EXTENT = {
   /** e2e/restore.test.ts: how often a note is replaced. One of the three ways is taken to its end. */
   updates: 6,
   manyUpdates: count(100, 6),
+  /** e2e/gcc.test.ts: of the ways to link a program whose note grows and shrinks, one in so many. */
+  growingFiles: count(1, 2),
   /** e2e/sequence.test.ts: random walks of a cell. */
   walks: count(2, 1),
   /** corrupt/corrupt.test.ts: of the wrong values of a field one in so many, and files with bytes flipped at random. */
