@@ -3,11 +3,11 @@ import { PF_R, PT_NOTE } from '../../elf/constants.js';
 import type { ElfImage, ProgramHeader } from '../../elf/image.js';
 import { NOTE_ALIGN } from '../../note/cache.js';
 import { hasSections } from '../model/occupied.js';
-import { type Edit, type NoteCommit, type Payload, type Rung, STEP } from '../model/plan.js';
+import { type Edit, type NoteCommit, type Payload, type Rung, STEP, type TableRoom } from '../model/plan.js';
 import { headerPlan, withLastLoad } from './header.js';
-import { copyEdits, moveEdits } from './move.js';
-import type { Place } from './place.js';
-import type { Room } from './room.js';
+import { leaveEdits, type Move, moveEdits } from './move.js';
+import type { Place, Point } from './place.js';
+import type { Block, Room } from './room.js';
 import { movedSectionEdits, type NewPlaces, type SectionTableRoom } from './section-table.js';
 
 /** A rung that fits, with all that is needed to take it. */
@@ -29,8 +29,7 @@ export function buildPlan(
   const { bytes } = payload;
   // First of all: whoever comes after a stopped run finds the undo record, which is a part of it.
   const edits: Edit[] = [{ offset: place.note.offset, bytes, step: STEP.payload, why: 'the notes' }];
-  const relocate = room.kind === 'reuse-note' ? copyEdits : moveEdits;
-  const block = room.block && place.block && relocate(image, source, room.block, place.block);
+  const block = room.block && place.block && relocate(image, source, room.kind, room.block, place.block);
   edits.push(...(block?.edits ?? []));
   const none: NewPlaces = new Map();
   const [moved, copied] =
@@ -61,42 +60,49 @@ export function buildPlan(
   };
 }
 
+function relocate(image: ElfImage, source: ByteSource, kind: TableRoom, block: Block, to: Point): Move {
+  if (kind !== 'reuse-note') return moveEdits(image, source, block, to);
+  const count = image.sectionHeaders.length;
+  return leaveEdits(image, source, block, to, new Map(block.sections.map((old, i) => [old, count + i])));
+}
+
 function newProgramHeaders(image: ElfImage, candidate: Candidate, noteSize: number): ProgramHeader[] {
   const { room, place } = candidate;
-  const noteEnd = place.note.offset + noteSize;
-  const kept = image.programHeaders.slice(0, image.programHeaders.length - room.nullsUsed);
-  const result = kept.map((p, i): ProgramHeader => {
-    if (i === place.load) {
-      const grown = place.end - p.p_offset;
-      return { ...p, p_filesz: grown, p_memsz: grown };
-    }
-    if (room.block === undefined && i === room.reused) {
-      return { ...p, p_filesz: noteEnd - p.p_offset, p_memsz: noteEnd - p.p_offset };
-    }
-    if (room.block === undefined || place.block === undefined || !room.block.segments.includes(i)) return p;
-    const p_vaddr = p.p_vaddr - room.block.address + place.block.address;
-    const p_offset = p.p_offset - room.block.start + place.block.offset;
-    const moved = { ...p, p_offset, p_vaddr, p_paddr: p.p_paddr - p.p_vaddr + p_vaddr };
-    return i === room.reused
-      ? { ...moved, p_filesz: noteEnd - p_offset, p_memsz: noteEnd - p_offset }
-      : moved;
+  const own: ProgramHeader = {
+    p_type: PT_NOTE,
+    p_flags: PF_R,
+    p_offset: place.note.offset,
+    p_vaddr: place.note.address,
+    p_paddr: place.note.address,
+    p_filesz: noteSize,
+    p_memsz: noteSize,
+    p_align: NOTE_ALIGN,
+  };
+  const used = image.programHeaders.length - room.nullsUsed;
+  const result = image.programHeaders.flatMap((p, i): ProgramHeader[] => {
+    if (i >= used || i === room.dropped) return [];
+    if (i === room.reused && room.vacated) return [own];
+    const placed = i === place.load ? grownTo(p, place.end) : movedWith(p, i, candidate);
+    return [i === room.reused ? grownTo(placed, own.p_offset + noteSize) : placed];
   });
-  if (room.reused === undefined) {
-    result.push({
-      p_type: PT_NOTE,
-      p_flags: PF_R,
-      p_offset: place.note.offset,
-      p_vaddr: place.note.address,
-      p_paddr: place.note.address,
-      p_filesz: noteSize,
-      p_memsz: noteSize,
-      p_align: NOTE_ALIGN,
-    });
-  }
+  if (room.reused === undefined) result.push(own);
   return place.newLoad === undefined ? result : withLastLoad(result, place.newLoad);
 }
 
-/** What a rung moves away from its place; `reuse-note` copies instead. */
+/** A program header that follows the block it describes. */
+function movedWith(p: ProgramHeader, index: number, { room, place }: Candidate): ProgramHeader {
+  if (room.block === undefined || place.block === undefined || !room.block.segments.includes(index)) return p;
+  const p_vaddr = p.p_vaddr - room.block.address + place.block.address;
+  const p_offset = p.p_offset - room.block.start + place.block.offset;
+  return { ...p, p_offset, p_vaddr, p_paddr: p.p_paddr - p.p_vaddr + p_vaddr };
+}
+
+/** A segment that ends at a file offset, and has no more in memory. */
+function grownTo(p: ProgramHeader, end: number): ProgramHeader {
+  return { ...p, p_filesz: end - p.p_offset, p_memsz: end - p.p_offset };
+}
+
+/** What a rung moves away from its place. */
 export function movedNames(room: Room): readonly string[] {
-  return room.kind === 'reuse-note' ? [] : (room.block?.names ?? []);
+  return room.block?.names ?? [];
 }

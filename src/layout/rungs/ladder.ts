@@ -13,6 +13,7 @@ import { moveNotes, moveNotesAndReuse } from './move-notes.js';
 import { moveTable } from './move-table.js';
 import { moveTables } from './move-tables.js';
 import { type Place, placeInSlack, placeInTail } from './place.js';
+import { property, propertyByMoving } from './property.js';
 import { extendNote, reuseNote } from './reuse-note.js';
 import type { Room } from './room.js';
 import { type SectionTableRoom, sectionTableRoom } from './section-table.js';
@@ -98,6 +99,7 @@ type Rooms = readonly ((ground: Ground) => Room | undefined)[];
 const ROOMS: Record<'slack' | 'tail', Rooms> = {
   slack: [
     ground => free(ground, 1),
+    ground => property(ground, 0),
     ground => extendNote(ground),
     ground => reuseNote(ground, 0),
     ground => moveNotes(ground, 1),
@@ -105,6 +107,8 @@ const ROOMS: Record<'slack' | 'tail', Rooms> = {
   ],
   tail: [
     ground => free(ground, 2),
+    ground => property(ground, 1),
+    ground => propertyByMoving(ground, 1),
     ground => reuseNote(ground, 1),
     ground => moveNotesAndReuse(ground, 1),
     ground => moveNotes(ground, 2),

@@ -2,6 +2,7 @@ import type { ByteSource } from '../../elf/bytes.js';
 import { SHT_SYMTAB } from '../../elf/constants.js';
 import type { ElfImage } from '../../elf/image.js';
 import { type Edit, STEP } from '../model/plan.js';
+import type { Point } from './place.js';
 import type { Block } from './room.js';
 import type { NewPlaces } from './section-table.js';
 
@@ -13,7 +14,7 @@ export interface Move {
 }
 
 /** Moves a block; the old bytes stay until the table grows over them, so both places are good until then. */
-export function moveEdits(image: ElfImage, source: ByteSource, block: Block, to: Place): Move {
+export function moveEdits(image: ElfImage, source: ByteSource, block: Block, to: Point): Move {
   const { edits, places } = copyEdits(image, source, block, to);
   const distance = to.address - block.address;
   return {
@@ -26,8 +27,24 @@ export function moveEdits(image: ElfImage, source: ByteSource, block: Block, to:
   };
 }
 
+/**
+ * Moves the headers of notes to a copy of them. The bytes stay, and so does every pointer to them that is loaded; the
+ * symbols of `.symtab` follow, into the sections that `renumbered` gives for the old ones.
+ */
+export function leaveEdits(
+  image: ElfImage,
+  source: ByteSource,
+  block: Block,
+  to: Point,
+  renumbered: ReadonlyMap<number, number>,
+): Move {
+  const { edits, places } = copyEdits(image, source, block, to);
+  const symbols = symbolEdits(image, source, block, to.address - block.address, renumbered);
+  return { edits: [...edits, ...symbols], places };
+}
+
 /** Copies a block and leaves the original and every pointer to it as they are. */
-export function copyEdits(image: ElfImage, source: ByteSource, block: Block, to: Place): Move {
+export function copyEdits(image: ElfImage, source: ByteSource, block: Block, to: Point): Move {
   const places = new Map(
     block.sections.map(index => {
       const within = (image.sectionHeaders[index]?.sh_offset ?? block.start) - block.start;
@@ -41,11 +58,6 @@ export function copyEdits(image: ElfImage, source: ByteSource, block: Block, to:
     why: `copy of ${block.names.join(', ')}`,
   };
   return { edits: [copy], places };
-}
-
-interface Place {
-  readonly offset: number;
-  readonly address: number;
 }
 
 function dynamicEdits(image: ElfImage, block: Block, distance: number): Edit[] {
@@ -63,7 +75,13 @@ function dynamicEdits(image: ElfImage, block: Block, distance: number): Edit[] {
 const PIECE = 1 << 20;
 
 /** Symbols of `.symtab` defined in a section that moves (`__abi_tag`, section symbols) move with it. */
-function symbolEdits(image: ElfImage, source: ByteSource, block: Block, distance: number): Edit[] {
+function symbolEdits(
+  image: ElfImage,
+  source: ByteSource,
+  block: Block,
+  distance: number,
+  renumbered?: ReadonlyMap<number, number>,
+): Edit[] {
   const { encoding, sectionHeaders } = image;
   const size = encoding.is64 ? 24 : 16;
   const valueAt = encoding.is64 ? 8 : 4;
@@ -76,7 +94,15 @@ function symbolEdits(image: ElfImage, source: ByteSource, block: Block, distance
     for (let done = 0; done < table.sh_size; done += pieceSize) {
       const piece = source.read(table.sh_offset + done, Math.min(pieceSize, table.sh_size - done));
       for (let at = 0; at + size <= piece.length; at += size) {
-        if (!moved.has(encoding.u16(piece, at + shndxAt))) continue;
+        const st_shndx = encoding.u16(piece, at + shndxAt);
+        if (!moved.has(st_shndx)) continue;
+        const renumber = renumbered?.get(st_shndx);
+        if (renumber !== undefined) {
+          const bytes = Buffer.alloc(2);
+          encoding.putU16(bytes, 0, renumber);
+          const offset = table.sh_offset + done + at + shndxAt;
+          edits.push({ offset, bytes, step: STEP.pointers, why: 'section of a symbol that moved' });
+        }
         edits.push({
           offset: table.sh_offset + done + at + valueAt,
           bytes: encoding.wordBytes(encoding.word(piece, at + valueAt) + distance),

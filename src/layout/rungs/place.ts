@@ -6,13 +6,18 @@ import type { Slack } from '../model/slack.js';
 import type { Block, Room } from './room.js';
 import { placeTail } from './tail.js';
 
+export interface Point {
+  readonly offset: number;
+  readonly address: number;
+}
+
 /** Where the moved block and the note come to stand; both lie in the same segment. */
 export interface Place {
   readonly kind: 'slack' | 'tail';
-  readonly block: { readonly offset: number; readonly address: number } | undefined;
+  readonly block: Point | undefined;
   /** Of the program header table, where that moves. */
-  readonly table: { readonly offset: number; readonly address: number } | undefined;
-  readonly note: { readonly offset: number; readonly address: number };
+  readonly table: Point | undefined;
+  readonly note: Point;
   /** The segment that grows; for a tail it is the one before it is inserted. */
   readonly load: number | undefined;
   readonly newLoad: ProgramHeader | undefined;

@@ -1,6 +1,6 @@
 import { alignUp, type ByteSource, bytesOf, type Encoding, zeroRun } from '../../elf/bytes.js';
 import { CACHE_NOTE_SECTION, SHF_ALLOC, SHN_LORESERVE, SHT_NOTE, SHT_NULL } from '../../elf/constants.js';
-import { type ElfImage, sectionHeaderSize } from '../../elf/image.js';
+import { type ElfImage, type SectionHeader, sectionHeaderSize } from '../../elf/image.js';
 import { NOTE_ALIGN } from '../../note/cache.js';
 import type { Occupied } from '../model/occupied.js';
 import { type Edit, STEP } from '../model/plan.js';
@@ -37,7 +37,7 @@ export interface SectionTableRoom {
 
 /**
  * New section headers behind the last, and the names behind them: the note's, and before it one for each section
- * of which the note's segment holds a copy. A table that neither ends the file nor has room behind it is copied to the
+ * that the note's segment holds from now on, whose old header is given up. A table that neither ends the file nor has room behind it is copied to the
  * end; the old one stays, unreferenced. Other headers keep their indexes.
  *
  * @param copies indexes of the sections that are copied.
@@ -83,7 +83,9 @@ export function sectionTableRoom(
         const place = copied.get(index) ?? { address: 0, offset: 0 };
         placeBytes(encoding, place).copy(entry, 8 + encoding.wordSize);
         const name = sectionHeaders[index]?.name ?? '';
-        put(entryAt(count + i), entry, STEP.payload, `section header of the copy of ${name}`);
+        put(entryAt(count + i), entry, STEP.payload, `section header of ${name}, where its copy is`);
+        const old = abandonedHeader(encoding, sectionHeaders[index]);
+        put(entryAt(index), old, STEP.pointers, `section header of what ${name} has left behind`);
       }
       const own = ownHeader(encoding, note, known < 0 ? oldNames.length : known + 1);
       const ownIndex = reusable < 0 ? count + copies.length : reusable;
@@ -136,6 +138,20 @@ function ownHeader(encoding: Encoding, note: NoteRange, sh_name: number): Buffer
   placeBytes(encoding, note).copy(bytes, 8 + w);
   encoding.putWord(bytes, 8 + 3 * w, note.size);
   encoding.putWord(bytes, 16 + 4 * w, NOTE_ALIGN);
+  return bytes;
+}
+
+/**
+ * `sh_name` and `sh_type` of a section that has left. Its bytes stay, and its header still says where, as `SHT_NULL`:
+ * readelf, binutils and elfutils see no section there. patchelf 0.14 goes through the headers until one stands beyond
+ * the room that it needs for its program headers, so the first of them must not be away. Later patchelfs keep sections
+ * by name, so no two may share one: this one's is its own without the dot.
+ */
+function abandonedHeader(encoding: Encoding, section: SectionHeader | undefined): Buffer {
+  const bytes = Buffer.alloc(8);
+  const hasDot = (section?.name.length ?? 0) > 1;
+  encoding.putU32(bytes, 0, (section?.sh_name ?? 0) + (hasDot ? 1 : 0));
+  encoding.putU32(bytes, 4, SHT_NULL);
   return bytes;
 }
 
