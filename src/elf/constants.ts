@@ -56,6 +56,8 @@ export const SHT_NOTE = 7;
 export const SHT_NOBITS = 8;
 export const SHT_DYNSYM = 11;
 export const SHT_SYMTAB_SHNDX = 18;
+/** From here on types belong to systems, processors and programs. */
+export const SHT_LOOS = 0x60000000;
 export const SHT_GNU_HASH = 0x6ffffff6;
 export const SHT_GNU_VERDEF = 0x6ffffffd;
 export const SHT_GNU_VERNEED = 0x6ffffffe;

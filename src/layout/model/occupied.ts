@@ -1,5 +1,13 @@
 import { type ByteSource, isZero, largest } from '../../elf/bytes.js';
-import { PT_LOAD, PT_NULL, PT_PHDR, SHT_NOBITS, SHT_NULL } from '../../elf/constants.js';
+import {
+  PT_LOAD,
+  PT_NULL,
+  PT_PHDR,
+  SHT_LOOS,
+  SHT_NOBITS,
+  SHT_NULL,
+  SHT_SYMTAB_SHNDX,
+} from '../../elf/constants.js';
 import { type ElfImage, programHeaderSize, sectionHeaderSize } from '../../elf/image.js';
 
 /** A file range [start, end) that something in the file describes. */
@@ -53,21 +61,59 @@ function computeRanges(image: ElfImage): Occupied[] {
 /** What patchelf writes over the sections that it moves away: 'X', and 'Z' in later versions. */
 const WIPES: ReadonlySet<number | undefined> = new Set([0x58, 0x5a]);
 
-/** Whether patchelf has wiped all bytes of a range that nothing in the file describes; the same byte throughout. */
+/**
+ * Whether patchelf has wiped the bytes of a range that nothing in the file describes. Where it moved several sections,
+ * the zeros that aligned them stand between.
+ */
 export function isWiped(source: ByteSource, start: number, end: number): boolean {
   const bytes = source.read(start, end - start);
-  return WIPES.has(bytes[0]) && bytes.every(byte => byte === bytes[0]);
+  return bytes.some(byte => WIPES.has(byte)) && bytes.every(byte => byte === 0 || WIPES.has(byte));
 }
 
 /**
  * Whether the file carries data of its own, as self-extracting archives do: bytes behind the last thing that the
  * headers describe, or bytes other than zero right behind the section header table, where patchelf has put a segment
  * behind such data. Its reader may find it from the end of the file or of that table, so neither may move.
+ *
+ * Neither a few zeros at the end are such data (patchelf since 0.17 writes one behind all that it has added), nor what
+ * a tool that shortens the section header table leaves behind it (patchelf since 0.19, with a cache note's entry).
  */
 export function appendedData(image: ElfImage, occupied: readonly Occupied[], source: ByteSource): boolean {
-  if (image.size > largest(occupied.map(range => range.end))) return true;
+  const end = largest(occupied.map(range => range.end));
   const table = occupied.find(range => range.kind === 'section-headers');
+  const from = table?.end === end ? behindOldHeaders(image, source, end, image.size) : end;
+  if (image.size - from >= PADDING || !isZero(source, from, image.size - from)) return true;
   if (table === undefined) return false;
   const next = occupied.find(range => range.start >= table.end);
-  return next !== undefined && !isZero(source, table.end, next.start - table.end);
+  if (next === undefined) return false;
+  const behind = behindOldHeaders(image, source, table.end, next.start);
+  return !isZero(source, behind, next.start - behind);
 }
+
+/** More zeros than any section is aligned to in practice may be somebody's. */
+const PADDING = 16;
+
+/** Where bytes end that read as further section headers. */
+function behindOldHeaders(image: ElfImage, source: ByteSource, start: number, end: number): number {
+  const size = sectionHeaderSize(image.encoding);
+  let at = start;
+  while (at + size <= end && isSectionHeader(image, source.read(at, size))) at += size;
+  return at;
+}
+
+/** Whether an entry names a section and a range of this file. */
+function isSectionHeader({ encoding, sectionHeaders, header, size }: ElfImage, entry: Buffer): boolean {
+  const w = encoding.wordSize;
+  const names = sectionHeaders[header.e_shstrndx]?.sh_size ?? 0;
+  const sh_name = encoding.u32(entry, 0);
+  const sh_type = encoding.u32(entry, 4);
+  const [sh_offset, sh_size] = [encoding.word(entry, 8 + 2 * w), encoding.word(entry, 8 + 3 * w)];
+  const sh_addralign = encoding.word(entry, 16 + 4 * w);
+  const inFile = sh_type === SHT_NOBITS || sh_offset + sh_size <= size;
+  const isType = (sh_type > SHT_NULL && sh_type <= SHT_SYMTAB_SHNDX) || sh_type >= SHT_LOOS;
+  const isAligned = sh_addralign <= 2 ** 16 && Number.isInteger(Math.log2(Math.max(1, sh_addralign)));
+  // The names may be those of before, which were longer.
+  return isType && inFile && isAligned && sh_name > 0 && sh_name < names + 4 * KIB;
+}
+
+const KIB = 1024;

@@ -1,5 +1,5 @@
 import type { ByteSource } from '../../elf/bytes.js';
-import { DT_NOT_AN_ADDRESS, PT_INTERP, PT_LOAD, PT_NULL, PT_PHDR } from '../../elf/constants.js';
+import { DT_NOT_AN_ADDRESS, PT_INTERP, PT_LOAD, PT_NULL, PT_PHDR, SHN_LORESERVE } from '../../elf/constants.js';
 import { addressOfOffset, type ElfImage } from '../../elf/image.js';
 import { appendedData, hasSections, type Occupied, occupiedRanges, tableEnd } from '../model/occupied.js';
 import { isCongruent, mapsNothing } from '../model/pages.js';
@@ -89,6 +89,7 @@ export function refuse(image: ElfImage): SkipPlan | undefined {
     if (p_type !== PT_NULL && p_filesz > 0 && p_offset + p_filesz > image.size)
       return skip(`program header ${i} reaches beyond the end of the file`);
   }
+  if (image.sectionHeaders.length >= SHN_LORESERVE) return skip('too many section headers');
   if (!fitsPhnum(image.programHeaders.length + 2)) return skip('too many program headers');
   return undefined;
 }
