@@ -31,6 +31,9 @@ export function warningsOf(outcome: WorkedOutcome, hook: boolean): string[] {
   ) {
     warnings.push(`gets no note: ${outcome.detail}`);
   }
+  if ((outcome.action === 'written' || outcome.action === 'planned') && !outcome.plan.hasSection) {
+    warnings.push('its note has no section header, so that the next strip drops it');
+  }
   if (outcome.action === 'written' && outcome.lost.length > 0) {
     warnings.push(`gave up ${outcome.lost.join(', ')}`);
   }

@@ -118,6 +118,8 @@ export const DT_VERSYM = 0x6ffffff0;
 export const DT_RELACOUNT = 0x6ffffff9;
 export const DT_RELCOUNT = 0x6ffffffa;
 export const DT_FLAGS_1 = 0x6ffffffb;
+/** In `DT_FLAGS_1`. */
+export const DF_1_PIE = 0x08000000;
 export const DT_VERDEF = 0x6ffffffc;
 export const DT_VERDEFNUM = 0x6ffffffd;
 export const DT_VERNEED = 0x6ffffffe;

@@ -26,6 +26,7 @@ export type NotePlace = 'slack' | 'tail' | 'removed' | 'kept';
 export type TableRoom =
   | 'none'
   | 'free'
+  | 'phdr'
   | 'property'
   | 'reuse-note'
   | 'move-notes'

@@ -5,17 +5,17 @@ import { appendedData, hasSections, type Occupied, occupiedRanges, tableEnd } fr
 import { isCongruent, mapsNothing } from '../model/pages.js';
 import type { NoteCommit, Payload, PlanOptions, SkipPlan } from '../model/plan.js';
 import { findSlack } from '../model/slack.js';
-import { buildPlan, type Candidate, movedNames } from './build.js';
-import { free } from './free.js';
+import { buildPlan, type Candidate } from './build.js';
+import { cheapest } from './cost.js';
 import { Ground } from './ground.js';
 import { fitsPhnum } from './header.js';
-import { moveNotes, moveNotesAndReuse } from './move-notes.js';
+
 import { moveTable } from './move-table.js';
-import { moveTables } from './move-tables.js';
+
 import { type Place, placeInSlack, placeInTail } from './place.js';
-import { property, propertyByMoving } from './property.js';
-import { extendNote, reuseNote } from './reuse-note.js';
+
 import type { Room } from './room.js';
+import { roomsFor } from './rooms.js';
 import { type SectionTableRoom, sectionTableRoom } from './section-table.js';
 
 /**
@@ -94,29 +94,6 @@ export function refuse(image: ElfImage): SkipPlan | undefined {
   return undefined;
 }
 
-type Rooms = readonly ((ground: Ground) => Room | undefined)[];
-
-/** The ladder of rooms for a note in slack, which needs one entry, and in a tail, which needs two. */
-const ROOMS: Record<'slack' | 'tail', Rooms> = {
-  slack: [
-    ground => free(ground, 1),
-    ground => property(ground, 0),
-    ground => extendNote(ground),
-    ground => reuseNote(ground, 0),
-    ground => moveNotes(ground, 1),
-    ground => moveTables(ground, 1),
-  ],
-  tail: [
-    ground => free(ground, 2),
-    ground => property(ground, 1),
-    ground => propertyByMoving(ground, 1),
-    ground => reuseNote(ground, 1),
-    ground => moveNotesAndReuse(ground, 1),
-    ground => moveNotes(ground, 2),
-    ground => moveTables(ground, 2),
-  ],
-};
-
 function findCandidate(
   image: ElfImage,
   source: ByteSource,
@@ -126,8 +103,8 @@ function findCandidate(
   options: PlanOptions,
 ): Candidate | undefined {
   const ground = new Ground(image, source, occupied);
-  const fit = (kind: Place['kind'], room: Room | undefined): Candidate[] => {
-    if (room === undefined || options.avoid?.includes(room.kind)) return [];
+  const fit = (kind: Place['kind'], room: Room): Candidate[] => {
+    if (options.avoid?.includes(room.kind)) return [];
     const sections = mayAppend ? sectionTableRoom(image, source, occupied, copiedSections(room)) : undefined;
     // A note that nobody can give a section header would take the others it shares a segment with down in strip.
     if (room.reused !== undefined && sections === undefined && hasSections(image)) return [];
@@ -143,7 +120,10 @@ function findCandidate(
   if (options.placement !== 'slack' && mayAppend) kinds.push('tail');
   // A tail costs a segment, so any slack beats it.
   for (const kind of kinds) {
-    const best = cheapest(ROOMS[kind].flatMap(room => fit(kind, room(ground))));
+    const best = cheapest(
+      image,
+      roomsFor(ground, kind === 'slack' ? 1 : 2).flatMap(room => fit(kind, room)),
+    );
     if (best !== undefined) return best;
   }
   if (!options.moveTable) return undefined;
@@ -155,25 +135,7 @@ function mayGrow(image: ElfImage, sections: SectionTableRoom | undefined, mayApp
   return mayAppend && (sections === undefined || sections.fileEnd === image.size);
 }
 
-/** Only `reuse-note` copies; every other room moves. */
+/** Only `reuse-note` gives what it moves new section headers. */
 function copiedSections(room: Room): readonly number[] {
   return room.kind === 'reuse-note' ? (room.block?.sections ?? []) : [];
-}
-
-/**
- * Fewest sections moved, then fewest bytes at the end of the file, then the order of the ladder. Moving comes
- * before bytes: what has not moved cannot be missed by another tool.
- */
-function cheapest(candidates: readonly Candidate[]): Candidate | undefined {
-  const cost = ({ room, place, sections }: Candidate) =>
-    [
-      movedNames(room).length,
-      Math.max(place.kind === 'tail' ? place.end : 0, sections?.fileEnd ?? 0),
-    ] as const;
-  return candidates.reduce<Candidate | undefined>((best, candidate) => {
-    if (best === undefined) return candidate;
-    const [moved, bytes] = cost(candidate);
-    const [bestMoved, bestBytes] = cost(best);
-    return moved < bestMoved || (moved === bestMoved && bytes < bestBytes) ? candidate : best;
-  }, undefined);
 }
