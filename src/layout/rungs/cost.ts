@@ -1,10 +1,10 @@
-import { PT_NOTE } from '../../elf/constants.js';
-import { type ElfImage, programHeaderSize } from '../../elf/image.js';
+import { PT_NOTE, SHT_NOTE } from '../../elf/constants.js';
+import { type ElfImage, programHeaderSize, type SectionHeader } from '../../elf/image.js';
 import { tableEnd } from '../model/occupied.js';
 import { type Candidate, movedNames } from './build.js';
 
 /**
- * Fewest system calls at each load, then the build-id where the kernel looks for it, then fewest sections moved, then
+ * Fewest system calls at each load, then what patchelf can still edit, then the build-id where the kernel looks for it, then fewest sections moved, then
  * fewest bytes at the end of the file, then the order of the ladder. Moving comes before bytes: what has not moved
  * cannot be missed by another tool.
  */
@@ -25,6 +25,7 @@ function costOf(image: ElfImage, candidate: Candidate): number[] {
   const { room, place, sections } = candidate;
   return [
     Number(outgrowsFirstRead(image, candidate)),
+    Number(stopsPatchelf(image, candidate)),
     Number(takesNoteFromFirstPage(image, candidate)),
     movedNames(room).length,
     Math.max(place.kind === 'tail' ? place.end : 0, sections?.fileEnd ?? 0),
@@ -43,6 +44,19 @@ function outgrowsFirstRead(image: ElfImage, { room, place }: Candidate): boolean
     (room.dropped === undefined ? 0 : 1) -
     room.nullsUsed;
   return end <= limit && end + added * programHeaderSize(image.encoding) > limit;
+}
+
+/**
+ * patchelf 0.19 takes the cache note out when it changes the run path or what is needed, and its program header only
+ * where that covers nothing else. When it then has to move a note, it demands that sections fill every `PT_NOTE`.
+ */
+function stopsPatchelf({ header, programHeaders, sectionHeaders }: ElfImage, { room }: Candidate): boolean {
+  if (room.reused === undefined || room.vacated) return false;
+  const isNote = ({ sh_type }: SectionHeader) => sh_type === SHT_NOTE;
+  const entries = programHeaders.length + sectionHeaders.filter(isNote).length + 2;
+  const end = header.e_phoff + entries * header.e_phentsize;
+  const moved = new Set(room.block?.sections);
+  return sectionHeaders.some((s, i) => isNote(s) && s.sh_offset < end && !moved.has(i));
 }
 
 /** The kernel takes a mapped file's build-id for a core dump, and for perf, from the file's first page alone. */
