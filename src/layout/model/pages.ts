@@ -26,6 +26,14 @@ export function isCongruent({ p_align, p_vaddr, p_offset }: ProgramHeader): bool
 }
 
 /**
+ * Whether ld.so since 2.35 maps it (`_dl_map_object_from_fd`): it then asks for no more than the smallest page. patchelf
+ * 0.18 writes such a segment behind ones that are aligned to 2 MiB.
+ */
+export function isPageCongruent({ p_vaddr, p_offset }: ProgramHeader): boolean {
+  return (p_vaddr - p_offset) % MIN_PAGE_SIZE === 0;
+}
+
+/**
  * What strip and objcopy leave of a segment that patchelf has abandoned: no bytes at a page's start, and an offset that
  * need not be congruent. The kernel's elf_map does nothing for it, so a program runs; ld.so refuses it in a library.
  */

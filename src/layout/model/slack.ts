@@ -1,12 +1,15 @@
+import { alignUp, type ByteSource, isZero } from '../../elf/bytes.js';
 import { PF_R, PF_W, PT_LOAD } from '../../elf/constants.js';
 import type { ElfImage, ProgramHeader } from '../../elf/image.js';
-import type { Occupied } from './occupied.js';
+import { isWiped, type Occupied } from './occupied.js';
 import { MIN_PAGE_SIZE } from './pages.js';
 
-/** Unused file bytes right behind a read-only segment, which may grow over them. */
+/** Unused file bytes right behind a read-only segment, which may grow over them, or inside one. */
 export interface Slack {
   /** Index of the `PT_LOAD`. */
   readonly load: number;
+  /** Whether the segment covers the bytes already. */
+  readonly inside?: boolean;
   /** File offset and address of the first byte. */
   readonly offset: number;
   readonly address: number;
@@ -32,6 +35,45 @@ export function findSlack(image: ElfImage, occupied: readonly Occupied[], mayGro
   }
   const flags = (slack: Slack) => image.programHeaders[slack.load]?.p_flags ?? 0;
   return result.sort((a, b) => flags(a) - flags(b) || a.load - b.load);
+}
+
+/**
+ * Unused bytes between what the headers describe inside read-only segments: zeros that align the section behind them
+ * (lld's `.rodata` to 4 KiB), and what patchelf has wiped where it moved a section away. Without section headers
+ * nothing tells what a segment's bytes are.
+ * @param from file offset below which nothing is taken: later tools make room there for the program header table.
+ */
+export function findGaps(
+  image: ElfImage,
+  source: ByteSource,
+  occupied: readonly Occupied[],
+  from: number,
+): Slack[] {
+  if (image.sectionHeaders.length === 0) return [];
+  const result: Slack[] = [];
+  const described = occupied.filter(range => range.kind !== 'load');
+  for (const [load, p] of image.programHeaders.entries()) {
+    if (p.p_type !== PT_LOAD || (p.p_flags & (PF_R | PF_W)) !== PF_R) continue;
+    let end = from;
+    for (const range of described) {
+      const start = alignUp(end, GAP_ALIGN);
+      const size = range.start - start;
+      const within = start > p.p_offset && range.start <= p.p_offset + p.p_filesz;
+      if (size > 0 && within && isUnused(image, source, start, range))
+        result.push({ load, inside: true, offset: start, address: start - p.p_offset + p.p_vaddr, size });
+      end = Math.max(end, range.end);
+    }
+  }
+  const flags = (slack: Slack) => image.programHeaders[slack.load]?.p_flags ?? 0;
+  return result.sort((a, b) => flags(a) - flags(b) || a.offset - b.offset);
+}
+
+const GAP_ALIGN = 4;
+
+function isUnused(image: ElfImage, source: ByteSource, start: number, next: Occupied): boolean {
+  const align = next.kind === 'section' ? (image.sectionHeaders[next.index]?.sh_addralign ?? 1) : 1;
+  const size = next.start - start;
+  return isZero(source, start, size) ? size < align : isWiped(source, start, next.start);
 }
 
 /**

@@ -1,10 +1,10 @@
-import { PT_NOTE, SHT_NOTE } from '../../elf/constants.js';
+import { ET_EXEC, PT_NOTE, SHF_ALLOC, SHT_NOTE } from '../../elf/constants.js';
 import { type ElfImage, programHeaderSize, type SectionHeader } from '../../elf/image.js';
 import { tableEnd } from '../model/occupied.js';
 import { type Candidate, movedNames } from './build.js';
 
 /**
- * Fewest system calls at each load, then what patchelf can still edit, then the build-id where the kernel looks for it, then fewest sections moved, then
+ * What patchelf can still edit, then fewest system calls at each load, then the build-id where the kernel looks for it, then fewest sections moved, then
  * fewest bytes at the end of the file, then the order of the ladder. Moving comes before bytes: what has not moved
  * cannot be missed by another tool.
  */
@@ -24,8 +24,8 @@ export function cheapest(image: ElfImage, candidates: readonly Candidate[]): Can
 function costOf(image: ElfImage, candidate: Candidate): number[] {
   const { room, place, sections } = candidate;
   return [
-    Number(outgrowsFirstRead(image, candidate)),
     Number(stopsPatchelf(image, candidate)),
+    Number(outgrowsFirstRead(image, candidate)),
     Number(takesNoteFromFirstPage(image, candidate)),
     movedNames(room).length,
     Math.max(place.kind === 'tail' ? place.end : 0, sections?.fileEnd ?? 0),
@@ -48,13 +48,15 @@ function outgrowsFirstRead(image: ElfImage, { room, place }: Candidate): boolean
 
 /**
  * patchelf 0.19 takes the cache note out when it changes the run path or what is needed, and its program header only
- * where that covers nothing else. When it then has to move a note, it demands that sections fill every `PT_NOTE`.
+ * where that covers nothing else. When it then has to move a note, it demands that sections fill every `PT_NOTE`. It
+ * moves what stands where its program headers shall, and in an `ET_EXEC` all up to what it replaces.
  */
 function stopsPatchelf({ header, programHeaders, sectionHeaders }: ElfImage, { room }: Candidate): boolean {
   if (room.reused === undefined || room.vacated) return false;
-  const isNote = ({ sh_type }: SectionHeader) => sh_type === SHT_NOTE;
+  const isNote = (s: SectionHeader) => s.sh_type === SHT_NOTE && (s.sh_flags & SHF_ALLOC) !== 0;
   const entries = programHeaders.length + sectionHeaders.filter(isNote).length + 2;
-  const end = header.e_phoff + entries * header.e_phentsize;
+  const isFixed = header.e_type === ET_EXEC;
+  const end = isFixed ? Number.POSITIVE_INFINITY : header.e_phoff + entries * header.e_phentsize;
   const moved = new Set(room.block?.sections);
   return sectionHeaders.some((s, i) => isNote(s) && s.sh_offset < end && !moved.has(i));
 }

@@ -1,10 +1,10 @@
 import type { ByteSource } from '../../elf/bytes.js';
-import { DT_NOT_AN_ADDRESS, PT_INTERP, PT_LOAD, PT_NULL, PT_PHDR, SHN_LORESERVE } from '../../elf/constants.js';
+import { DT_NOT_AN_ADDRESS, PT_INTERP, PT_LOAD, PT_NULL, PT_PHDR, SHN_LORESERVE, SHT_NOTE } from '../../elf/constants.js';
 import { addressOfOffset, type ElfImage } from '../../elf/image.js';
 import { appendedData, hasSections, type Occupied, occupiedRanges, tableEnd } from '../model/occupied.js';
-import { isCongruent, mapsNothing } from '../model/pages.js';
+import { isCongruent, isPageCongruent, mapsNothing } from '../model/pages.js';
 import type { NoteCommit, Payload, PlanOptions, SkipPlan } from '../model/plan.js';
-import { findSlack } from '../model/slack.js';
+import { findGaps, findSlack } from '../model/slack.js';
 import { buildPlan, type Candidate } from './build.js';
 import { cheapest } from './cost.js';
 import { Ground } from './ground.js';
@@ -12,7 +12,7 @@ import { fitsPhnum } from './header.js';
 
 import { moveTable } from './move-table.js';
 
-import { type Place, placeInSlack, placeInTail } from './place.js';
+import { type Place, placeInTail, placesInSlack } from './place.js';
 
 import type { Room } from './room.js';
 import { roomsFor } from './rooms.js';
@@ -66,7 +66,7 @@ export function refuse(image: ElfImage): SkipPlan | undefined {
       return skip('the PT_LOAD entries overlap or are not in ascending order');
     }
     // Kernels before 5.18 compute AT_PHDR from the first one, whatever it maps.
-    if (!isCongruent(load) && !(i > 0 && mapsNothing(load))) {
+    if (!isCongruent(load) && !(i > 0 && (isPageCongruent(load) || mapsNothing(load)))) {
       return skip('a PT_LOAD has an offset that is not congruent to its address');
     }
   }
@@ -102,18 +102,17 @@ function findCandidate(
   mayAppend: boolean,
   options: PlanOptions,
 ): Candidate | undefined {
+  const gaps = findGaps(image, source, occupied, spaceForPatchelf(image));
   const ground = new Ground(image, source, occupied);
   const fit = (kind: Place['kind'], room: Room): Candidate[] => {
     if (options.avoid?.includes(room.kind)) return [];
     const sections = mayAppend ? sectionTableRoom(image, source, occupied, copiedSections(room)) : undefined;
     // A note that nobody can give a section header would take the others it shares a segment with down in strip.
     if (room.reused !== undefined && sections === undefined && hasSections(image)) return [];
-    const slacks = findSlack(image, occupied, mayGrow(image, sections, mayAppend));
-    const place =
-      kind === 'slack'
-        ? placeInSlack(image, source, slacks, room, noteSize)
-        : placeInTail(image, room, noteSize, sections?.fileEnd ?? image.size);
-    return place ? [{ rung: { note: kind, table: room.kind }, room, place, sections }] : [];
+    const slacks = [...findSlack(image, occupied, mayGrow(image, sections, mayAppend)), ...gaps];
+    const tail = () => placeInTail(image, room, noteSize, sections?.fileEnd ?? image.size) ?? [];
+    const places = kind === 'slack' ? placesInSlack(image, source, slacks, room, noteSize) : [tail()].flat();
+    return places.map(place => ({ rung: { note: kind, table: room.kind }, room, place, sections }));
   };
   const kinds: Place['kind'][] = [];
   if (options.placement !== 'tail') kinds.push('slack');
@@ -128,6 +127,15 @@ function findCandidate(
   }
   if (!options.moveTable) return undefined;
   return kinds.flatMap(kind => fit(kind, moveTable(ground, kind === 'slack' ? 1 : 2)))[0];
+}
+
+/**
+ * Where the room ends that patchelf makes for its program headers: it looks for what stands there in the order of the
+ * section headers, in which a note's is the last.
+ */
+function spaceForPatchelf({ header, programHeaders, sectionHeaders }: ElfImage): number {
+  const notes = sectionHeaders.filter(({ sh_type }) => sh_type === SHT_NOTE).length;
+  return header.e_phoff + (programHeaders.length + notes + 4) * header.e_phentsize;
 }
 
 /** New section headers and names would stand where a segment that ends the file wants to grow. */

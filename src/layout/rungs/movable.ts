@@ -34,6 +34,28 @@ function isSaneAlignment(align: number): boolean {
   return align <= 1 || (align <= 4096 && Number.isInteger(Math.log2(align)));
 }
 
+/**
+ * Owners of notes that may move. Their readers go through `PT_NOTE` or sections, and no code holds their addresses.
+ * Code may reach any other note by its address, which no table of the file shows, so those stay where they are.
+ */
+const MOVABLE_OWNERS: ReadonlySet<string> = new Set([
+  // Build-id, ABI tag, properties: ld.so, the kernel, binutils.
+  'GNU',
+  // bionic: `__find_elf_note` (libc/bionic/elf_note.cpp) and `ReadPadSegmentNote` (linker/linker_phdr.cpp).
+  'Android',
+  // `__elfN(parse_notes)` (sys/kern/imgact_elf.c) and `digest_notes` (libexec/rtld-elf/rtld.c).
+  'FreeBSD',
+  // `elf_os_pt_note` (sys/kern/exec_elf.c).
+  'OpenBSD',
+  // `netbsd_elf_signature` (sys/kern/exec_elf.c), for both.
+  'NetBSD',
+  'PaX',
+  // The kernel's check of an executable; OpenHarmony's musl defines it in an object with no global symbol.
+  'OHOS',
+  // Package metadata (uapi-group.org): systemd-coredump, through `PT_NOTE` of the core's objects.
+  'FDO',
+]);
+
 /** What stands at the same bytes: a section, its program header, ... */
 export interface Group {
   start: number;
@@ -76,13 +98,13 @@ export class Movable {
   #isNoteOrInterp(member: Occupied, group: Group): boolean {
     if (member.kind === 'segment') {
       const type = this.#image.programHeaders[member.index]?.p_type;
-      if (type === PT_NOTE && !hasSections(this.#image)) return this.#isToolchainNote(member);
+      if (type === PT_NOTE && !hasSections(this.#image)) return this.#isMovableNote(member);
       return type === PT_INTERP || type === PT_NOTE || type === PT_GNU_PROPERTY;
     }
     if (member.kind !== 'section') return false;
     const section = this.#image.sectionHeaders[member.index];
     if (section === undefined || (section.sh_flags & SHF_ALLOC) === 0) return false;
-    if (section.sh_type === SHT_NOTE) return this.#isToolchainNote(member);
+    if (section.sh_type === SHT_NOTE) return this.#isMovableNote(member);
     return group.members.some(
       m =>
         m.kind === 'segment' &&
@@ -92,13 +114,10 @@ export class Movable {
     );
   }
 
-  /**
-   * Build-id, ABI tag and properties: the toolchain's own notes, found through their segment. Code may reach any other
-   * note by its address, which no table of the file shows, so those stay where they are.
-   */
-  #isToolchainNote({ start, end }: Occupied): boolean {
+  /** Whether all notes of a range are of owners whose readers look for them through `PT_NOTE`. */
+  #isMovableNote({ start, end }: Occupied): boolean {
     const owners = noteOwners(this.#source, this.#image.encoding, start, end - start);
-    return owners?.every(owner => owner === 'GNU') ?? false;
+    return owners?.every(owner => MOVABLE_OWNERS.has(owner)) ?? false;
   }
 
   tableTag(member: Occupied): number | undefined {

@@ -36,22 +36,23 @@ export function arrange(
   return { block: blockAt, note, end: note + noteSize };
 }
 
-export function placeInSlack(
+/** Every place that fits, data before code. */
+export function placesInSlack(
   image: ElfImage,
   source: ByteSource,
   slacks: readonly Slack[],
   room: Room,
   noteSize: number,
-): Place | undefined {
-  for (const slack of slacks) {
-    if (room.load !== undefined && room.load !== slack.load) continue;
+): Place[] {
+  return slacks.flatMap((slack): Place[] => {
+    if (room.load !== undefined && (room.load !== slack.load || slack.inside)) return [];
     const at = arrange(slack.address, leader(image, room), noteSize);
     const used = at.end - slack.address;
     const inFile = Math.min(used, image.size - slack.offset);
-    if (used > slack.size || !isZero(source, slack.offset, inFile)) continue;
-    return { kind: 'slack', ...located(at, slack, room), load: slack.load, newLoad: undefined };
-  }
-  return undefined;
+    if (used > slack.size || (!slack.inside && !isZero(source, slack.offset, inFile))) return [];
+    const load = slack.inside ? undefined : slack.load;
+    return [{ kind: 'slack', ...located(at, slack, room), load, newLoad: undefined }];
+  });
 }
 
 export function placeInTail(
