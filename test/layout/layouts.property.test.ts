@@ -244,6 +244,7 @@ test('a plan keeps every rule of the kernel, ld.so and binutils, and touches not
   // The layouts are random enough only if they lead to every rung.
   for (const rung of [
     'slack free',
+    'slack property',
     'slack reuse-note',
     'slack move-notes',
     'slack move-tables',

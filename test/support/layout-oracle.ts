@@ -34,6 +34,7 @@ const LOAD = 1;
 const DYNAMIC = 2;
 const INTERP = 3;
 const NOTE = 4;
+const GNU_PROPERTY = 0x6474e553;
 const PHDR = 6;
 const PROPERTY = 0x6474e553;
 const TABLE_TAGS = new Set([4, 5, 6, 0x6ffffef5, 0x6ffffff0]);
@@ -143,10 +144,13 @@ export class Elf {
   }
 
   /** Name, type and content of each note that a program header covers, walked as ld.so does. */
-  notes(): { key: string; cache: boolean; at: number; descAt: number; descsz: number; phdr: Phdr }[] {
+  /** Of every `PT_NOTE`, or of every program header of another type. */
+  notes(
+    p_type = NOTE,
+  ): { key: string; cache: boolean; at: number; descAt: number; descsz: number; phdr: Phdr }[] {
     const found = [];
     for (const phdr of this.phdrs) {
-      if (phdr.type !== NOTE) continue;
+      if (phdr.type !== p_type) continue;
       const pad = phdr.align === 8 ? 8 : 4;
       const end = phdr.offset + phdr.filesz;
       for (let at = phdr.offset; at + 12 <= end; ) {
@@ -378,9 +382,14 @@ function judgePins(built: BuiltLayout, before: Elf, after: Elf): void {
   }
 }
 
+/** Every note that a loader finds: the kernel and ld.so know the properties by a program header of their own. */
+function keysOf(elf: Elf): string[] {
+  return [...elf.notes(), ...elf.notes(GNU_PROPERTY)].map(note => note.key);
+}
+
 function judgeNotes(before: Elf, after: Elf, { descriptor }: Expected): void {
   const now = after.notes();
-  const keys = new Set(now.map(note => note.key));
+  const keys = new Set(keysOf(after));
   for (const was of before.notes()) assert.ok(keys.has(was.key), 'a note was lost');
   const loaded = after.phdrs.filter(p => p.type === NOTE);
   for (const p of loaded) assert.equal(after.offsetOf(p.vaddr, p.memsz), p.offset, 'a PT_NOTE is not loaded');
@@ -402,7 +411,7 @@ function judgeSections(before: Elf, after: Elf, { descriptor, hasSection }: Expe
   }
   const moved = new Map<number, number>();
   for (const [i, was] of before.shdrs.entries()) {
-    const is = after.shdrs[i];
+    const is = successorOf(before, after, i);
     assert.ok(is, `section ${was.name} vanished`);
     if (was.name === '.shstrtab') {
       const names = after.slice(is.offset, is.size);
@@ -455,6 +464,16 @@ function ownEnd(elf: Elf, at: number): number {
   return isOwn ? ownEnd(elf, at + Math.ceil((20 + elf.u32(at + 4)) / 4) * 4) : at;
 }
 
+/** A note's header may have moved behind the others, with its name; what it leaves is `SHT_NULL` and says where it was. */
+function successorOf(before: Elf, after: Elf, index: number) {
+  const was = before.shdrs[index];
+  const is = after.shdrs[index];
+  if (was?.type !== 7 || is?.type !== 0) return is;
+  assert.deepEqual({ ...is, type: 7, name: was.name }, was, 'what a note left behind says something else');
+  assert.equal(is.name, was.name.slice(1), 'two sections share a name');
+  return after.shdrs.slice(before.shdrs.length).find(s => s.name === was.name);
+}
+
 function judgeSymbols(before: Elf, after: Elf, moved: ReadonlyMap<number, number>): void {
   const table = before.shdrs.find(s => s.type === 2);
   const now = after.shdrs.find(s => s.type === 2);
@@ -464,6 +483,9 @@ function judgeSymbols(before: Elf, after: Elf, moved: ReadonlyMap<number, number
   for (let at = 0; at < table.size; at += size) {
     const shndx = before.u16(table.offset + at + (before.is64 ? 6 : 14));
     const distance = moved.get(shndx) ?? 0;
+    const follower: { name: string } | undefined = after.shdrs[after.u16(now.offset + at + (before.is64 ? 6 : 14))];
+    if (shndx < before.shdrs.length)
+      assert.equal(follower?.name, before.shdrs[shndx]?.name, 'a symbol is of another section');
     assert.equal(
       after.uword(now.offset + at + value),
       before.uword(table.offset + at + value) + distance,
@@ -519,7 +541,7 @@ export function judgePrefix(built: BuiltLayout, partly: Buffer): void {
   }
   judgeTable(before, after);
   judgeOtherHeaders(before, after);
-  const keys = new Set(after.notes().map(note => note.key));
+  const keys = new Set(keysOf(after));
   for (const was of before.notes()) assert.ok(keys.has(was.key), 'halfway, a note is lost');
   for (const p of after.phdrs.filter(({ type }) => type === NOTE)) {
     assert.equal(after.offsetOf(p.vaddr, p.memsz), p.offset, 'halfway, a PT_NOTE is not loaded');

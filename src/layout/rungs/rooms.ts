@@ -17,7 +17,10 @@ import type { Room } from './room.js';
 export function roomsFor(ground: Ground, needed: 1 | 2): Room[] {
   const twin = twinOfProperty(ground.image);
   const phdr = needlessPhdr(ground.image);
-  const withTwin = (room: Room): Room => ({ ...room, reused: twin, vacated: true });
+  const withTwin = (room: Room): Room => {
+    const kind = room.kind === 'free' ? 'property' : room.kind;
+    return { ...room, kind, reused: twin, vacated: true };
+  };
   const withPhdr = (room: Room): Room => ({ ...room, dropped: phdr });
   const nothing = (kind: TableRoom): Room => ({ kind, block: undefined, nullsUsed: 0, reused: undefined });
   const rooms = roomsWithout(ground, needed);

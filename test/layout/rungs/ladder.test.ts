@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { alignUp, BufferSource, Encoding } from '../../../src/elf/bytes.js';
+import { alignUp, BufferSource, Encoding, PatchedSource } from '../../../src/elf/bytes.js';
+import { PT_LOAD, PT_NOTE } from '../../../src/elf/constants.js';
 import { readImage } from '../../../src/elf/read.js';
 import { type NoteCommit, type PlanOptions, STEP } from '../../../src/layout/model/plan.js';
 import { planFile } from '../../../src/layout/plan-file.js';
@@ -70,7 +71,36 @@ describe('the rung', () => {
   it('is a copied note rather than anything that moves', () => {
     const result = written(spec([INTERP, ABI, ...TABLES], 500));
     assert.deepEqual(result.rung, { note: 'slack', table: 'reuse-note' });
+    assert.deepEqual(result.moved, ['.note.gnu.build-id']);
+  });
+
+  it('is the PT_NOTE that PT_GNU_PROPERTY makes needless rather than the one of the build-id', () => {
+    const layout = spec([INTERP, { kind: 'property' }, ABI, ...TABLES], 500);
+    const result = written(layout);
+    assert.deepEqual(result.rung, { note: 'slack', table: 'property' });
     assert.deepEqual(result.moved, []);
+    const source = new BufferSource(buildLayout(layout).bytes);
+    const before = readImage(source).programHeaders;
+    const after = readImage(new PatchedSource(source, result.edits, result.size)).programHeaders;
+    const changed = after.flatMap((p, i) => (JSON.stringify(p) === JSON.stringify(before[i]) ? [] : [i]));
+    const twin = before.findIndex(p => p.p_type === PT_NOTE && p.p_align === 8);
+    const first = before.findIndex(p => p.p_type === PT_LOAD);
+    assert.deepEqual(new Set(changed), new Set([twin, first]), 'one PT_NOTE, and the segment that grows');
+    assert.equal(after[twin]?.p_align, 4);
+  });
+
+  it('leaves a PT_NOTE alone that covers more or less than PT_GNU_PROPERTY', () => {
+    const layout = spec([INTERP, { kind: 'property' }, ABI, ...TABLES], 500);
+    for (const by of [-4, 8]) {
+      const { bytes } = buildLayout(layout);
+      const { programHeaders, header } = readImage(new BufferSource(bytes));
+      const twin = programHeaders.findIndex(p => p.p_type === PT_NOTE && p.p_align === 8);
+      const p_filesz = header.e_phoff + twin * 56 + 32;
+      bytes.writeBigUInt64LE(bytes.readBigUInt64LE(p_filesz) + BigInt(by), p_filesz);
+      const source = new BufferSource(bytes);
+      const plan = planNote(readImage(source), source, entries(20), {});
+      assert.notEqual(plan.kind === 'write' && plan.rung.table, 'property', `${by}`);
+    }
   });
 
   it('is free room rather than a copy, which costs bytes', () => {
@@ -87,9 +117,10 @@ describe('the rung', () => {
   });
 
   it('is moved notes where nothing can be copied', () => {
-    const result = written(spec([INTERP, { kind: 'property' }, ...TABLES], 500));
+    const [hash, ...others] = TABLES;
+    const result = written(spec([INTERP, { kind: 'gnu-hash', ...hash, gap: 40 }, ...others], 500));
     assert.deepEqual(result.rung, { note: 'slack', table: 'move-notes' });
-    assert.deepEqual(result.moved, ['.interp', '.note.gnu.property']);
+    assert.deepEqual(result.moved, ['.interp']);
   });
 
   it('is moved tables where there are no notes', () => {

@@ -146,16 +146,16 @@ describe('free room', () => {
     assert.ok(finder({ things: [filler(ENTRY)], bytes: bytes(ENTRY) }).room.free(1));
   });
 
-  it('is what patchelf has wiped', () => {
-    const wiped = (size: number, byte: string, things: readonly Thing[]) =>
-      finder({ things, bytes: (b, end) => b.fill(byte, end, end + size) }).room.free(1);
-    const near = [filler(ENTRY)];
-    const far = [filler(ENTRY + 1)];
-    assert.ok(wiped(ENTRY, 'X', far));
-    assert.ok(wiped(ENTRY, 'Z', far));
-    assert.equal(wiped(ENTRY, 'Y', far), undefined);
-    assert.equal(wiped(ENTRY - 1, 'X', far), undefined);
-    assert.ok(wiped(ENTRY, 'X', near));
+  it('is what patchelf has wiped, with the zeros that aligned it', () => {
+    const wiped = (fill: string) =>
+      finder({
+        things: [filler(ENTRY)],
+        bytes: (b, end) => b.fill(fill, end, end + ENTRY, 'latin1'),
+      }).room.free(1);
+    for (const fill of ['X', 'Z', 'XXXXX\0\0\0', '\0\0XX', 'XZ'])
+      assert.ok(wiped(fill), JSON.stringify(fill));
+    for (const fill of ['Y', 'X\0Y', 'XXXXXXX\u0001'])
+      assert.equal(wiped(fill), undefined, JSON.stringify(fill));
   });
 
   it('lies in the segment that holds the table, because the table is read from memory', () => {
