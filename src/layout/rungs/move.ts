@@ -103,9 +103,12 @@ function symbolEdits(
           const offset = table.sh_offset + done + at + shndxAt;
           edits.push({ offset, bytes, step: STEP.pointers, why: 'section of a symbol that moved' });
         }
+        const value = encoding.word(piece, at + valueAt);
+        // patchelf 0.14 has left the symbols of what it moved behind.
+        if (value < block.address || value > block.address + block.size) continue;
         edits.push({
           offset: table.sh_offset + done + at + valueAt,
-          bytes: encoding.wordBytes(encoding.word(piece, at + valueAt) + distance),
+          bytes: encoding.wordBytes(value + distance),
           step: STEP.pointers,
           why: 'symbol defined in a section that moved',
         });

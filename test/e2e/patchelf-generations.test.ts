@@ -1,0 +1,204 @@
+import assert from 'node:assert/strict';
+import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { before, describe, test } from 'node:test';
+import { elfnote, isObject, jsonLines, run, runOk } from '../support/cli.js';
+import { generation } from '../support/generations.js';
+import { suiteScope, tempDir } from '../support/temp.js';
+import { needs, type Skip, toolPath } from '../support/tools.js';
+
+/**
+ * patchelf before 0.17 and after it understand files differently (docs/layout.md): the one goes through section headers
+ * in their order, the other keeps sections by name and wants every PT_NOTE filled by sections. Both have to be able to
+ * edit what elfnote has written, and elfnote what they have.
+ */
+const LATER = generation('trixie');
+
+interface Patchelf {
+  readonly name: string;
+  readonly skip: Skip;
+  readonly path: string;
+}
+
+const PATCHELFS: readonly Patchelf[] = [
+  { name: 'the patchelf of this machine', skip: needs('patchelf'), path: toolPath('patchelf') ?? 'patchelf' },
+  { name: 'the patchelf of Debian 13', skip: LATER.skip, path: LATER.tool('patchelf') },
+];
+
+/** Linkers, and what makes their files differ in notes: only a build-id, properties too, no note at all. */
+const SHAPES: readonly (readonly [name: string, linker: string, flags: readonly string[]])[] = [
+  ['bfd, build-id', 'bfd', ['-Wl,--build-id']],
+  ['bfd, build-id and properties', 'bfd', ['-Wl,--build-id', '-fcf-protection', '-Wl,-z,ibt']],
+  ['bfd, nothing', 'bfd', ['-Wl,--build-id=none']],
+  ['bfd, fixed address', 'bfd', ['-Wl,--build-id', '-no-pie']],
+  ['gold, build-id', 'gold', ['-Wl,--build-id']],
+  ['lld, build-id', 'lld', ['-Wl,--build-id']],
+  ['mold, build-id', 'mold', ['-Wl,--build-id']],
+];
+
+const LONG = `/absent/${'x'.repeat(200)}`;
+
+interface Operation {
+  readonly name: string;
+  readonly onLibrary: boolean;
+  args(dir: string): readonly string[];
+}
+
+const OPERATIONS: readonly Operation[] = [
+  { name: '--set-rpath, longer', onLibrary: true, args: dir => ['--set-rpath', `${LONG}:${dir}`] },
+  { name: '--add-rpath', onLibrary: true, args: () => ['--add-rpath', LONG] },
+  { name: '--add-needed', onLibrary: true, args: () => ['--add-needed', 'libm.so.6'] },
+  {
+    name: '--replace-needed',
+    onLibrary: true,
+    args: dir => ['--replace-needed', 'libone.so', join(dir, 'libone.so')],
+  },
+  {
+    name: '--set-interpreter',
+    onLibrary: false,
+    args: dir => ['--set-interpreter', join(dir, 'y'.repeat(120), '../ld.so')],
+  },
+];
+
+const MAIN_C = 'int two(void);\nint main(void) { return two() == 2 ? 42 : 1; }\n';
+const ONE_C = 'int one(void) { return 1; }\n';
+const TWO_C = 'int one(void);\nint two(void) { return one() + 1; }\n';
+
+/** A program that needs libtwo.so, which needs libone.so, each over a run path. */
+function make(dir: string, linker: string, flags: readonly string[]): void {
+  mkdirSync(join(dir, 'y'.repeat(120)), { recursive: true });
+  copyFileSync(interpreter(), join(dir, 'ld.so'));
+  for (const [name, text] of [
+    ['main.c', MAIN_C],
+    ['one.c', ONE_C],
+    ['two.c', TWO_C],
+  ] as const)
+    writeFileSync(join(dir, name), text);
+  const link = ['-g', `-fuse-ld=${linker}`, `-Wl,--enable-new-dtags,-rpath,${dir}`, '-L', dir];
+  const at = (name: string) => join(dir, name);
+  const shared = flags.filter(flag => flag !== '-no-pie');
+  runOk('gcc', [
+    '-shared',
+    '-fPIC',
+    ...link,
+    ...shared,
+    '-Wl,-soname,libone.so',
+    '-o',
+    at('libone.so'),
+    at('one.c'),
+  ]);
+  runOk('gcc', [
+    '-shared',
+    '-fPIC',
+    ...link,
+    ...shared,
+    '-Wl,-soname,libtwo.so',
+    '-o',
+    at('libtwo.so'),
+    at('two.c'),
+    '-lone',
+  ]);
+  runOk('gcc', [...link, ...flags, '-o', at('main'), at('main.c'), '-ltwo']);
+}
+
+function interpreter(): string {
+  const { stdout } = run('readelf', ['-lW', '/proc/self/exe']);
+  return /interpreter: ([^\]]+)\]/.exec(stdout)?.[1] ?? '/lib64/ld-linux-x86-64.so.2';
+}
+
+/** The entries of a file's note, `undefined` without one. */
+function entriesOf(file: string): unknown {
+  const [object] = jsonLines(elfnote(['dump', '--json', file]).stdout);
+  return isObject(object) ? object.entries : undefined;
+}
+
+/** By readelf, which goes through the section headers, and by the program headers alone. */
+function notesOf(file: string): { buildIds: number; caches: number } {
+  const { stdout } = run('readelf', ['-nW', file]);
+  const count = (pattern: RegExp) => [...stdout.matchAll(pattern)].length;
+  return { buildIds: count(/NT_GNU_BUILD_ID/g), caches: count(/0x63a86cb6/g) };
+}
+
+function annotate(file: string): void {
+  const { status, stderr } = elfnote(['build-cache', file]);
+  assert.equal(status, 0, stderr);
+  assert.doesNotMatch(stderr, /no section header/);
+}
+
+for (const [shape, linker, flags] of SHAPES) {
+  const skip = needs('gcc', 'readelf', `ld.${linker}`.replace('ld.mold', 'mold'));
+  describe(`${shape}:`, { skip }, () => {
+    const scope = suiteScope();
+    let made = '';
+    before(() => {
+      made = tempDir(scope);
+      make(made, linker, flags);
+    });
+
+    const runs = (dir: string) => {
+      const { status, stderr } = run(join(dir, 'main'), []);
+      assert.equal(status, 42, stderr);
+    };
+
+    /** Copies, since run paths are absolute, keep the directory's name in a subdirectory's files only. */
+    const copy = (name: string): string => {
+      const file = join(made, `${name}.copy`);
+      copyFileSync(join(made, name), file);
+      return file;
+    };
+    const start = (file: string, name: string) => {
+      if (name === 'main') {
+        const { status, stderr } = run(file, []);
+        assert.equal(status, 42, stderr);
+        return;
+      }
+      copyFileSync(join(made, name), join(made, `${name}.kept`));
+      copyFileSync(file, join(made, name));
+      try {
+        runs(made);
+      } finally {
+        copyFileSync(join(made, `${name}.kept`), join(made, name));
+      }
+    };
+
+    for (const patchelf of PATCHELFS) {
+      for (const operation of OPERATIONS) {
+        for (const name of operation.onLibrary ? ['main', 'libtwo.so'] : ['main']) {
+          test(`${patchelf.name} can still do ${operation.name} to ${name}`, { skip: patchelf.skip }, () => {
+            const file = copy(name);
+            annotate(file);
+            const before = entriesOf(file);
+            const ids = notesOf(join(made, name)).buildIds;
+            assert.deepEqual(notesOf(file), { buildIds: ids, caches: 1 }, 'each note once');
+            start(file, name);
+            const { status, stderr } = run(patchelf.path, [...operation.args(made), file]);
+            assert.equal(status, 0, stderr);
+            start(file, name);
+            assert.deepEqual(entriesOf(file), before, 'the note is still there');
+            assert.deepEqual(notesOf(file), { buildIds: ids, caches: 1 }, 'each note once');
+          });
+        }
+      }
+
+      for (const name of ['main', 'libtwo.so']) {
+        test(`what ${patchelf.name} has given a run path, ${name}, gets a note with a section`, {
+          skip: patchelf.skip,
+        }, () => {
+          const file = copy(name);
+          const { status, stderr } = run(patchelf.path, ['--set-rpath', `${LONG}:${made}`, file]);
+          assert.equal(status, 0, stderr);
+          const outcome = elfnote(['build-cache', file]);
+          if (/no room|gets no note/.test(outcome.stdout + outcome.stderr)) {
+            assert.ok(linker !== 'bfd', `${outcome.stdout}${outcome.stderr}`);
+            return;
+          }
+          annotate(file);
+          start(file, name);
+          runOk('strip', [file]);
+          start(file, name);
+          assert.equal(notesOf(file).caches, 1, 'strip keeps the note');
+        });
+      }
+    }
+  });
+}
