@@ -483,7 +483,8 @@ function judgeSymbols(before: Elf, after: Elf, moved: ReadonlyMap<number, number
   for (let at = 0; at < table.size; at += size) {
     const shndx = before.u16(table.offset + at + (before.is64 ? 6 : 14));
     const distance = moved.get(shndx) ?? 0;
-    const follower: { name: string } | undefined = after.shdrs[after.u16(now.offset + at + (before.is64 ? 6 : 14))];
+    const follower: { name: string } | undefined =
+      after.shdrs[after.u16(now.offset + at + (before.is64 ? 6 : 14))];
     if (shndx < before.shdrs.length)
       assert.equal(follower?.name, before.shdrs[shndx]?.name, 'a symbol is of another section');
     assert.equal(

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { BufferSource } from '../../../src/elf/bytes.js';
 import { occupiedRanges } from '../../../src/layout/model/occupied.js';
-import { addressGap, fileGap, findSlack } from '../../../src/layout/model/slack.js';
+import { addressGap, fileGap, findGaps, findSlack } from '../../../src/layout/model/slack.js';
 import { type ImageParts, image, program, section } from '../../support/image.js';
 
 const GIB = 2 ** 30;
@@ -171,4 +172,52 @@ it('a 32-bit segment does not grow over the end of the address space', () => {
   const top = program({ p_offset: 0, p_vaddr: 2 ** 32 - 0x1000, p_filesz: 0xf00 });
   const [slack] = slackOf({ is64: false, programHeaders: [top], header: { e_phoff: 0x10000 } });
   assert.ok(slack !== undefined && slack.address + slack.size <= 2 ** 32, `${slack?.size} bytes of slack`);
+});
+
+describe('a gap inside a read-only segment', () => {
+  const gapsOf = (
+    fill: string,
+    sh_addralign: number,
+    more: { flags?: number; from?: number; bare?: boolean } = {},
+  ) => {
+    const bytes = Buffer.alloc(0x2000, 1);
+    bytes.fill(fill, 0x210, 0x1000, 'latin1');
+    const file = image({
+      programHeaders: [
+        program({ p_flags: more.flags ?? 4, p_offset: 0, p_vaddr: 0x10000, p_filesz: 0x1800 }),
+      ],
+      sectionHeaders: more.bare
+        ? []
+        : [
+            section({ sh_offset: 0x200, sh_size: 0xe, sh_type: 1 }),
+            section({ sh_offset: 0x1000, sh_size: 0x100, sh_type: 1, sh_addralign }),
+          ],
+      header: { e_shoff: 0x1900 },
+      size: 0x2000,
+    });
+    return findGaps(file, new BufferSource(bytes), occupiedRanges(file), more.from ?? 0x100);
+  };
+  const gap = { load: 0, inside: true, offset: 0x210, address: 0x10210, size: 0xdf0 };
+
+  it('is zeros that align the section behind them, as lld leaves them in front of .rodata', () => {
+    assert.deepEqual(gapsOf('\0', 4096), [gap]);
+  });
+
+  it("is no zeros that the alignment does not account for, which may be somebody's", () => {
+    assert.deepEqual(gapsOf('\0', 0x800), []);
+  });
+
+  it('is what patchelf has wiped, whatever stands behind it', () => {
+    assert.deepEqual(gapsOf('XXX\0', 1), [gap]);
+    assert.deepEqual(gapsOf('Q', 4096), []);
+  });
+
+  it('starts behind the room that later tools make for program headers', () => {
+    assert.equal(gapsOf('\0', 4096, { from: 0x800 })[0]?.offset, 0x800);
+  });
+
+  it('is none in a segment that can be written, nor without section headers', () => {
+    assert.deepEqual(gapsOf('\0', 4096, { flags: 6 }), []);
+    assert.deepEqual(gapsOf('\0', 4096, { bare: true }), []);
+  });
 });

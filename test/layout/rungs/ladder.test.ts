@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { alignUp, BufferSource, Encoding, PatchedSource } from '../../../src/elf/bytes.js';
-import { PT_LOAD, PT_NOTE } from '../../../src/elf/constants.js';
+import { PT_LOAD, PT_NOTE, PT_PHDR } from '../../../src/elf/constants.js';
 import { readImage } from '../../../src/elf/read.js';
 import { type NoteCommit, type PlanOptions, STEP } from '../../../src/layout/model/plan.js';
 import { planFile } from '../../../src/layout/plan-file.js';
-import { planNote } from '../../../src/layout/rungs/ladder.js';
+import { planNote, refuse } from '../../../src/layout/rungs/ladder.js';
 import { arrange } from '../../../src/layout/rungs/place.js';
 import { type CacheEntry, encodeNote } from '../../../src/note/cache.js';
-import { AARCH64, image, MIPS, program, S390 } from '../../support/image.js';
+import { AARCH64, image, MIPS, program, S390, section } from '../../support/image.js';
 import {
   buildLayout,
   type ItemSpec,
@@ -149,6 +149,79 @@ describe('the rung', () => {
     const notes: ItemSpec[] = [INTERP, { kind: 'property' }, ABI, { kind: 'abi-tag' }];
     assert.equal(rung(spec([...notes, ...TABLES], 0), 300), 'tail move-notes');
   });
+});
+
+describe('the rung that costs least later', () => {
+  /** As many program headers as it takes, by read-only segments that hold nothing of interest. */
+  const withEntries = (count: number) => {
+    const layout = (more: number) =>
+      spec([ABI, ...TABLES], 500, {
+        align: 0x1000,
+        machine: 62,
+        tableGap: 60,
+        segments: [
+          { flags: RX, size: 64, gap: 500 },
+          ...Array.from({ length: more }, () => ({ flags: R, size: 64, gap: 0 })),
+          { flags: RW, size: 320, dynamic: true, bss: 64 },
+        ],
+      });
+    const entriesOf = (more: number) =>
+      readImage(new BufferSource(buildLayout(layout(more)).bytes)).programHeaders.length;
+    return layout(count - entriesOf(0));
+  };
+
+  it('is free room up to the thirteenth program header, which ld.so still finds in its first read', () => {
+    assert.equal(rung(withEntries(12)), 'slack free');
+  });
+
+  it('is another PT_NOTE where the fourteenth would cost two reads at every load', () => {
+    assert.equal(rung(withEntries(13)), 'slack reuse-note');
+  });
+
+  it('is free room again where the table has been longer before', () => {
+    assert.equal(rung(withEntries(14)), 'slack free');
+  });
+
+  it('leaves the build-id in the first page, where the kernel looks for it, rather than in plain data beyond', () => {
+    const layout = spec([ABI, ...TABLES], 0, {
+      firstFlags: RX,
+      segments: [
+        { flags: R, size: 6000, gap: 500 },
+        { flags: RW, size: 320, dynamic: true, bss: 64, gap: 500 },
+      ],
+    });
+    const { edits, rung } = written(layout);
+    assert.equal(rung.table, 'reuse-note');
+    const copy = edits.find(({ why }) => why.startsWith('copy of'));
+    assert.ok(copy !== undefined && copy.offset < 4096, `${copy?.offset}`);
+  });
+});
+
+describe('a PT_PHDR', () => {
+  it('gives its entry to the note in a library, which needs none', () => {
+    const layout = spec(TABLES, 500, { phdr: true, type: 3 });
+    const { rung, moved, edits, size } = written(layout);
+    assert.deepEqual([rung, moved], [{ note: 'slack', table: 'phdr' }, []]);
+    const source = new BufferSource(buildLayout(layout).bytes);
+    const before = readImage(source).programHeaders;
+    const after = readImage(new PatchedSource(source, edits, size)).programHeaders;
+    assert.equal(after.length, before.length);
+    assert.ok(before.some(p => p.p_type === PT_PHDR) && !after.some(p => p.p_type === PT_PHDR));
+  });
+
+  it('stays in a program, and in what is at a fixed address', () => {
+    assert.notEqual(written(spec([INTERP, ...TABLES], 500, { phdr: true, type: 3 })).rung.table, 'phdr');
+    assert.notEqual(written(spec(TABLES, 500, { phdr: true, type: 2 })).rung.table, 'phdr');
+  });
+});
+
+it('more section headers than a file can number are refused by name', () => {
+  const sectionHeaders = Array.from({ length: 0xff00 }, () => section({ sh_type: 0 }));
+  const programHeaders = [program({ p_filesz: 0x1000 })];
+  const file = image({ programHeaders, sectionHeaders, size: 0x1000 });
+  const refused = refuse(file);
+  assert.equal(refused?.reason, 'unsupported-layout');
+  assert.match(refused?.detail ?? '', /too many section headers/);
 });
 
 describe('the slack', () => {

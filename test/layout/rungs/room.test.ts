@@ -61,6 +61,13 @@ interface Rungs {
   extendNote(): Room | undefined;
 }
 
+/** The owner of the same note; all of these have three letters. */
+const owned =
+  (owner: string): Layout['bytes'] =>
+  (bytes, tableEnd) => {
+    bytes.write(`${owner}\0`, tableEnd + buildId.at + 12, 'latin1');
+  };
+
 function finder(layout: Layout): { room: Rungs; tableEnd: number } {
   const { things = [], extra = [], loaded = LOADED } = layout;
   const segments = things.filter(thing => thing.segment !== undefined).length;
@@ -348,6 +355,13 @@ describe('a table that ld.so finds by its dynamic entry', () => {
       assert.equal(finder({ things: changed, dynamic }).room.byMoving('move-tables', 1), undefined);
     }
   });
+});
+
+it('a note moves where its owner is one whose readers look for it, and no other', () => {
+  const things = [interp, buildId, filler(2 * ENTRY)];
+  const moves = (owner: string) => finder({ things, bytes: owned(owner) }).room.byMoving('move-notes', 1);
+  for (const owner of ['GNU', 'FDO', 'PaX']) assert.ok(moves(owner), owner);
+  for (const owner of ['Xen', 'LVM', 'gnu']) assert.equal(moves(owner), undefined, owner);
 });
 
 describe('a PT_NOTE that is used again', () => {
