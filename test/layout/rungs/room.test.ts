@@ -62,11 +62,9 @@ interface Rungs {
 }
 
 /** The owner of the same note; all of these have three letters. */
-const owned =
-  (owner: string): Layout['bytes'] =>
-  (bytes, tableEnd) => {
-    bytes.write(`${owner}\0`, tableEnd + buildId.at + 12, 'latin1');
-  };
+const owned = (owner: string) => (bytes: Buffer, tableEnd: number) => {
+  bytes.write(`${owner}\0`, tableEnd + buildId.at + 12, 'latin1');
+};
 
 function finder(layout: Layout): { room: Rungs; tableEnd: number } {
   const { things = [], extra = [], loaded = LOADED } = layout;
