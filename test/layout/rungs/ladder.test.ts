@@ -98,8 +98,8 @@ describe('the rung', () => {
       const p_filesz = header.e_phoff + twin * 56 + 32;
       bytes.writeBigUInt64LE(bytes.readBigUInt64LE(p_filesz) + BigInt(by), p_filesz);
       const source = new BufferSource(bytes);
-      const plan = planNote(readImage(source), source, entries(20), {});
-      assert.notEqual(plan.kind === 'write' && plan.rung.table, 'property', `${by}`);
+      const plan = planNote(readImage(source), source, payload(20), {});
+      assert.notEqual(plan.kind === 'note' && plan.rung.table, 'property', `${by}`);
     }
   });
 
