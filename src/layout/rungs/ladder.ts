@@ -1,5 +1,13 @@
 import type { ByteSource } from '../../elf/bytes.js';
-import { DT_NOT_AN_ADDRESS, PT_INTERP, PT_LOAD, PT_NULL, PT_PHDR, SHN_LORESERVE, SHT_NOTE } from '../../elf/constants.js';
+import {
+  DT_NOT_AN_ADDRESS,
+  PT_INTERP,
+  PT_LOAD,
+  PT_NULL,
+  PT_PHDR,
+  SHN_LORESERVE,
+  SHT_NOTE,
+} from '../../elf/constants.js';
 import { addressOfOffset, type ElfImage } from '../../elf/image.js';
 import { appendedData, hasSections, type Occupied, occupiedRanges, tableEnd } from '../model/occupied.js';
 import { isCongruent, isPageCongruent, mapsNothing } from '../model/pages.js';

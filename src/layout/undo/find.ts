@@ -1,5 +1,5 @@
 import { alignUp, type ByteSource, largest, zeroRun } from '../../elf/bytes.js';
-import { PT_LOAD, SHF_ALLOC } from '../../elf/constants.js';
+import { PF_W, PT_LOAD, SHF_ALLOC } from '../../elf/constants.js';
 import { addressOfOffset, type ElfImage, sectionHeaderSize } from '../../elf/image.js';
 import type { ElfView } from '../../elf/view.js';
 import { NOTE_ALIGN } from '../../note/cache.js';
@@ -70,9 +70,25 @@ function undescribed({ image, source }: ElfView): Gap[] {
     if (size > 0 && zeroRun(source, offset, Math.min(size, FIRST_LOOK)) < Math.min(size, FIRST_LOOK))
       gaps.push({ offset, size });
   }
+  gaps.push(...insideSegments(image, occupied));
   const end = largest(occupied.map(range => range.end));
   if (end < source.size)
     gaps.push({ offset: end, size: Math.min(source.size - end, MOST_MOVED + tablesSize(image)) });
+  return gaps;
+}
+
+/** Between sections of what is mapped read-only, where a note may fill what aligns them. */
+function insideSegments({ programHeaders }: ElfImage, occupied: readonly Occupied[]): Gap[] {
+  const loads = programHeaders.filter(p => p.p_type === PT_LOAD && (p.p_flags & PF_W) === 0);
+  const described = occupied.filter(({ kind }) => kind !== 'load');
+  const gaps: Gap[] = [];
+  let end = 0;
+  for (const range of described) {
+    const size = Math.min(range.start - end, MOST_MOVED);
+    const isLoaded = loads.some(p => p.p_offset <= end && range.start <= p.p_offset + p.p_filesz);
+    if (size > OWN_DESC_START && isLoaded) gaps.push({ offset: end, size });
+    end = Math.max(end, range.end);
+  }
   return gaps;
 }
 

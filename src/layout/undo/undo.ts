@@ -22,8 +22,14 @@ export interface OwnWork {
 export function ownWork(view: ElfView): OwnWork | undefined {
   const found = findRecord(view);
   if (found === undefined) return undefined;
-  const done = writesDone(view, found);
-  if (done === undefined) return undefined;
+  for (const done of writesDone(view, found)) {
+    const work = provedWork(view, found, done);
+    if (work !== undefined) return work;
+  }
+  return undefined;
+}
+
+function provedWork(view: ElfView, found: FoundRecord, done: Done): OwnWork | undefined {
   const undo = inverse(view.source, found, done);
   try {
     const original = view.with(...undo);
@@ -42,19 +48,23 @@ interface Done {
   readonly writes: UndoRecord['writes'];
 }
 
-function writesDone(view: ElfView, { record, note, isLinked }: FoundRecord): Done | undefined {
+/** What may have been written; more than one answer where what moved does not tell whether the last write was made. */
+function writesDone(view: ElfView, { record, note, isLinked }: FoundRecord): Done[] {
   const { oldSize, newSize, writes } = record;
   const { source } = view;
   const isWhole =
     source.size === newSize && hashOfWritten(record, view, note.descOffset).equals(record.wrote);
-  if (isWhole) return isLinked ? { isWhole, writes } : undefined;
-  if (source.size < oldSize || source.size > newSize) return undefined;
+  if (isWhole) return isLinked ? [{ isWhole, writes }] : [];
+  if (source.size < oldSize || source.size > newSize) return [];
   const states = writes.map(ranges => stateOf(source, ranges));
   const last = states.lastIndexOf('new');
+  if (states.slice(0, last + 1).includes('old')) return [];
+  const counts = [last + 1];
+  for (let i = last + 1; states[i] === 'unknown'; i++) counts.push(i + 1);
   // Whoever changed a file that was whole has not put back just what was written last.
-  const done = states.slice(0, last + 1);
-  if (done.length === writes.length || done.includes('old')) return undefined;
-  return { isWhole, writes: writes.slice(0, done.length) };
+  return counts
+    .filter(count => count < writes.length)
+    .map(count => ({ isWhole, writes: writes.slice(0, count) }));
 }
 
 /** Whether a write was made; what moved does not tell. A write that was torn counts as made. */
