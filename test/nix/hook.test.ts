@@ -198,7 +198,7 @@ describe('the setup hook in a Nix build', { skip: NEEDS_NIX }, () => {
         patchelf --set-rpath $out/old:\${glibc}/lib $out/lib/libstale.so
         \${elfnote}/bin/elfnote build-cache $out/lib
         patchelf --set-rpath \${one}/lib:\${glibc}/lib $out/lib/libstale.so
-        \${elfnote}/bin/elfnote dump $out/lib/libstale.so > $out/before
+        \${elfnote}/bin/elfnote dump $out/lib/libstale.so > $out/before || true
       '' { }`,
     );
     assert.match(readFileSync(join(path, 'before'), 'utf8'), /^ {2}stale: /m);
