@@ -6,6 +6,7 @@
  */
 
 import { check } from './arguments/check.js';
+import { FileSystemProbe } from './arguments/classes.js';
 import * as schemas from './arguments/schemas.js';
 import * as batch from './batch/annotate.js';
 import * as verifying from './batch/verify.js';
@@ -18,12 +19,16 @@ import * as cache from './note/cache.js';
 import * as reports from './note-report.js';
 import type { FileOutcome, WorkedOutcome } from './outcome.js';
 import * as pipeline from './pipeline.js';
+import type { Verdict } from './resolve/candidate.js';
+import type { LibraryProbe } from './resolve/probe.js';
 import type { Resolution } from './resolve/resolve.js';
 import * as verify from './verify-note.js';
 
 export { Encoding, FileSystemProbe } from './arguments/classes.js';
 export type { AnnotateOptions, CleanOptions } from './batch/annotate.js';
+export type { RunOptions } from './batch/run.js';
 export type { VerifyFailure, VerifyReport, VerifyTreeOptions } from './batch/verify.js';
+export type { Found, PathList, WalkOptions } from './batch/walk.js';
 export type { ByteSource, ByteString } from './elf/bytes.js';
 export type { Audit } from './elf/dt-audit.js';
 export type {
@@ -35,7 +40,7 @@ export type {
   ProgramHeader,
   SectionHeader,
 } from './elf/image.js';
-export { ElfnoteError, type ErrorCode } from './errors.js';
+export { ElfnoteError, type ErrorCode, type ErrorDetails } from './errors.js';
 export type { Edit, NotePlace, Rung, SkipReason, TableRoom, WritePlan } from './layout/model/plan.js';
 export type { ClosureOptions, TraceOptions } from './loader/api.js';
 export type { Architecture } from './loader/architectures.js';
@@ -61,6 +66,7 @@ export type {
   WrittenOutcome,
 } from './outcome.js';
 export type { BuildOptions, RemoveOptions } from './pipeline.js';
+export type { Verdict } from './resolve/candidate.js';
 export type { RuntimeReason, SearchComponent } from './resolve/components.js';
 export type { Candidate, DirectoryState, LibraryProbe } from './resolve/probe.js';
 export type { Attempt, Resolution, ResolvedEntry, Unresolved } from './resolve/resolve.js';
@@ -144,6 +150,30 @@ export function resolveFile(path: string, options: LookupOptions = {}): Resoluti
  */
 export function readNote(path: string): reports.NoteReport | undefined {
   return reports.readNote(check('readNote', 'path', schemas.path, path));
+}
+
+/**
+ * What ld.so would do with an exact path of a note now: take it, try the next place, or end the program.
+ *
+ * @param note as `readNote` gives it: its file is the one that asks.
+ * @param path an element of the note without its `=`; absolute.
+ * @param probe where it is looked up; default: this machine, anew. @throws ElfnoteError `usage`
+ */
+export function judgePath(
+  note: Pick<reports.NoteReport, 'image'>,
+  path: bytes.ByteString,
+  probe: LibraryProbe = new FileSystemProbe(),
+): Verdict {
+  return reports.judgePath(
+    check('judgePath', 'note', schemas.note, note),
+    check('judgePath', 'path', schemas.absolutePath, path),
+    check('judgePath', 'probe', schemas.probe, probe),
+  );
+}
+
+/** A byte string as text for people: UTF-8 where it is UTF-8, control characters escaped. @throws ElfnoteError `usage` */
+export function displayBytes(text: bytes.ByteString): string {
+  return bytes.displayBytes(check('displayBytes', 'text', schemas.byteString, text));
 }
 
 /**

@@ -59,8 +59,12 @@ export function noteOf(image: ElfImage, source: ByteSource): NoteReport | undefi
 }
 
 /** What ld.so would do with an exact path of a note now. */
-export function judgePath(report: NoteReport, path: ByteString, probe: LibraryProbe): Verdict {
-  return judgeCandidate(probe.candidate(path), report.image);
+export function judgePath(
+  { image }: Pick<NoteReport, 'image'>,
+  path: ByteString,
+  probe: LibraryProbe,
+): Verdict {
+  return judgeCandidate(probe.candidate(path), image);
 }
 
 /** What the readers require of the segment (docs/format.md). @throws ElfnoteError `malformed-note` */

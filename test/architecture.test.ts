@@ -114,6 +114,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     'type loader/probe',
     'type lookup',
     'type pipeline',
+    'type note-report',
     'type verify-note',
     'type batch',
     'type loader/api',

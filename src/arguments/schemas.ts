@@ -7,6 +7,7 @@ import type { ClosureOptions, TraceOptions } from '../loader/api.js';
 import type { LoaderProbe } from '../loader/probe.js';
 import type { LookupOptions } from '../lookup.js';
 import { type CacheEntry, type CacheStep, ELEMENT_LIMIT } from '../note/cache.js';
+import type { NoteReport } from '../note-report.js';
 import type { BuildOptions, RemoveOptions } from '../pipeline.js';
 import type { LibraryProbe } from '../resolve/probe.js';
 import type { VerifyOptions } from '../verify-note.js';
@@ -43,7 +44,7 @@ const PROBE_METHODS = [
   'realPath',
 ] as const satisfies (keyof LibraryProbe)[];
 
-const probe = z.custom<LibraryProbe>(
+export const probe = z.custom<LibraryProbe>(
   value => hasMethods(value, PROBE_METHODS),
   `must be a probe, with the functions ${PROBE_METHODS.join(', ')}`,
 );
@@ -280,3 +281,21 @@ export const offset: Schema<number> = z
   .check(z.minimum(0, 'must not be below zero'));
 export const count: Schema<number> = z.int('must be a whole number').check(z.minimum(1, 'must be 1 or more'));
 export const value: Schema<number> = z.number('must be a number');
+
+/** What `readNote` gives, as far as it says for whom a library would be. */
+export const note: Schema<Pick<NoteReport, 'image'>> = z.custom<Pick<NoteReport, 'image'>>(
+  value =>
+    isObject(value) &&
+    isObject(value.image) &&
+    isObject(value.image.header) &&
+    isObject(value.image.encoding),
+  'must be a note as readNote gives it',
+);
+
+export const absolutePath: Schema<string> = z
+  .string('must be a text of bytes')
+  .check(noNul, z.regex(/^\/[\0-\xff]*$/, 'must be an absolute path of bytes'));
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null;
+}

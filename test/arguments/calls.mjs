@@ -14,6 +14,8 @@ export const refused = ({
   removeCache,
   resolveFile,
   readNote,
+  judgePath,
+  displayBytes,
   verifyFile,
   traceFile,
   closureOf,
@@ -42,6 +44,15 @@ export const refused = ({
   [
     () => closureOf('/no/such', { storeDirs: '/nix/store' }),
     'closureOf: storeDirs must be a list of directories, not "/nix/store"',
+  ],
+  [() => judgePath({}, '/lib/liba.so'), 'judgePath: note must be a note as readNote gives it, not an object'],
+  [
+    () => judgePath({ image: { header: {}, encoding: {} } }, 'liba.so'),
+    'judgePath: path must be an absolute path of bytes, not "liba.so"',
+  ],
+  [
+    () => displayBytes('\u0394'),
+    'displayBytes: text must be a text whose characters are bytes (0 to 255), not "\u0394"',
   ],
   [() => verifyFile(''), 'verifyFile: path must be a path, not ""'],
   [
