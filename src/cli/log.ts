@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { escapeControls } from '../elf/bytes.js';
 import { LOG_LEVELS, type LogFlags, type LogLevel, levelOf } from './log-options.js';
 
 export type Log = (
@@ -20,6 +21,15 @@ export function lazyLog(flags: LogFlags, before: () => void): Log {
     const { createLogger } = await import('./logger.js');
     logger ??= createLogger(least, flags.logFormat);
     before();
-    logger[level](fields, message);
+    logger[level](safe(fields), escapeControls(message));
   };
+}
+
+function safe(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [
+      name,
+      typeof value === 'string' ? escapeControls(value) : value,
+    ]),
+  );
 }

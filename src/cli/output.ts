@@ -1,5 +1,6 @@
 import { fstatSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { escapeControls, jsonText } from '../elf/bytes.js';
 import { systemCode } from '../errors.js';
 
 const FULL = 16_384;
@@ -47,7 +48,35 @@ export function flushOut(): void {
   }
 }
 
+/** One line, whatever is in the text: names from files and arguments reach a terminal through here. */
+export function printLine(text: string): void {
+  printOut(`${escapeControls(text)}\n`);
+}
+
+export function printJson(value: unknown): void {
+  printOut(`${jsonText(value)}\n`);
+}
+
 export function printError(line: string): void {
   flushOut();
-  process.stderr.write(`elfnote: ${line}\n`);
+  writeError(`elfnote: ${escapeControls(line)}\n`);
+}
+
+/** Of a mistake of elfnote's own, with the stack that a report of it needs. */
+export function printInternalError(text: string): void {
+  const [first = '', ...stack] = text.split('\n');
+  printError(`internal error, please report it: ${first}`);
+  for (const line of stack) writeError(`${escapeControls(line)}\n`);
+}
+
+/** What cannot be written, because nobody reads it or the disk is full, is dropped: there is nobody to tell. */
+export function writeError(text: string): void {
+  let bytes = Buffer.from(text);
+  while (bytes.length > 0) {
+    try {
+      bytes = bytes.subarray(writeSync(2, bytes));
+    } catch (error) {
+      if (systemCode(error) !== 'EAGAIN') return;
+    }
+  }
 }

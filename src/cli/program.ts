@@ -9,7 +9,7 @@ import { readerCommand } from './commands/reader.js';
 import { removeCacheCommand } from './commands/remove-cache.js';
 import { traceCommand } from './commands/trace.js';
 import { verifyCommand } from './commands/verify.js';
-import { printError, printOut } from './output.js';
+import { printError, printOut, writeError } from './output.js';
 
 function version(): string {
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
@@ -58,10 +58,7 @@ export function createProgram(first?: string): Command {
   }
   program.helpCommand('help [command]', 'show the help of a command');
   for (const command of [program, ...program.commands]) {
-    command
-      .exitOverride()
-      .configureHelp(LOOKS)
-      .configureOutput({ writeOut: printOut, outputError: printUsageError });
+    command.exitOverride().configureHelp(LOOKS).configureOutput(OUTPUT);
   }
   return program;
 }
@@ -80,6 +77,9 @@ const LOOKS = {
   styleSubcommandText: (text: string) => styleText('cyan', text),
   styleOptionText: (text: string) => styleText('cyan', text),
 };
+
+/** Without these, help that cannot be written ends in a stack. */
+const OUTPUT = { writeOut: printOut, writeErr: writeError, outputError: printUsageError };
 
 function printUsageError(text: string): void {
   printError(

@@ -3,6 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { Job } from '../batch/job.js';
 import { type Result, runOver } from '../batch/run.js';
 import { type Found, findFiles, type PathList } from '../batch/walk.js';
+import { jsonText } from '../elf/bytes.js';
 import { ElfnoteError } from '../errors.js';
 import { writeReport } from '../files/report.js';
 import { failedOutcome } from '../outcome.js';
@@ -70,7 +71,7 @@ function isMissing({ explicit, unreadable }: Found): boolean {
 async function writeSummary(summary: Summary, { report }: RunFlags, reporter: Reporter): Promise<void> {
   if (report === undefined) return;
   try {
-    writeReport(report, `${JSON.stringify(summaryJson(summary))}\n`);
+    writeReport(report, `${jsonText(summaryJson(summary))}\n`);
   } catch (error) {
     if (!(error instanceof ElfnoteError)) throw error;
     await reporter.fail(error);

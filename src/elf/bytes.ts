@@ -19,9 +19,23 @@ export function displayBytes(text: ByteString): string {
   return escapeControls(bytesOf(text).toString('utf8'));
 }
 
+/**
+ * What a terminal or an editor obeys rather than shows: control characters with DEL and C1 (U+009B is as good as ESC `[`),
+ * line ends of Unicode, and what turns the direction of a text around.
+ */
+const UNSAFE = /[\p{Cc}\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu;
+
 /** Keeps a name on one line, and terminals safe from it. */
 export function escapeControls(text: string): string {
-  return text.replace(/\p{Cc}/gu, c => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
+  return text.replace(UNSAFE, c => {
+    const code = c.charCodeAt(0).toString(16);
+    return code.length > 2 ? `\\u${code.padStart(4, '0')}` : `\\x${code.padStart(2, '0')}`;
+  });
+}
+
+/** JSON on one line, with the same safety: what it leaves as it is inside strings becomes `\uNNNN`. */
+export function jsonText(value: unknown): string {
+  return JSON.stringify(value).replace(UNSAFE, c => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 /** Ranged reads over a file, a buffer, or a file with edits laid over it. */

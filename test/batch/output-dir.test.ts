@@ -59,7 +59,15 @@ describe('--output-dir', { skip: needs('find', 'touch') }, () => {
     const tree = makeTree(dir);
     const copy = join(dir, 'out/pkg');
     const [before, content] = [layout(tree), readFileSync(join(tree, 'bin/program'))];
-    const { stdout } = elfnoteOk(['build-cache', '--root', ROOT, '--output-dir', join(dir, 'out'), tree]);
+    const { stdout } = elfnoteOk([
+      'build-cache',
+      '-v',
+      '--root',
+      ROOT,
+      '--output-dir',
+      join(dir, 'out'),
+      tree,
+    ]);
     assert.match(stdout, /pkg\/bin-extra\/other-name: note written/);
     assert.deepEqual(layout(copy), before);
     assert.deepEqual(

@@ -29,7 +29,7 @@ describe('build-cache --hook', () => {
         .trimEnd()
         .split('\n')
         .map(line => line.split(';')[0]),
-      ['text: 1 files', 'out: 3 files'],
+      ['text: 1 file', 'out: 3 files, 3 ELF'],
     );
   });
 

@@ -353,7 +353,7 @@ describe('build-cache --closure-files', { skip: needs('gcc') }, () => {
   test('works on the program and every library that is loaded, inside the store directories', t => {
     const { shop, files } = shopWithClosure(t);
     const { stdout } = elfnoteOk(['build-cache', '--closure-files', '--store-dir', shop.dir, files.program]);
-    assert.match(stdout, /^4 files; 4 ELF; 2 written; /m);
+    assert.match(stdout, /^4 files, 4 ELF; 2 written, /m);
     assert.deepEqual(entriesOf(files.two), [`libthree.so.1: =${files.three}`]);
     const lookups = listIn(json([...PLAIN, '--with', 'audit', files.program]), 'lookups');
     const costs = new Map(lookups.map(({ name, failingOpens }) => [name, failingOpens]));

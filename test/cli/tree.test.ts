@@ -62,8 +62,8 @@ describe('the summary', () => {
     const growth = IN_PLACE.complete.length - IN_PLACE.original.length;
     assert.equal(
       text.stdout.trimEnd().split('\n').at(-1),
-      '5 files; 3 ELF; 1 to write; 1 up to date; 2 skipped (1 other names of a file, 1 not ELF); 1 failed; ' +
-        `sonames: 4 exact, 0 hinted, 2 unresolved; ${growth} bytes added`,
+      '5 files, 3 ELF; 1 to write, 1 up to date, 2 skipped (1 other name of a file, 1 not ELF), 1 failed; ' +
+        `libraries: 4 found at once, 2 left to the loader (libc.so.6); ${growth} bytes added`,
     );
     const summary = {
       schema: 'elfnote/1',
@@ -71,15 +71,19 @@ describe('the summary', () => {
       files: 5,
       elf: 3,
       written: 1,
+      removed: 0,
       upToDate: 1,
       failed: 1,
       skipped: { 'same-file': 1, 'not-elf': 1 },
-      exact: 4,
-      hinted: 0,
-      unresolved: 2,
+      foundAtOnce: 4,
+      searched: 0,
+      leftToLoader: 2,
       bytesAdded: growth,
+      addedSegments: 0,
+      withoutSection: 0,
       dryRun: true,
       stopped: null,
+      leftSonames: [{ soname: 'libc.so.6', files: 2 }],
     };
     assert.deepEqual(JSON.parse(readFileSync(report, 'utf8')), summary);
     const json = elfnote([...BUILD, '--json', '-n', '--report', report, dir]);
@@ -112,7 +116,7 @@ describe('the summary', () => {
     const result = elfnote([...BUILD, '--report', report, dir]);
     assert.equal(result.status, 1);
     assert.equal(result.stderr, `elfnote: ${report}: cannot write the report: no such file or directory\n`);
-    assert.match(result.stdout, /\n3 files; 3 ELF; 3 written; /);
+    assert.match(result.stdout, /^3 files, 3 ELF; 3 written; /);
     assert.deepEqual(completeOf(dir, files), files);
   });
 });
@@ -173,7 +177,7 @@ describe('one bad file does not stop the rest', () => {
     mkdirSync(join(dir, 'd\n'));
     const files = [...names, 'd\n/x'].map(name => join(dir, name));
     for (const file of files) writeFileSync(file, IN_PLACE.original);
-    const result = elfnoteOk([...BUILD, dir]);
+    const result = elfnoteOk([...BUILD, '-v', dir]);
     const shown = result.stdout
       .split('\n')
       .flatMap(line => line.split(': note written')[0]?.slice(dir.length + 1) ?? []);
@@ -215,10 +219,7 @@ describe('one bad file does not stop the rest', () => {
     for (const file of [files[2] ?? '', files[4] ?? '']) writeFileSync(file, malformed(IN_PLACE.original));
     const result = elfnote([...BUILD, '--fail-fast', '-j', '2', dir]);
     assert.equal(result.status, 1);
-    assert.match(
-      result.stdout,
-      /\nstopped by --fail-fast; 3 files; 3 ELF; 2 written; [^\n]*; 1 failed; [^\n]*\n$/,
-    );
+    assert.match(result.stdout, /^stopped by --fail-fast; 3 files, 3 ELF; 2 written, 1 failed; [^\n]*\n$/);
     assert.equal(result.stderr.split('\n').length, 2, result.stderr);
     assert.deepEqual(
       files.filter(file => stateOf(file) === 'complete'),
@@ -300,7 +301,7 @@ describe('--files-from', () => {
       ...['-c', script, 'sh', join(dir, '0000'), join(dir, '0001'), process.execPath],
       ...[join(import.meta.dirname, '../../bin/elfnote.js'), ROOT],
     ]);
-    assert.match(stdout, /\n2 files; 2 ELF; 2 written; /);
+    assert.match(stdout, /^2 files, 2 ELF; 2 written; /);
     assert.deepEqual(completeOf(dir, files), files.slice(0, 2));
   });
 
@@ -337,7 +338,7 @@ describe('--files-from', () => {
 
   test('that is empty is nothing to do', () => {
     const result = elfnoteOk([...BUILD, '--files-from', '-'], { input: '' });
-    assert.match(result.stdout, /^0 files; 0 ELF; 0 written; /);
+    assert.match(result.stdout, /^0 files\n$/);
   });
 
   const MISTAKES: Readonly<Record<string, readonly string[]>> = {
@@ -385,7 +386,7 @@ test('standard output and standard error that go to one file keep their order', 
   for (const i of [1, 4]) writeFileSync(files[i] ?? '', malformed(IN_PLACE.original));
   const script = 'exec "$0" "$@" 2>&1';
   const bin = join(import.meta.dirname, '../../bin/elfnote.js');
-  const { stdout } = run('sh', ['-c', script, process.execPath, bin, ...BUILD, dir]);
+  const { stdout } = run('sh', ['-c', script, process.execPath, bin, ...BUILD, '-v', dir]);
   const lines = stdout.split('\n').map(line => line.replace(`${dir}/`, '').slice(0, 13));
   assert.deepEqual(lines, [
     '0000: note wr',
@@ -394,7 +395,7 @@ test('standard output and standard error that go to one file keep their order', 
     '0003: note wr',
     'elfnote: 0004',
     '0005: note wr',
-    '6 files; 6 EL',
+    '6 files, 6 EL',
     '',
   ]);
   assert.equal(existsSync(join(dir, '0005')), true);

@@ -123,8 +123,8 @@ describe('a program with twelve libraries in twelve directories', { skip }, () =
     assert.equal(list.filter(line => line.includes(dir)).length, COUNT);
 
     const { stdout } = elfnoteOk(['build-cache', program, ...libraries]);
-    assert.match(stdout, /main: note written in [^\n]*: 12 exact, 1 unresolved, /);
-    assert.match(stdout, /\n13 files; 13 ELF; 12 written; 0 up to date; 1 skipped \(1 without run path\); /);
+    assert.match(stdout, /main: note written: 12 found at once, 1 left to the loader \(libc\.so\.6\), /);
+    assert.match(stdout, /\n13 files, 13 ELF; 12 written, 1 skipped \(1 without run path\); /);
     assert.deepEqual(entriesOf(program), expectedEntries(libraries));
     assert.equal(output(program), said);
     assert.deepEqual(trace(program), list);
@@ -159,7 +159,7 @@ describe('a program with twelve libraries in twelve directories', { skip }, () =
       for (const file of files) assert.deepEqual(complaints(file), []);
       assert.match(
         elfnoteOk(['build-cache', '-v', ...files]).stdout,
-        /; 0 written; 12 up to date; 0 skipped; 0 failed; /,
+        /\n12 files, 12 ELF; 12 up to date; libraries: /,
       );
     });
   }
@@ -217,7 +217,7 @@ describe('a note that is there', { skip }, () => {
     const [old, other] = [libraries[2] ?? '', join(libraries[7] ?? '', '..', libraryName(3))];
     renameSync(old, other);
     const result = elfnoteOk(['build-cache', program]);
-    assert.match(result.stdout, /: note written in /);
+    assert.match(result.stdout, /: note written: /);
     const moved = libraries.map(path => (path === old ? other : path));
     assert.deepEqual(entriesOf(program), expectedEntries(moved));
     assert.equal(output(program, { LD_LIBRARY_PATH: join(other, '..') }), said);
@@ -290,11 +290,11 @@ describe('a note that is there', { skip }, () => {
     for (const file of [program, ...moved]) runOk('patchelf', ['--set-rpath', all, file]);
     assert.equal(output(program), said, 'patchelf itself leaves a program that runs');
     const result = elfnoteOk(['build-cache', program, ...moved]);
-    assert.match(result.stdout, /main: note written in /);
+    assert.match(result.stdout, /main: note written: /);
     assert.deepEqual(entriesOf(program), expectedEntries(moved));
     assert.equal(output(program), said);
     assert.deepEqual(complaints(program), []);
-    assert.match(elfnoteOk(['build-cache', program]).stdout, /: up to date\n$/);
+    assert.match(elfnoteOk(['build-cache', program]).stdout, /: up to date: /);
   });
 
   test('can be written to a program that patchelf made, and survives patchelf', {

@@ -53,7 +53,7 @@ describe('what a person reads of a fixture', () => {
       };
       const planAndDump = (...flags: readonly string[]) => {
         const args = [...flags, '--root', 'root'];
-        const plan = said(['build-cache', '-n', ...args, subject]);
+        const plan = said(['build-cache', '-n', '-v', ...args, subject]);
         elfnoteOk(['build-cache', ...args, '-q', subject], { cwd: dir });
         return `${plan}\n${said(['dump', '--root', 'root', subject])}`;
       };

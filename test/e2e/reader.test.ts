@@ -321,7 +321,7 @@ describe('who gets a reader, and who does not', { skip }, () => {
 
   test('--dry-run shows it and writes nothing; dump shows it, and whether it is there', t => {
     const file = copyOf(subject, t);
-    const { stdout } = elfnoteOk(['build-cache', '--dry-run', '--reader', subject.one, file]);
+    const { stdout } = elfnoteOk(['build-cache', '--dry-run', '-v', '--reader', subject.one, file]);
     assert.match(stdout, new RegExp(`16 bytes at offset \\d+: DT_AUDIT: ${subject.one}\n`));
     assert.ok(readFileSync(file).equals(readFileSync(subject.sample.file)));
     const module = join(tempDir(t), 'gone.so');

@@ -17,10 +17,10 @@ interface Flags extends RunFlags {
 const EXAMPLE = `
 Example:
   $ elfnote build-cache --store-dir /nix/store ./result/bin/hello
-  ./result/bin/hello: note written in slack, table reuse-note: 2 exact, +494 bytes
+  ./result/bin/hello: note written: 2 found at once, 1 left to the loader (libc.so.6), +494 bytes
 
-A directory is walked. Exit status: 0 done or nothing to do, 1 a file failed or (--strict) a soname is
-unresolved, 2 could not run.`;
+A directory is walked; its files have a line each with -v. Exit status: 0 done or nothing to do, 1 a file failed or
+(--strict) a library is not found or (--check) something would be written, 2 could not run.`;
 
 export function buildCacheCommand(): Command {
   const own = [
@@ -33,6 +33,9 @@ export function buildCacheCommand(): Command {
       '--closure-files',
       'work on the program and every library that the loader would load for it, inside the store directories alone',
     ),
+    new Option('--check', 'with --dry-run: exit 1 where something would be written').implies({
+      dryRun: true,
+    }),
     new Option('--strict', 'fail on a file with a soname that its run path does not resolve'),
     new Option(
       '--hook',

@@ -5,7 +5,7 @@ import type { CacheStep } from '../../note/cache.js';
 import { judgePath, type NoteReport, readNote } from '../../note-report.js';
 import { FileSystemProbe } from '../../resolve/fs-probe.js';
 import type { LibraryProbe } from '../../resolve/probe.js';
-import { printError, printOut } from '../output.js';
+import { printError, printJson, printOut } from '../output.js';
 import { JSON_SCHEMA } from '../reports/json.js';
 import type { DumpFlags } from './dump.js';
 
@@ -23,7 +23,7 @@ function dumpFile(file: string, flags: DumpFlags, probe: LibraryProbe): number {
       printOut(report.descriptor);
       return EXIT.ok;
     }
-    if (flags.json) printOut(`${JSON.stringify(noteJson(report, probe))}\n`);
+    if (flags.json) printJson(noteJson(report, probe));
     else printOut(`${noteText(report, probe).join('\n')}\n`);
     return isRight(report, probe) ? EXIT.ok : EXIT.findings;
   } catch (error) {
@@ -31,9 +31,7 @@ function dumpFile(file: string, flags: DumpFlags, probe: LibraryProbe): number {
     printError(escapeControls(error.line));
     if (flags.json) {
       const { code, message, offset } = error;
-      printOut(
-        `${JSON.stringify({ ...base(file), note: null, error: { code, message, offset: offset ?? null } })}\n`,
-      );
+      printJson({ ...base(file), note: null, error: { code, message, offset: offset ?? null } });
     }
     return exitStatusOf(error.code);
   }
@@ -47,7 +45,7 @@ function isRight(report: NoteReport, probe: LibraryProbe): boolean {
 }
 
 function sayNoNote(file: string, flags: DumpFlags): number {
-  if (flags.json) printOut(`${JSON.stringify({ ...base(file), note: null })}\n`);
+  if (flags.json) printJson({ ...base(file), note: null });
   else if (flags.raw) printError(`${escapeControls(file)}: has no cache note`);
   else printOut(`${escapeControls(file)}: has no cache note\n`);
   return EXIT.findings;

@@ -25,6 +25,7 @@ export interface RunFlags extends LogFlags {
   readonly fast?: boolean;
   // Of build-cache alone, but for the reports of both.
   readonly storeDir?: string[];
+  readonly check?: boolean;
   readonly strict?: boolean;
   readonly hook?: boolean;
 }
@@ -45,12 +46,12 @@ export function fileCommand(name: string, description: string, own: readonly Opt
     .description(description)
     .argument('[path...]', 'ELF files, or directories to walk')
     .optionsGroup(GROUP.common)
-    .option('-n, --dry-run', 'print the plan and change nothing')
+    .option('-n, --dry-run', 'say what would be written and change nothing (with -v each range of bytes)')
     .option('-o, --output <file>', 'write the result here and leave the input alone (one input only)')
     .option('--output-dir <dir>', 'write copies of the files and trees below this directory')
     .option('--json', 'print one JSON object a file, then a summary object')
     .option('-q, --quiet', 'print errors only')
-    .option('-v, --verbose', 'name files that are left alone too, and log more')
+    .option('-v, --verbose', 'a line for every file, and where its note is; log more')
     .helpOption('-h, --help', 'show this help')
     .optionsGroup(GROUP.note);
   for (const option of own) command.addOption(option);

@@ -1,4 +1,4 @@
-import { byteStringOf } from '../../elf/bytes.js';
+import { byteStringOf, jsonText } from '../../elf/bytes.js';
 import { ElfnoteError, EXIT } from '../../errors.js';
 import { writeReport } from '../../files/report.js';
 import { FileLoaderProbe } from '../../loader/file-probe.js';
@@ -36,7 +36,7 @@ export async function traceProgram(file: string, flags: TraceFlags): Promise<num
 function report(trace: Trace, best: Trace, flags: TraceFlags): string[] {
   const why = (flags.why ?? []).map(name => byteStringOf(Buffer.from(name)));
   for (const name of why) refuseUnknown(trace, name);
-  if (flags.json) return [JSON.stringify(traceJson(trace, best, why))];
+  if (flags.json) return [jsonText(traceJson(trace, best, why))];
   if (flags.dot) return dotLines(trace);
   if (why.length > 0) return why.flatMap(name => whyLines(trace, name));
   const colours = coloursOf(flags.color);

@@ -2,7 +2,7 @@ import { type VerifyReport, verifyFound } from '../../batch/verify.js';
 import { type Found, findFiles } from '../../batch/walk.js';
 import { escapeControls } from '../../elf/bytes.js';
 import { EXIT, exitStatusOf } from '../../errors.js';
-import { printError, printOut } from '../output.js';
+import { printError, printJson, printOut } from '../output.js';
 import { listOf } from '../paths.js';
 import { Progress } from '../reports/progress.js';
 import { problemLines, verifyJson, verifySummaryJson, verifySummaryLine } from '../reports/verify.js';
@@ -23,12 +23,12 @@ export async function verifyPaths(paths: readonly string[], flags: VerifyFlags):
       progress.clear();
       printError(escapeControls(report.error.line));
     }
-    if (json) printOut(`${JSON.stringify(verifyJson(report))}\n`);
+    if (json) printJson(verifyJson(report));
     else if (verbose && ['fresh', 'none'].includes(report.state)) printOut(`${wordOf(report)}\n`);
     await progress.step(file.path);
   }
   progress.stop();
-  if (json) printOut(`${JSON.stringify(verifySummaryJson(reports))}\n`);
+  if (json) printJson(verifySummaryJson(reports));
   else if (!quiet) printOut([...problemLines(reports), verifySummaryLine(reports), ''].join('\n'));
   const worked = reports.some(({ state }) => state !== 'failed');
   return worked ? Math.min(status, EXIT.findings) : status;

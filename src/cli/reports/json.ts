@@ -2,9 +2,10 @@ import { displayBytes } from '../../elf/bytes.js';
 import { exitStatusOf } from '../../errors.js';
 import type { Edit } from '../../layout/model/plan.js';
 import { type CacheEntry, elementOf } from '../../note/cache.js';
-import type { FileOutcome, PlanSummary } from '../../outcome.js';
+import type { FileOutcome, PlanSummary, WorkedOutcome } from '../../outcome.js';
 import type { Attempt, Resolution } from '../../resolve/resolve.js';
-import type { Summary } from './summary.js';
+import { effectOf } from './effect.js';
+import { leftSonames, type Summary } from './summary.js';
 
 /** Changes when a field changes its meaning or goes; new fields do not change it. Documented in docs/json.md. */
 export const JSON_SCHEMA = 'elfnote/1';
@@ -21,10 +22,18 @@ export function jsonOf(outcome: FileOutcome): object {
     ...('plan' in outcome ? { ...planJson(outcome.plan), bytesAdded: outcome.bytesAdded } : {}),
     ...(outcome.action === 'written' ? { lost: outcome.lost } : {}),
     ...(outcome.action === 'planned' ? { edits: outcome.edits.map(editJson) } : {}),
+    ...effectJson(outcome),
     ...(outcome.resolution === undefined ? {} : resolutionJson(outcome.resolution)),
     ...(outcome.reader === undefined ? {} : { reader: displayBytes(outcome.reader) }),
     warnings: outcome.warnings,
   };
+}
+
+function effectJson(outcome: WorkedOutcome): object {
+  const effect = effectOf(outcome);
+  if (effect === undefined) return {};
+  const { foundAtOnce, searched, left } = effect;
+  return { foundAtOnce, searched, leftToLoader: left.length, leftSonames: left };
 }
 
 function editJson({ step, offset, bytes, why }: Edit): object {
@@ -71,5 +80,12 @@ function attemptJson({ component, outcome, why }: Attempt): object {
 
 /** @param path of the tree that is summed up; undefined for the whole run. */
 export function summaryJson(summary: Summary, path?: string): object {
-  return { schema: JSON_SCHEMA, type: 'summary', ...(path === undefined ? {} : { path }), ...summary };
+  const { left, ...counts } = summary;
+  return {
+    schema: JSON_SCHEMA,
+    type: 'summary',
+    ...(path === undefined ? {} : { path }),
+    ...counts,
+    leftSonames: leftSonames(summary),
+  };
 }

@@ -1,12 +1,11 @@
 import type { Result } from '../../batch/run.js';
 import type { Found } from '../../batch/walk.js';
-import { escapeControls } from '../../elf/bytes.js';
 import { type ElfnoteError, EXIT, exitStatusOf } from '../../errors.js';
 import { storeRoots } from '../../lookup.js';
 import type { FileOutcome } from '../../outcome.js';
 import type { RunFlags } from '../commands/file-command.js';
 import { type Log, lazyLog } from '../log.js';
-import { flushOut, OUT_IS_TERMINAL, printOut } from '../output.js';
+import { flushOut, OUT_IS_TERMINAL, printJson, printLine } from '../output.js';
 import { OutsideDirectories } from '../outside.js';
 import { warningsOf } from '../warnings.js';
 import { jsonOf, summaryJson } from './json.js';
@@ -55,7 +54,8 @@ export class Reporter {
     this.#outside.add(outcome);
     if (outcome.action === 'failed') await this.fail(outcome.error, file);
     else for (const warning of warningsOf(outcome, this.#hook)) await this.warn(outcome.path, warning);
-    this.#print(this.#flags.json ? [JSON.stringify(jsonOf(outcome))] : this.#linesOf(outcome, file));
+    if (this.#flags.json) this.#printJson(jsonOf(outcome));
+    else this.#print(this.#linesOf(outcome, file));
     await this.#progress.step(file.path);
   }
 
@@ -67,25 +67,25 @@ export class Reporter {
     if (!isWarning) {
       this.#status = Math.max(this.#status, file?.explicit ? exitStatusOf(code) : EXIT.findings);
     }
-    const path = escapeControls(file?.path ?? error.path ?? '');
+    const path = file?.path ?? error.path ?? '';
     const where = offset === undefined ? '' : ` (at offset ${offset})`;
-    const text = `${escapeControls(message)}${where}`;
-    await this.#log(isWarning ? 'warn' : 'error', { path, code, offset }, text);
+    await this.#log(isWarning ? 'warn' : 'error', { path, code, offset }, `${message}${where}`);
   }
 
   async warn(path: string, message: string): Promise<void> {
-    await this.#log('warn', { path: escapeControls(path) }, message);
+    await this.#log('warn', { path }, message);
   }
 
   /** @param stopped the signal or `--fail-fast` that ended the run early. */
   async finish(found: readonly Found[], stopped: string | undefined): Promise<Summary> {
     for (const { directory, message } of this.#outside.lines()) await this.warn(directory, message);
     this.#progress.stop();
-    if (stopped !== undefined) this.#status = Math.max(this.#status, EXIT.findings);
-    const summary = { ...this.#summary, stopped: stopped ?? null };
+    const isWork = this.#flags.check === true && this.#summary.written > 0;
+    if (isWork || stopped !== undefined) this.#status = Math.max(this.#status, EXIT.findings);
+    const summary: Summary = { ...this.#summary, stopped: stopped ?? null };
     const isTree = found.length !== 1 || found[0]?.explicit === false;
     if (this.#hook) this.#printByPath(summary.stopped);
-    else if (this.#flags.json) this.#print([JSON.stringify(summaryJson(summary))]);
+    else if (this.#flags.json) this.#printJson(summaryJson(summary));
     else if (!this.#flags.quiet && (isTree || stopped !== undefined)) this.#print([summaryLine(summary)]);
     flushOut();
     return summary;
@@ -98,8 +98,8 @@ export class Reporter {
   #printByPath(stopped: string | null): void {
     for (const [path, counts] of this.#summaries) {
       const summary = { ...counts, stopped };
-      if (this.#flags.json) this.#print([JSON.stringify(summaryJson(summary, path))]);
-      else if (!this.#flags.quiet) this.#print([`${escapeControls(path)}: ${summaryLine(summary)}`]);
+      if (this.#flags.json) this.#printJson(summaryJson(summary, path));
+      else if (!this.#flags.quiet) this.#print([`${path}: ${summaryLine(summary)}`]);
     }
   }
 
@@ -110,6 +110,11 @@ export class Reporter {
 
   #print(lines: readonly string[]): void {
     if (lines.length > 0 && OUT_IS_TERMINAL) this.#progress.clear();
-    for (const line of lines) printOut(`${line}\n`);
+    for (const line of lines) printLine(line);
+  }
+
+  #printJson(value: object): void {
+    if (OUT_IS_TERMINAL) this.#progress.clear();
+    printJson(value);
   }
 }

@@ -1,58 +1,80 @@
-import { displayBytes, escapeControls } from '../../elf/bytes.js';
+import { displayBytes } from '../../elf/bytes.js';
 import { type CacheStep, elementOf } from '../../note/cache.js';
-import type { FileOutcome, PlannedOutcome, WrittenOutcome } from '../../outcome.js';
-import { countEntries, SKIP_WORDS, type Summary } from './summary.js';
+import type { FileOutcome, PlannedOutcome, WorkedOutcome, WrittenOutcome } from '../../outcome.js';
+import { counted, effectOf, effectWords, someOf } from './effect.js';
+import { leftSonames, type Summary, skipWords } from './summary.js';
 
-/** What a person reads of one file. What a walk found and left alone is only named when asked for. */
-export function textOf(outcome: FileOutcome, options: { verbose: boolean; explicit: boolean }): string[] {
-  const path = escapeControls(outcome.path);
+export interface TextOptions {
+  readonly verbose: boolean;
+  /** Named by the caller, not found in a walk. */
+  readonly explicit: boolean;
+}
+
+/**
+ * What a person reads of one file. Of a walk that is what a dry run would write; the rest is only named when asked for,
+ * and problems are told on standard error.
+ */
+export function textOf(outcome: FileOutcome, options: TextOptions): string[] {
+  const isNamed = options.explicit || options.verbose;
   switch (outcome.action) {
     case 'failed':
       return [];
     case 'skipped':
-      return options.explicit || options.verbose ? [`${path}: skipped: ${outcome.detail}`] : [];
+      return isNamed ? [`${outcome.path}: skipped: ${outcome.detail}`] : [];
     case 'up-to-date':
-      return options.explicit || options.verbose ? [`${path}: up to date`] : [];
+      return isNamed ? [joined(outcome, 'up to date', options)] : [];
     case 'written':
+      return isNamed ? [changeLine(outcome, options)] : [];
     case 'planned':
-      return [writtenLine(path, outcome), ...(outcome.action === 'planned' ? planLines(outcome) : [])];
+      return [changeLine(outcome, options), ...(options.verbose ? planLines(outcome) : [])];
   }
 }
 
-function writtenLine(path: string, outcome: WrittenOutcome | PlannedOutcome): string {
+function changeLine(outcome: WrittenOutcome | PlannedOutcome, options: TextOptions): string {
   const { plan, resolution, bytesAdded } = outcome;
   const would = outcome.action === 'planned' ? 'would be ' : '';
-  const size = `${bytesAdded < 0 ? '' : '+'}${bytesAdded} bytes`;
+  const size = bytesWords(bytesAdded);
   if (resolution === undefined)
-    return `${path}: note ${would}removed, ${size}${plan.exact ? '' : ', not every old byte is back'}`;
+    return `${outcome.path}: note ${would}removed, ${size}${plan.exact ? '' : ', not every old byte is back'}`;
   if (plan.rung.note === 'removed')
-    return `${path}: old note ${would}removed, ${plan.whyRemoved ?? ''}, ${size}`;
-  const { exact, hinted } = countEntries(resolution);
-  const counts = [`${exact} exact`];
-  if (hinted > 0) counts.push(`${hinted} hinted`);
-  if (resolution.unresolved.length > 0) counts.push(`${resolution.unresolved.length} unresolved`);
-  if (outcome.reader !== undefined) counts.push(`reader ${displayBytes(outcome.reader)}`);
-  const note = plan.rung.note === 'kept' ? 'note kept' : `note ${would}written in ${rungText(outcome)}`;
-  return `${path}: ${note}: ${counts.join(', ')}, ${size}`;
+    return `${outcome.path}: old note ${would}removed, ${plan.whyRemoved ?? ''}, ${size}`;
+  const place = options.verbose ? ` in ${rungText(outcome)}` : '';
+  const section = plan.hasSection ? '' : ', without a section (strip drops it)';
+  const note = plan.rung.note === 'kept' ? 'note kept' : `note ${would}written${place}${section}`;
+  return `${joined(outcome, note, options)}, ${size}`;
+}
+
+const MOST_NAMES = 5;
+
+function joined(outcome: WorkedOutcome, what: string, { verbose }: TextOptions): string {
+  const effect = effectOf(outcome);
+  const left = effect?.left ?? [];
+  const names = verbose ? left : someOf(left, MOST_NAMES);
+  const words = effect === undefined ? [] : effectWords({ ...effect, left: left.length }, names);
+  if (outcome.reader !== undefined) words.push(`reader ${displayBytes(outcome.reader)}`);
+  return `${outcome.path}: ${[what, ...(words.length > 0 ? [words.join(', ')] : [])].join(': ')}`;
+}
+
+function bytesWords(count: number): string {
+  return `${count < 0 ? '' : '+'}${counted(count, 'byte')}`;
 }
 
 function rungText({ plan }: Pick<WrittenOutcome, 'plan'>): string {
-  const table = plan.rung.table === 'none' ? '' : `, table ${plan.rung.table}`;
-  return `${plan.rung.note}${table}${plan.hasSection ? '' : ', no section'}`;
+  return `${plan.rung.note}${plan.rung.table === 'none' ? '' : `, table ${plan.rung.table}`}`;
 }
 
 function planLines({ edits, resolution }: PlannedOutcome): string[] {
   return [
     ...edits.map(
       ({ step, offset, bytes, why }) =>
-        `  step ${step}: ${bytes.length} bytes at offset ${offset}: ${displayBytes(why)}`,
+        `  step ${step}: ${counted(bytes.length, 'byte')} at offset ${offset}: ${displayBytes(why)}`,
     ),
     ...(resolution?.entries ?? []).flatMap(({ soname, steps }) => [
       `  ${displayBytes(soname)}`,
       ...steps.map(step => `    ${elementText(step)}`),
     ]),
     ...(resolution?.unresolved ?? []).map(
-      ({ soname, why }) => `  ${displayBytes(soname)}: unresolved (${why})`,
+      ({ soname, why }) => `  ${displayBytes(soname)}: left to the loader (${why})`,
     ),
   ];
 }
@@ -62,21 +84,43 @@ export function elementText(step: CacheStep): string {
   return `${element.slice(0, 1)} ${element.slice(1)}`;
 }
 
+const MOST_NAMES_OF_ALL = 3;
+
+/** What became of all files; of nothing there is a word where there is none of it. */
 export function summaryLine(summary: Summary): string {
-  const skipped = Object.entries(summary.skipped).map(
-    ([reason, count]) => `${count} ${SKIP_WORDS.get(reason) ?? reason}`,
+  const skips = Object.entries(summary.skipped).map(([reason, count]) => skipWords(reason, count));
+  const skipped = Object.values(summary.skipped).reduce((a, b) => a + b, 0);
+  const outcomes = [
+    some(summary.written - summary.removed, summary.dryRun ? 'to write' : 'written'),
+    some(summary.removed, summary.dryRun ? 'to take a note out of' : 'with the note removed'),
+    some(summary.upToDate, 'up to date'),
+    ...(skipped > 0 ? [`${skipped} skipped (${skips.join(', ')})`] : []),
+    some(summary.failed, 'failed'),
+  ].filter(Boolean);
+  const names = someOf(
+    leftSonames(summary).map(({ soname }) => soname),
+    MOST_NAMES_OF_ALL,
   );
-  const stopped = summary.stopped === null ? [] : [`stopped by ${summary.stopped}`];
-  const written = summary.dryRun ? `${summary.written} to write` : `${summary.written} written`;
+  const libraries = effectWords({ ...summary, left: summary.leftToLoader }, names);
+  const { bytesAdded, addedSegments, withoutSection } = summary;
+  const cost = [
+    ...(bytesAdded === 0
+      ? []
+      : [`${counted(Math.abs(bytesAdded), 'byte')} ${bytesAdded < 0 ? 'removed' : 'added'}`]),
+    ...(addedSegments > 0 ? [counted(addedSegments, 'new segment')] : []),
+    ...(withoutSection > 0
+      ? [counted(withoutSection, 'note without a section', 'notes without a section')]
+      : []),
+  ];
   return [
-    ...stopped,
-    `${summary.files} files`,
-    `${summary.elf} ELF`,
-    written,
-    `${summary.upToDate} up to date`,
-    `${Object.values(summary.skipped).reduce((a, b) => a + b, 0)} skipped${skipped.length > 0 ? ` (${skipped.join(', ')})` : ''}`,
-    `${summary.failed} failed`,
-    `sonames: ${summary.exact} exact, ${summary.hinted} hinted, ${summary.unresolved} unresolved`,
-    `${summary.bytesAdded} bytes added`,
+    ...(summary.stopped === null ? [] : [`stopped by ${summary.stopped}`]),
+    `${counted(summary.files, 'file')}${summary.elf > 0 ? `, ${summary.elf} ELF` : ''}`,
+    ...(outcomes.length > 0 ? [outcomes.join(', ')] : []),
+    ...(libraries.length > 0 ? [`libraries: ${libraries.join(', ')}`] : []),
+    ...(cost.length > 0 ? [cost.join(', ')] : []),
   ].join('; ');
+}
+
+function some(count: number, what: string): string {
+  return count > 0 ? `${count} ${what}` : '';
 }
