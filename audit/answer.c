@@ -16,17 +16,34 @@ static bool is_candidate(struct bytes path, const char *soname) {
   return same((struct bytes){path.start + path.size - name.size, name.size}, name);
 }
 
-/* The loader's own look at the subdirectories of a directory is kept too: it notes what does not exist. */
-static bool subdirectories_of_hint(struct bytes dir) {
-  static char last[PATH_SIZE];
-  static size_t last_size;
-  static bool last_answer;
-  if (!same(dir, (struct bytes){last, last_size})) {
-    last_answer = may_exist(dir, ".") && may_have_capability_subdirectories(dir);
-    last_size = 0;
-    append(last, &last_size, dir);
-  }
-  return last_answer;
+/* What a directory is, as far as the loader remembers it too: whether it is there, and has subdirectories to search. */
+enum state { UNKNOWN, ABSENT, PLAIN, HAS_CAPABILITIES };
+
+static uint64_t hash(struct bytes text) {
+  uint64_t hash = 14695981039346656037u;
+  for (size_t i = 0; i < text.size; i++)
+    hash = (hash ^ (unsigned char)text.start[i]) * 1099511628211u;
+  return hash;
+}
+
+/* Of the last few directories that were asked for. */
+static enum state state_of(struct bytes dir) {
+  enum { MOST = 32 };
+  static struct {
+    uint64_t hash;
+    enum state state;
+  } known[MOST];
+  static unsigned next;
+  uint64_t key = hash(dir);
+  for (unsigned i = 0; i < MOST; i++)
+    if (known[i].state != UNKNOWN && known[i].hash == key)
+      return known[i].state;
+  unsigned slot = next++ % MOST;
+  known[slot].hash = key;
+  known[slot].state = !may_exist(dir, ".")                      ? ABSENT
+                      : may_have_capability_subdirectories(dir) ? HAS_CAPABILITIES
+                                                                : PLAIN;
+  return known[slot].state;
 }
 
 static const char ONLY_THE_LOADER[] = "the note has an element that only the loader understands";
@@ -39,14 +56,10 @@ enum outcome { FOUND, PASSED };
 
 /* The file of a directory that has to be looked at: WHY is set where the loader has to search it itself. */
 static enum outcome look_into(struct bytes dir, const char *soname, char path[PATH_SIZE], const char **why) {
-  bool may_be_there = may_exist(dir, soname);
-  if (subdirectories_of_hint(dir)) {
-    *why = TO_SEARCH;
-    return FOUND;
-  }
-  if (!may_be_there)
+  enum state state = state_of(dir);
+  if (state == ABSENT || (state == PLAIN && !may_exist(dir, soname)))
     return PASSED;
-  if (!join(path, dir, soname) || !is_library(path))
+  if (state != PLAIN || !join(path, dir, soname) || !is_library(path))
     *why = TO_SEARCH;
   return FOUND;
 }

@@ -99,7 +99,26 @@ describe('a directory that the loader has to search (?)', { skip: needsTracing('
 
   test('is passed over as long as it is not there', () => {
     assert.equal(assertSame(shop, program).said[0], ANSWER);
-    assert.deepEqual(shop.missed(shop.traced(program)), [shop.at('later/libone.so.1')]);
+    assert.deepEqual(shop.missed(shop.traced(program)), []);
+  });
+
+  test('is asked for once by all objects, as long as it is not there', () => {
+    const [two, three] = [shop.library('two', 'two'), shop.library('three', 'three')];
+    const runPath = ['later', 'two', 'three', 'one'].map(dir => shop.at(dir));
+    const user = shop.library('user', 'user', { needs: [two, three], runPath });
+    const many = shop.program('many', {
+      needs: [shop.at('one/libone.so.1'), user],
+      runPath: [...runPath, shop.at('user')],
+    });
+    shop.annotate(many, user);
+    const log = shop.at('asked.log');
+    runOk('strace', ['-o', log, '-E', `LD_AUDIT=${shop.reader}`, many]);
+    const asked = readFileSync(log, 'utf8')
+      .split('\n')
+      .filter(line => line.includes('/later'));
+    // The loader asks once too, for the C library.
+    assert.equal(asked.filter(line => !line.includes('/later/libc') && /\/later\/\."/.test(line)).length, 1);
+    assert.ok(!asked.some(line => /lib(one|two|three|user)/.test(line)), asked.join('\n'));
   });
 
   test('is passed over when the library is not in it', () => {
