@@ -35,5 +35,6 @@ export function releaseReader({ image, source }: ElfView): Commit | undefined {
   const section = image.sectionHeaders[stringSection(image, table)];
   const isLast = oldSize + size + 1 === table.size && section?.sh_size === table.size;
   if (isLast) edits.push(...sizeEdits(image, table, oldSize, STEP.pointers));
-  return { kind: 'reader-out', edits, size: source.size, inPlaceIsSafe: true };
+  // As of a note that is released, the next run could not finish what one that was stopped has begun.
+  return { kind: 'reader-out', edits, size: source.size, inPlaceIsSafe: false };
 }

@@ -37,7 +37,8 @@ export function releaseNote({ image, source }: ElfView, location: CacheNoteLocat
   zero(note.offset, note.end - note.offset, 'bytes of the old notes');
   edits.push(...releasedSection(image, note));
   const size = releasedSize(image, programHeaders, note);
-  return { kind: 'release', edits, size, inPlaceIsSafe: header.atomic };
+  // Nothing would tell the next run what one that was stopped halfway has left.
+  return { kind: 'release', edits, size, inPlaceIsSafe: false };
 }
 
 function releasedProgramHeaders(

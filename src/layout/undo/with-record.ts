@@ -31,7 +31,9 @@ export function planWithRecord(view: ElfView, notes: Buffer, options: PlanOption
     if (needed <= size) return withRecord(view, stages, notes, size);
     size = needed;
   }
-  return { ...bare, hasRecord: false };
+  // Without a record nobody could finish what a run has begun in place.
+  const commits = bare.commits.map(commit => ({ ...commit, inPlaceIsSafe: false }));
+  return { ...bare, commits, hasRecord: false };
 }
 
 function planWithRoom(view: ElfView, notes: Buffer, size: number, options: PlanOptions): Stages | undefined {
