@@ -129,7 +129,15 @@ describe('the package as it is published', { skip: needs('npm', 'git', 'tar', ..
       'man',
       'package.json',
     ]);
-    for (const name of ['dist/index.d.ts', 'dist/index.js.map', 'dist/cli/main.js.map', 'audit/build.js']) {
+    // npm links manual pages of a list alone.
+    assert.deepEqual(manifest.man, ['man/elfnote.1']);
+    for (const name of [
+      'man/elfnote.1',
+      'dist/index.d.ts',
+      'dist/index.js.map',
+      'dist/cli/main.js.map',
+      'audit/build.js',
+    ]) {
       assert.ok(files.includes(name), name);
     }
     for (const name of files) {
