@@ -166,7 +166,9 @@ const text = z.string('must be a text').check(z.refine(value => !value.includes(
 const trace = {
   libraryPath: z.optional(text),
   preload: z.optional(text),
-  with: z.optional(z.enum(['none', 'patched', 'audit'], 'must be "none", "patched" or "audit"')),
+  with: z.optional(
+    z.enum(['none', 'patched', 'audit', 'cache'], 'must be "none", "patched", "audit" or "cache"'),
+  ),
   loader: z.optional(
     z.string('must be like "glibc-2.36"').check(z.regex(/^glibc-2\.\d{1,3}$/, 'must be like "glibc-2.36"')),
   ),

@@ -9,8 +9,11 @@ import type { Architecture } from './architectures.js';
 import type { ObjectFacts } from './object.js';
 import type { LoaderProbe } from './probe.js';
 
-/** Who reads notes: nobody, a loader with nixpkgs' patch, or a stock loader with the audit module. */
-export type Reader = 'none' | 'patched' | 'audit';
+/**
+ * Who reads notes: nobody, a loader with nixpkgs' patch, or a stock loader with the audit module. `cache`: nobody, but the
+ * loader asks ld.so.cache before the run path, as that of Guix asks the one of the program's package.
+ */
+export type Reader = 'none' | 'patched' | 'audit' | 'cache';
 
 /** What the audit module says: the path to open, or why the loader has to search. */
 export type Answer = { readonly path: ByteString } | { readonly why: string };

@@ -167,6 +167,7 @@ export class Search {
   /** nixpkgs' patch: an element after the other, and the ordinary walk where none serves. */
   #byNote(name: ByteString, asking: Asking): Found | undefined {
     const { reader, notes, directories } = this.#process;
+    if (reader === 'cache') return this.#inCache(name, asking);
     if (reader !== 'patched') return undefined;
     const place = { how: 'note', owner: asking.index } as const;
     for (const step of notes.steps(asking.facts, name) ?? []) {

@@ -5,7 +5,7 @@ import { colorOption, GROUP, repeated } from './file-command.js';
 export interface TraceFlags {
   readonly libraryPath?: string;
   readonly preload?: string;
-  readonly with?: 'none' | 'patched' | 'audit';
+  readonly with?: 'none' | 'patched' | 'audit' | 'cache';
   readonly loader?: string;
   readonly hwcaps?: string;
   readonly root?: string;
@@ -48,7 +48,7 @@ export function traceCommand(): Command {
       new Option(
         '--with <reader>',
         'who reads the notes (default: audit where the program asks for it)',
-      ).choices(['none', 'patched', 'audit']),
+      ).choices(['none', 'patched', 'audit', 'cache']),
     )
     .option('--loader <version>', 'take the loader for this one, as glibc-2.36 (default: what its file says)')
     .option('--hwcaps <names>', "the processor's capabilities, or none (default: this machine's)")

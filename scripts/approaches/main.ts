@@ -1,0 +1,135 @@
+/**
+ * Five ways of telling a program where its libraries are, side by side: `npm run approaches -- PROGRAM...`. Everything
+ * is done on copies. Without programs it measures those of docs/approaches.md and writes the document's tables.
+ * Needs gcc, g++, patchelf, strace and ldconfig; `--loader PATH` adds a loader that reads notes.
+ */
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { arch, release, tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { runOk } from '../../test/support/cli.js';
+import { buildReader } from '../../test/support/reader.js';
+import { counts, type Runnable, sizeOf, times } from './cost.js';
+import { DELAYS } from './delays.js';
+import { tryPromises } from './promises.js';
+import { type Results, tables, withTables } from './report.js';
+import { layOut, makeProgram, type Store } from './store.js';
+import { staticMusl, type Variant, variants } from './variants.js';
+
+const DOCS = fileURLToPath(new URL('../../docs', import.meta.url));
+
+/** The program's arguments, for those that do something else without. */
+const KNOWN: Readonly<Record<string, readonly string[]>> = {
+  '/usr/bin/ffmpeg': ['-version'],
+  '/usr/bin/emacs': ['--version'],
+  '/usr/bin/gdb': ['--version'],
+  '/usr/bin/convert-im6.q16': ['--version'],
+};
+
+const { values, positionals } = parseArgs({
+  options: {
+    loader: { type: 'string' },
+    json: { type: 'string' },
+    promises: { type: 'boolean', default: true },
+  },
+  allowNegative: true,
+  allowPositionals: true,
+});
+const isForDocs = positionals.length === 0;
+const work = mkdtempSync(join(tmpdir(), 'elfnote-approaches-'));
+try {
+  const results = measureAll();
+  if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(results, null, 2)}\n`);
+  if (isForDocs) writeDocs(results);
+  console.log(tables(results));
+} finally {
+  rmSync(work, { recursive: true });
+}
+
+function measureAll(): Results {
+  const launch = join(work, 'launch');
+  runOk('gcc', ['-O1', join(import.meta.dirname, '../bench/launch.c'), '-o', launch]);
+  const ways = variants(buildReader(work), values.loader);
+  const programs = isForDocs ? Object.keys(KNOWN).filter(existsSync) : positionals;
+  const measured = programs.map(path =>
+    measure(basename(path), ways, launch, dir => layOut(dir, path, KNOWN[path] ?? ['--version'])),
+  );
+  const made = isForDocs ? [measureMade(ways, launch)] : [];
+  const promises = values.promises
+    ? Object.fromEntries(ways.map((way, i) => [way.name, tryPromises(way, join(work, `promises-${i}`))]))
+    : {};
+  const date = new Date().toISOString().slice(0, 10);
+  const machine = `Linux ${release().replace(/[^0-9.].*/, '')} ${arch()}, ${runOk('ldd', ['--version']).stdout.split('\n')[0]}`;
+  return { date, machine, programs: [...measured, ...made], promises };
+}
+
+function measureMade(ways: readonly Variant[], launch: string): Results['programs'][number] {
+  const program = makeProgram(join(work, 'build'));
+  const measured = measure('a made C++ program', ways, launch, dir => layOut(dir, program, []));
+  return { ...measured, rows: [...measured.rows, musl(launch)] };
+}
+
+function measure(
+  name: string,
+  ways: readonly Variant[],
+  launch: string,
+  build: (dir: string) => Store,
+): Results['programs'][number] {
+  const plain = build(join(work, `${name}-plain`));
+  const before = sizeOf(plain);
+  const prepared = ways.map((way, i) => {
+    const store = build(join(work, `${name}-${i}`));
+    return { way, store, runnable: { ...store, prepared: way.prepare(store) } satisfies Runnable };
+  });
+  const runs = prepared.filter(({ runnable }) => runnable.prepared.simulatedCache === undefined);
+  const timed = new Map(
+    [0, ...DELAYS].map(delay => [
+      delay,
+      times(
+        runs.map(({ runnable }) => runnable),
+        launch,
+        delay,
+      ),
+    ]),
+  );
+  const rows = prepared.map(one => {
+    const at = runs.indexOf(one);
+    const after = sizeOf(one.store);
+    const delayed = Object.fromEntries(DELAYS.map(delay => [delay, timed.get(delay)?.[at]]));
+    return {
+      approach: one.way.name,
+      ...counts(one.runnable, work),
+      warm: timed.get(0)?.[at],
+      delayed,
+      addedBytes: after.bytes - before.bytes,
+      addedInodes: after.inodes - before.inodes,
+    };
+  });
+  for (const { store } of prepared) rmSync(store.dir, { recursive: true });
+  return { name, libraries: plain.libraries.length, rows };
+}
+
+/** A C program of one line: what static linking comes to where a program can be linked anew. */
+function musl(launch: string): Results['programs'][number]['rows'][number] {
+  const dir = join(work, 'musl');
+  mkdirSync(dir);
+  const { program, bytes } = staticMusl(dir);
+  const runnable = { program, args: [], prepared: {} };
+  const delayed = Object.fromEntries(DELAYS.map(delay => [delay, times([runnable], launch, delay)[0]]));
+  const of = counts(runnable, work);
+  return {
+    approach: 'static musl, another program of one line',
+    ...of,
+    warm: times([runnable], launch, 0)[0],
+    delayed,
+    addedBytes: bytes,
+    addedInodes: 0,
+  };
+}
+
+function writeDocs(results: Results): void {
+  const path = join(DOCS, 'approaches.md');
+  writeFileSync(join(DOCS, 'approaches.json'), `${JSON.stringify(results, null, 2)}\n`);
+  writeFileSync(path, withTables(readFileSync(path, 'utf8'), results));
+}
