@@ -481,6 +481,27 @@ describe('a closure note in a file, for a program that may not be changed', {
     );
   });
 
+  test('full of nonsense never keeps the program from running, nor changes what it loads', () => {
+    const plain = shop.plain(files.program);
+    const mutant = shop.at('mutant');
+    let [state, answers] = [20261126, 0];
+    const random = (limit: number) => {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+      return Math.floor((state / 2 ** 32) * limit);
+    };
+    for (let round = 0; round < 150; round++) {
+      const bytes = Buffer.from(note);
+      for (let count = 1 + random(3); count > 0; count--)
+        bytes[random(bytes.length)] = [0, 1, 2, 0xff, 0x2f][random(8)] ?? random(256);
+      writeFileSync(mutant, bytes);
+      const { status, stdout, stderr } = shop.explained(files.program, [], { ELFNOTE_CLOSURE: mutant });
+      assert.deepEqual([status, stdout], [0, plain], `round ${round}: ${stderr}`);
+      answers += stderr.split('\n').filter(line => /: \/\S+$/.test(line)).length;
+    }
+    // Some were still good enough to be used.
+    assert.ok(answers > 50, `${answers} answers`);
+  });
+
   test('is worth nothing, and does no harm, cut off at any length or absent', () => {
     const plain = shop.plain(files.program);
     const short = shop.at('short');

@@ -314,6 +314,20 @@ describe('a note full of nonsense', { skip: needs('gcc', 'patchelf') }, () => {
     });
   }
 
+  for (const base of ['0x1000', '0x10000', '0x3000000000']) {
+    test(`a library linked to start at ${base} has no header where the others have it, and does no harm`, () => {
+      const flags = [`-Wl,-Ttext-segment=${base}`];
+      const library = shop.library('based', 'based', { needs: [files.three], flags });
+      shop.annotate(library);
+      const { stdout, said } = assertSame(shop, shop.program('opens-based'), [`open:${library}`]);
+      assert.match(stdout, /\/based\/libbased.so.1$/m);
+      assert.match(
+        said.at(-1) ?? '',
+        /libthree.so.1 for based\/libbased.so.1: left to the loader: there is no note/,
+      );
+    });
+  }
+
   test('a note behind the end of a file that was cut off is not read', () => {
     const library = shop.library('cut', 'cut', { needs: [files.three] });
     // A last segment of its own, of which the loader maps pages that the file does not have.
