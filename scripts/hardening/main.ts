@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import { buildCache } from '../../src/pipeline.js';
 import { FileSystemProbe } from '../../src/resolve/fs-probe.js';
 import { FIXTURES, ROOT } from '../../test/support/cli.js';
+import { type CrowdCounts, sayCrowd, tryCrowd } from './crowd.js';
 import { noCounts, sayCounts, tryFaults } from './faults.js';
 import { fieldsOf, poked, pokesOf } from './fields.js';
 import { type InputCounts, noInputs, Subject, sayInputs, truncations } from './inputs.js';
@@ -19,7 +20,14 @@ import { makeKinds } from './kinds.js';
 import { type PowerCounts, sayPower, tryPowerCuts } from './power.js';
 import { type RaceCounts, sayRaces, tryRaces } from './races.js';
 
-const parts: Readonly<Record<string, (dir: string) => boolean>> = { faults, races, power, pokes, cuts };
+const parts: Readonly<Record<string, (dir: string) => boolean | Promise<boolean>>> = {
+  faults,
+  races,
+  power,
+  crowd,
+  pokes,
+  cuts,
+};
 
 /** Memory, where there is some to be had: what is tried is what is written, not the disk. */
 function placeForWork(): string {
@@ -74,6 +82,17 @@ function power(dir: string): boolean {
   for (const line of safe.wrong.slice(0, 20)) console.log(`    ${line}`);
   console.log(`  --fast, which promises nothing: ${sayPower(fast)}`);
   return safe.wrong.length === 0 && fast.wrong.length > 0;
+}
+
+const ROUNDS = 50;
+
+async function crowd(dir: string): Promise<boolean> {
+  const counts: CrowdCounts = { rounds: 0, outcomes: new Map(), wrong: [] };
+  const [kind] = makeKinds(dir, ['pie-bfd']).kinds;
+  if (kind !== undefined) await tryCrowd(kind, dir, ROUNDS, counts);
+  console.log(`  ${sayCrowd(counts)}`);
+  for (const line of counts.wrong.slice(0, 20)) console.log(`    ${line}`);
+  return counts.wrong.length === 0 && counts.rounds === ROUNDS;
 }
 
 const KINDS = join(FIXTURES, 'kinds');
@@ -136,7 +155,7 @@ for (const [name, work] of Object.entries(parts)) {
   console.log(`${name}, ${new Date().toISOString().slice(0, 10)}:`);
   const dir = placeForWork();
   try {
-    isWell = work(dir) && isWell;
+    isWell = (await work(dir)) && isWell;
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
