@@ -1,5 +1,6 @@
 import {
   copyFileSync,
+  cpSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -11,10 +12,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildCache } from '../../src/pipeline.js';
 import { FileSystemProbe } from '../../src/resolve/fs-probe.js';
-import { FIXTURES, ROOT } from '../../test/support/cli.js';
+import { FIXTURES, PROJECT, ROOT } from '../../test/support/cli.js';
 import { type CrowdCounts, sayCrowd, tryCrowd } from './crowd.js';
 import { noCounts, sayCounts, tryFaults } from './faults.js';
 import { fieldsOf, poked, pokesOf } from './fields.js';
+import { runFuzzer } from './fuzz.js';
 import { type InputCounts, noInputs, Subject, sayInputs, truncations } from './inputs.js';
 import { makeKinds } from './kinds.js';
 import { type PowerCounts, sayPower, tryPowerCuts } from './power.js';
@@ -27,6 +29,7 @@ const parts: Readonly<Record<string, (dir: string) => boolean | Promise<boolean>
   crowd,
   pokes,
   cuts,
+  fuzz,
 };
 
 /** Memory, where there is some to be had: what is tried is what is written, not the disk. */
@@ -138,6 +141,15 @@ function cuts(dir: string): boolean {
     for (const cut of truncations(bytes, stride)) subject.try(cut, `${name} cut at ${cut.length}`);
   }
   return said(counts);
+}
+
+/** ELFNOTE_FUZZ_SECONDS is how long; what breaks something is kept in test-artifacts. */
+function fuzz(dir: string): boolean {
+  const { said, broken } = runFuzzer(dir, join(dir, 'found'), Number(process.env.ELFNOTE_FUZZ_SECONDS ?? 60));
+  console.log(`  ${said}`);
+  for (const name of broken) cpSync(join(dir, name), join(PROJECT, 'test-artifacts', name));
+  console.log(`  ${broken.length} inputs broke something ${broken.join(' ')}`);
+  return broken.length === 0;
 }
 
 function said(counts: InputCounts): boolean {
