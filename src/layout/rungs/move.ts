@@ -1,6 +1,7 @@
 import type { ByteSource } from '../../elf/bytes.js';
 import { SHT_SYMTAB } from '../../elf/constants.js';
 import type { ElfImage } from '../../elf/image.js';
+import { DYN, SYM } from '../../elf/structs.js';
 import { type Edit, STEP } from '../model/plan.js';
 import type { Point } from './place.js';
 import type { Block } from './room.js';
@@ -65,7 +66,7 @@ function dynamicEdits(image: ElfImage, block: Block, distance: number): Edit[] {
   return (image.dynamic?.entries ?? [])
     .filter(entry => block.tags.includes(entry.d_tag))
     .map(entry => ({
-      offset: entry.offset + encoding.wordSize,
+      offset: entry.offset + DYN.at(encoding, 'd_val'),
       bytes: encoding.wordBytes(entry.d_val + distance),
       step: STEP.pointers,
       why: `dynamic entry 0x${entry.d_tag.toString(16)}: its table's new address`,
@@ -83,9 +84,9 @@ function symbolEdits(
   renumbered?: ReadonlyMap<number, number>,
 ): Edit[] {
   const { encoding, sectionHeaders } = image;
-  const size = encoding.is64 ? 24 : 16;
-  const valueAt = encoding.is64 ? 8 : 4;
-  const shndxAt = encoding.is64 ? 6 : 14;
+  const size = SYM.size(encoding);
+  const valueAt = SYM.at(encoding, 'st_value');
+  const shndxAt = SYM.at(encoding, 'st_shndx');
   const moved = new Set(block.sections);
   const edits: Edit[] = [];
   for (const table of sectionHeaders) {
