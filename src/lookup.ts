@@ -60,7 +60,8 @@ export function resolveView(
 
 const SYSTEM_LIBRARIES = new WeakMap<LoaderProbe, SystemLibraries>();
 
-function systemLibrariesFor(options: LookupOptions): SystemLibraries {
+/** What a loader finds without a run path, in `root` or on this machine. */
+export function systemLibrariesFor(options: LookupOptions): SystemLibraries {
   const objects = objectsFor(options);
   const known = SYSTEM_LIBRARIES.get(objects) ?? new SystemLibraries(objects);
   SYSTEM_LIBRARIES.set(objects, known);

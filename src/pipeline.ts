@@ -1,6 +1,6 @@
 import { realpathSync } from 'node:fs';
 import { checkedModule, refuseModule } from './audit-module.js';
-import { displayBytes } from './elf/bytes.js';
+import { type ByteString, displayBytes } from './elf/bytes.js';
 import { ownReader } from './elf/dt-audit.js';
 import type { ElfImage } from './elf/image.js';
 import { readImage } from './elf/read.js';
@@ -13,12 +13,20 @@ import { sweep } from './files/temporary.js';
 import { readLinked, reasonToSkip } from './kinds.js';
 import { editsOf, type Plan, type PlanOptions, type SkipPlan, type WritePlan } from './layout/model/plan.js';
 import { planFile, planRemoval } from './layout/plan-file.js';
-import { type ClosureOptions, type LookupOptions, lookUpFile, probeFor, resolveView } from './lookup.js';
+import { hasNoDefaultLibraries } from './loader/object.js';
+import {
+  type ClosureOptions,
+  type LookupOptions,
+  lookUpFile,
+  probeFor,
+  resolveView,
+  systemLibrariesFor,
+} from './lookup.js';
 import { descriptorSize } from './note/cache.js';
 import { type Explained, skippedOutcome, summaryOf, type WorkedOutcome } from './outcome.js';
 import type { NoGain } from './resolve/gain.js';
 import type { Resolution } from './resolve/resolve.js';
-import { refuseNoRoom, refuseUnresolved } from './strict.js';
+import { type Allowed, refuseNoRoom, refuseUnresolved } from './strict.js';
 import type { Change } from './write/change.js';
 import { commitChange, writeCopy } from './write/commit.js';
 import { verifyPlan } from './write/verify-plan.js';
@@ -44,8 +52,13 @@ export interface RemoveOptions {
 }
 
 export interface BuildOptions extends ClosureOptions, RemoveOptions {
-  /** An unresolved soname is a failure, and the file is left alone. */
+  /**
+   * A soname that neither the run path nor the system has is a failure, and so is a file without room for the note that
+   * would help it. The file is left alone.
+   */
   readonly strict?: boolean | undefined;
+  /** Globs of sonames that `strict` lets be missing. */
+  readonly allowMissing?: readonly string[] | undefined;
   /** Where the note may stand; the default `auto` takes the cheapest place. */
   readonly placement?: PlanOptions['placement'];
   /** Let the program header table move where nothing else fits. Such a file does not survive `strip`. */
@@ -74,7 +87,7 @@ export function buildCache(path: string, options: BuildOptions = {}): WorkedOutc
       const probe = probeFor(options);
       const view = new ElfView(image, source);
       const { resolution, extraNotes, warnings } = lookUpFile(view, probe, options);
-      if (options.strict) refuseUnresolved(path, resolution);
+      if (options.strict) refuseUnresolved(path, resolution, allowedOf(image, options));
       const plan = planNote(view, resolution, extraNotes, { ...options, reader });
       if (plan.kind === 'skip' && options.strict) refuseNoRoom(path, plan);
       if (plan.kind !== 'skip') refuseModule(image, source, reader, probe, options);
@@ -83,6 +96,13 @@ export function buildCache(path: string, options: BuildOptions = {}): WorkedOutc
     },
     !options.dryRun,
   );
+}
+
+function allowedOf(image: ElfImage, options: BuildOptions): Allowed {
+  const { allowMissing } = options;
+  const isOnSystem = (soname: ByteString) =>
+    !hasNoDefaultLibraries(image) && systemLibrariesFor(options).has(soname, image);
+  return { allowMissing, isOnSystem };
 }
 
 /** What `buildCache` would do with a file. */

@@ -1,4 +1,5 @@
-import { displayBytes } from './elf/bytes.js';
+import picomatch from 'picomatch';
+import { type ByteString, displayBytes } from './elf/bytes.js';
 import { ElfnoteError } from './errors.js';
 import type { SkipPlan, SkipReason } from './layout/model/plan.js';
 import type { NoGain } from './resolve/gain.js';
@@ -11,9 +12,20 @@ const NO_MISS: ReadonlySet<Unresolved['why']> = new Set([
   'current-directory',
 ] satisfies ('path' | NoGain)[]);
 
-/** @throws ElfnoteError `unresolved` for a soname that the run path does not find. */
-export function refuseUnresolved(path: string, resolution: Resolution): void {
-  const missing = resolution.unresolved.filter(({ why }) => !NO_MISS.has(why));
+/** What of a file may be missing from its run path. */
+export interface Allowed {
+  /** Globs of sonames. */
+  readonly allowMissing: readonly string[] | undefined;
+  /** Whether the loader finds a soname without a run path: in ld.so.cache, or in a default directory. */
+  readonly isOnSystem: (soname: ByteString) => boolean;
+}
+
+/** @throws ElfnoteError `unresolved` for a soname that the run path does not find, and that is not allowed to be missing. */
+export function refuseUnresolved(path: string, resolution: Resolution, allowed: Allowed): void {
+  const isAllowed = picomatch([...(allowed.allowMissing ?? [])], { dot: true, nonegate: true });
+  const missing = resolution.unresolved.filter(
+    ({ soname, why }) => !NO_MISS.has(why) && !isAllowed(displayBytes(soname)) && !allowed.isOnSystem(soname),
+  );
   if (missing.length === 0) return;
   const names = missing.map(({ soname }) => displayBytes(soname)).join(', ');
   throw new ElfnoteError('unresolved', `not found over the run path: ${names}`, { path });

@@ -29,7 +29,14 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   // What a file is, before anything is looked up for it.
   kinds: ['type errors', 'elf', 'files/source', 'type layout/model/plan', 'resolve/resolve'],
   // What --strict refuses, of a resolution and of a plan.
-  strict: ['errors', 'elf/bytes', 'type layout/model/plan', 'type resolve/gain', 'type resolve/resolve'],
+  strict: [
+    'errors',
+    'elf/bytes',
+    'type layout/model/plan',
+    'type resolve/gain',
+    'type resolve/resolve',
+    'picomatch',
+  ],
   // What is looked up for a file, beside its own run path.
   lookup: ['errors', 'elf', 'note', 'resolve', 'loader'],
   pipeline: [

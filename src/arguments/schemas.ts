@@ -120,6 +120,7 @@ const oneFile = {
 
 const building = {
   strict: flag,
+  allowMissing: patterns,
   placement: z.optional(z.enum(['auto', 'slack', 'tail'], 'must be "auto", "slack" or "tail"')),
   moveTable: flag,
   reader: z.optional(path),

@@ -55,7 +55,7 @@ export function readFacts(source: ByteSource): ObjectFacts {
     soname: dynamic?.soname,
     runpath: dynamic?.runpath,
     rpath: dynamic?.runpath === undefined ? dynamic?.rpath : undefined,
-    noDefaultLibraries: (value(image, DT_FLAGS_1) & DF_1_NODEFLIB) !== 0,
+    noDefaultLibraries: hasNoDefaultLibraries(image),
     interpreter: readInterpreterName(image, source),
     note: readNote(image, source),
     closure: readClosure(image, source),
@@ -130,4 +130,9 @@ function wellFormed<T>(decode: () => T): T | undefined {
     if (!(error instanceof ElfnoteError)) throw error;
     return undefined;
   }
+}
+
+/** Whether the object was linked with `-z nodefaultlib`. */
+export function hasNoDefaultLibraries(image: ElfImage): boolean {
+  return (value(image, DT_FLAGS_1) & DF_1_NODEFLIB) !== 0;
 }

@@ -37,6 +37,18 @@ export class SystemLibraries {
     return paths.find(path => this.#isAccepted(path, image));
   }
 
+  /** Whether ld.so finds the name there at all, on some processor. */
+  has(name: ByteString, image: ElfImage): boolean {
+    const { cache, loader } = this.#kindOf(image);
+    const cached = cache?.findPlain(name);
+    if (cached === 'depends') return true;
+    const paths = [
+      ...(cached === undefined ? [] : [cached]),
+      ...loader.systemDirectories.map(dir => `${dir}${name}`),
+    ];
+    return paths.some(path => this.#isAccepted(path, image));
+  }
+
   #isAccepted(path: ByteString, image: ElfImage): boolean {
     const opened = this.#probe.open(path);
     return opened.kind === 'opened' && judgeCandidate(opened.candidate, image).kind === 'accepted';

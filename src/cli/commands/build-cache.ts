@@ -3,6 +3,7 @@ import { fileCommand, type RunFlags, repeated } from './file-command.js';
 
 interface Flags extends RunFlags {
   readonly root?: string;
+  readonly allowMissing?: string[];
   readonly placement: 'auto' | 'slack' | 'tail';
   readonly moveTable?: boolean;
   readonly reader?: string;
@@ -36,7 +37,13 @@ export function buildCacheCommand(): Command {
     new Option('--check', 'with --dry-run: exit 1 where something would be written').implies({
       dryRun: true,
     }),
-    new Option('--strict', 'fail on a file with a soname that its run path does not resolve'),
+    new Option(
+      '--strict',
+      'fail on a file whose libraries are not all found, or that has no room for its note',
+    ),
+    new Option('--allow-missing <glob>', 'with --strict: sonames that may be missing (repeatable)').argParser(
+      repeated,
+    ),
     new Option(
       '--hook',
       'for build hooks: one line a path, a warning for each file that gets no note, and (without --strict) exit 0',
@@ -86,7 +93,7 @@ export function buildCacheCommand(): Command {
         systemLibraries,
         dlopen,
       };
-      const own = { ...looked, strict, placement, moveTable, reader };
+      const own = { ...looked, strict, allowMissing: flags.allowMissing, placement, moveTable, reader };
       const { commonOptions, runOverFiles } = await import('../run.js');
       const options = { ...commonOptions(flags), ...own };
       const listed = flags.closureFiles

@@ -39,8 +39,7 @@ function changeLine(outcome: WrittenOutcome | PlannedOutcome, options: TextOptio
   if (plan.rung.note === 'removed')
     return `${outcome.path}: old note ${would}removed, ${plan.whyRemoved ?? ''}, ${size}`;
   const place = options.verbose ? ` in ${rungText(outcome)}` : '';
-  const section = plan.hasSection ? '' : ', without a section (strip drops it)';
-  const note = plan.rung.note === 'kept' ? 'note kept' : `note ${would}written${place}${section}`;
+  const note = plan.rung.note === 'kept' ? 'note kept' : `note ${would}written${place}`;
   return `${joined(outcome, note, options)}, ${size}`;
 }
 
@@ -60,7 +59,8 @@ function bytesWords(count: number): string {
 }
 
 function rungText({ plan }: Pick<WrittenOutcome, 'plan'>): string {
-  return `${plan.rung.note}${plan.rung.table === 'none' ? '' : `, table ${plan.rung.table}`}`;
+  const table = plan.rung.table === 'none' ? '' : `, table ${plan.rung.table}`;
+  return `${plan.rung.note}${table}${plan.hasSection ? '' : ', no section'}`;
 }
 
 function planLines({ edits, resolution }: PlannedOutcome): string[] {
