@@ -70,6 +70,28 @@ export function noteOwners(
   return owners;
 }
 
+/**
+ * Where the notes of a range end whose rest is zeros; undefined where it is not made of notes. patchelf 0.19 fills a
+ * cache note with zeros and leaves them to a `PT_NOTE` that covers other notes too.
+ */
+export function endOfNotes(
+  source: ByteSource,
+  encoding: Encoding,
+  start: number,
+  size: number,
+): number | undefined {
+  if (noteOwners(source, encoding, start, size) !== undefined) return start + size;
+  const end = start + size;
+  let at = start;
+  for (let walked = 0; at + NHDR_SIZE <= end && walked < MOST_NOTES; walked++) {
+    const head = source.read(at, NHDR_SIZE);
+    if (head.every(byte => byte === 0)) break;
+    at += alignUp(NHDR_SIZE + encoding.u32(head, 0), 4) + alignUp(encoding.u32(head, 4), 4);
+  }
+  const isOnlyNotes = at > start && at < end && noteOwners(source, encoding, start, at - start) !== undefined;
+  return isOnlyNotes && isZero(source, at, end - at) ? at : undefined;
+}
+
 /** Real files have a few; a segment of zeros has millions. */
 const MOST_NOTES = 4096;
 

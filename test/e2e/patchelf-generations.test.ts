@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { elfnote, isObject, jsonLines, run, runOk } from '../support/cli.js';
@@ -203,3 +203,84 @@ for (const [round, [shape, linker, flags]] of SHAPES.entries()) {
     }
   });
 }
+
+describe('other layouts', { skip: needs('gcc', 'ld.lld') }, () => {
+  const scope = suiteScope();
+
+  /** As patchelf up to 0.9 does: the table goes to the end of the file, with a `PT_LOAD` of its own. */
+  function moveTableToEnd(file: string): void {
+    const old = readFileSync(file);
+    const [phoff, phnum] = [Number(old.readBigUInt64LE(32)), old.readUInt16LE(56)];
+    const entry = (i: number) => old.subarray(phoff + 56 * i, phoff + 56 * (i + 1));
+    const entries = Array.from({ length: phnum }, (_, i) => Buffer.from(entry(i)));
+    const top = Math.max(...entries.map(p => Number(p.readBigUInt64LE(16)) + Number(p.readBigUInt64LE(40))));
+    const at = Math.ceil(old.length / 4096) * 4096;
+    const address = Math.ceil(top / 4096) * 4096;
+    const size = 56 * (phnum + 1);
+    const load = Buffer.alloc(56);
+    load.writeUInt32LE(1, 0);
+    load.writeUInt32LE(4, 4);
+    for (const [field, value] of [at, address, address, size, size, 4096].entries())
+      load.writeBigUInt64LE(BigInt(value), 8 + 8 * field);
+    const lastLoad = entries.findLastIndex(p => p.readUInt32LE(0) === 1);
+    const table = Buffer.concat(entries.toSpliced(lastLoad + 1, 0, load));
+    const moved = Buffer.concat([old, Buffer.alloc(at - old.length), table]);
+    moved.writeBigUInt64LE(BigInt(at), 32);
+    moved.writeUInt16LE(phnum + 1, 56);
+    writeFileSync(file, moved);
+  }
+
+  test('a library whose program header table is at the end of the file gets a note: it has no AT_PHDR', () => {
+    const dir = tempDir(scope);
+    make(dir, 'bfd', ['-Wl,--build-id', '-fcf-protection', '-Wl,-z,ibt']);
+    const library = join(dir, 'libtwo.so');
+    moveTableToEnd(library);
+    assert.equal(run(join(dir, 'main')).status, 42, 'the loader takes such a table');
+    annotate(library);
+    assert.equal(run(join(dir, 'main')).status, 42);
+    assert.equal(notesOf(library).caches, 1);
+  });
+
+  test('lld leaves a gap before page-aligned constants, and a note there costs no segment', () => {
+    const dir = tempDir(scope);
+    make(dir, 'lld', ['-Wl,--build-id']);
+    const library = join(dir, 'libtwo.so');
+    writeFileSync(
+      join(dir, 'two.c'),
+      `${TWO_C}const char table[5000] __attribute__((aligned(4096))) = {1};\n`,
+    );
+    const link = ['-fuse-ld=lld', `-Wl,--enable-new-dtags,-rpath,${dir}`, '-L', dir, '-lone'];
+    runOk('gcc', ['-shared', '-fPIC', '-o', library, join(dir, 'two.c'), ...link, '-Wl,-soname,libtwo.so']);
+    const { stdout } = elfnote(['build-cache', library]);
+    assert.match(stdout, /written in slack, table phdr/);
+    assert.equal(run(join(dir, 'main')).status, 42);
+    for (const strip of ['strip', 'eu-strip', 'llvm-strip']) {
+      if (toolPath(strip) === undefined) continue;
+      runOk(strip, [library]);
+      assert.equal(run(join(dir, 'main')).status, 42, strip);
+      assert.equal(notesOf(library).caches, 1, strip);
+    }
+  });
+
+  test('a file that patchelf has taken an entry of its section header table from gets a note again', () => {
+    const dir = tempDir(scope);
+    make(dir, 'bfd', ['-Wl,--build-id']);
+    const library = join(dir, 'libtwo.so');
+    annotate(library);
+    // patchelf 0.19 writes one header less into the table, in its place, and leaves the rest of the bytes.
+    const bytes = readFileSync(library);
+    const names = bytes.readUInt16LE(62);
+    const count = bytes.readUInt16LE(60);
+    assert.ok(names < count - 1, 'the note has the last header');
+    const note = Number(bytes.readBigUInt64LE(40)) + 64 * (count - 1);
+    const [offset, size] = [note + 24, note + 32].map(at => Number(bytes.readBigUInt64LE(at)));
+    bytes.fill(0, offset, (offset ?? 0) + (size ?? 0));
+    bytes.writeUInt16LE(count - 1, 60);
+    writeFileSync(library, bytes);
+    assert.equal(run(join(dir, 'main')).status, 42);
+    annotate(library);
+    assert.equal(run(join(dir, 'main')).status, 42);
+    runOk('strip', [library]);
+    assert.equal(notesOf(library).caches, 1);
+  });
+});

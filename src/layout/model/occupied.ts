@@ -47,7 +47,9 @@ function computeRanges(image: ElfImage): Occupied[] {
     ranges.push({ start: header.e_shoff, end: header.e_shoff + size, kind: 'section-headers', index: 0 });
   }
   for (const [index, s] of image.sectionHeaders.entries()) {
-    if (s.sh_type === SHT_NULL || s.sh_type === SHT_NOBITS || s.sh_size === 0) continue;
+    if (s.sh_type === SHT_NOBITS || s.sh_size === 0) continue;
+    // What a note has left behind, and patchelf moves about. Other such entries may say anything.
+    if (s.sh_type === SHT_NULL && (index === 0 || s.sh_offset + s.sh_size > image.size)) continue;
     ranges.push({ start: s.sh_offset, end: s.sh_offset + s.sh_size, kind: 'section', index });
   }
   for (const [index, p] of image.programHeaders.entries()) {

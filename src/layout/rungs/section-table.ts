@@ -84,7 +84,7 @@ export function sectionTableRoom(
         placeBytes(encoding, place).copy(entry, 8 + encoding.wordSize);
         const name = sectionHeaders[index]?.name ?? '';
         put(entryAt(count + i), entry, STEP.payload, `section header of ${name}, where its copy is`);
-        const old = abandonedHeader(encoding, sectionHeaders[index]);
+        const old = abandonedHeader(encoding, nameLeft(sectionHeaders, index));
         put(entryAt(index), old, STEP.pointers, `section header of what ${name} has left behind`);
       }
       const own = ownHeader(encoding, note, known < 0 ? oldNames.length : known + 1);
@@ -145,14 +145,21 @@ function ownHeader(encoding: Encoding, note: NoteRange, sh_name: number): Buffer
  * `sh_name` and `sh_type` of a section that has left. Its bytes stay, and its header still says where, as `SHT_NULL`:
  * readelf, binutils and elfutils see no section there. patchelf 0.14 goes through the headers until one stands beyond
  * the room that it needs for its program headers, so the first of them must not be away. Later patchelfs keep sections
- * by name, so no two may share one: this one's is its own without the dot.
+ * by name, so no two may share one: this one's is its own without the dot, or less.
  */
-function abandonedHeader(encoding: Encoding, section: SectionHeader | undefined): Buffer {
+function abandonedHeader(encoding: Encoding, sh_name: number): Buffer {
   const bytes = Buffer.alloc(8);
-  const hasDot = (section?.name.length ?? 0) > 1;
-  encoding.putU32(bytes, 0, (section?.sh_name ?? 0) + (hasDot ? 1 : 0));
+  encoding.putU32(bytes, 0, sh_name);
   encoding.putU32(bytes, 4, SHT_NULL);
   return bytes;
+}
+
+/** The longest end of a section's name that no section has. */
+function nameLeft(sectionHeaders: readonly SectionHeader[], index: number): number {
+  const { name = '', sh_name = 0 } = sectionHeaders[index] ?? {};
+  const taken = new Set(sectionHeaders.map(section => section.name));
+  for (let cut = 1; cut < name.length; cut++) if (!taken.has(name.slice(cut))) return sh_name + cut;
+  return sh_name + name.length;
 }
 
 /** `sh_addr` and `sh_offset`, which stand side by side. */

@@ -1,5 +1,6 @@
 import { PF_W, PT_GNU_PROPERTY, PT_INTERP, PT_LOAD, PT_NOTE, PT_NULL, PT_PHDR } from '../../elf/constants.js';
 import { addressOfOffset, type ElfImage, type ProgramHeader } from '../../elf/image.js';
+import { endOfNotes } from '../../elf/notes.js';
 import { isCongruent, MIN_PAGE_SIZE, mapsNothing, maxPageSize } from '../../layout/model/pages.js';
 import { headersOf, hex, type Invariant, type Step, tell } from './invariant.js';
 
@@ -130,13 +131,16 @@ function* lostFaults({ before, after }: Step): Generator<string> {
   const now = headersOf(after.image, PT_NOTE, PT_GNU_PROPERTY);
   for (const old of headersOf(before.image, PT_NOTE)) {
     if (old.p_offset + old.p_filesz > before.source.size) continue;
-    const bytes = before.source.read(old.p_offset, old.p_filesz);
+    // Zeros behind the last note are none.
+    const end = endOfNotes(before.source, before.image.encoding, old.p_offset, old.p_filesz);
+    const size = end === undefined ? old.p_filesz : end - old.p_offset;
+    const bytes = before.source.read(old.p_offset, size);
     const isKept = now.some(
       p =>
         p.p_align === old.p_align &&
-        p.p_filesz >= old.p_filesz &&
-        p.p_offset + old.p_filesz <= after.source.size &&
-        after.source.read(p.p_offset, old.p_filesz).equals(bytes),
+        p.p_filesz >= size &&
+        p.p_offset + size <= after.source.size &&
+        after.source.read(p.p_offset, size).equals(bytes),
     );
     if (!isKept) yield `a PT_NOTE is gone: ${tell(old)}`;
   }

@@ -251,3 +251,12 @@ describe('there is no room', () => {
     assert.equal(sectionTableRoom(of(0xfeff), source, [], []), undefined);
   });
 });
+
+it('a second section of a name leaves a shorter one behind, since patchelf keeps sections by name', () => {
+  const names = '\0.a\0a\0.shstrtab\0';
+  const f = file({ names, sections: [{ name: 'a', sh_type: 0, sh_name: 2 }] });
+  const p = plan(f, [1], NONE, new Map([[1, { address: 0x777, offset: 0x666 }]]));
+  const left = p.edits.find(({ offset, bytes }) => offset === 0x200 + 64 && bytes.length === 8);
+  // `.a` without its dot is taken, so that nothing of the name is left.
+  assert.equal(left?.bytes.readUInt32LE(0), (f.elf.sectionHeaders[1]?.sh_name ?? 0) + 2);
+});
