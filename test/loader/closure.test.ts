@@ -172,6 +172,10 @@ describe('where a name is looked for', () => {
       // liba has no DT_RPATH that counts; the program's does.
       'libd.so loaded /p/libd.so',
     ]);
+    assert.deepEqual(
+      calls(closure).filter(call => call.includes('libd')),
+      ['open /p/libd.so'],
+    );
   });
 
   test('LD_LIBRARY_PATH comes after DT_RPATH and before DT_RUNPATH', () => {

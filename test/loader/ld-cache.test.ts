@@ -16,9 +16,9 @@ const LITTLE = new Encoding(true, true);
 const read = (bytes: Buffer, hwcaps = 'none') =>
   LdCache.read(bytes, LITTLE, X86_64, processorNamed(hwcaps, X86_64));
 
-/** A cache that ldconfig writes of libraries in `lib`, and of one that is also in a subdirectory for v3. */
+/** A cache that ldconfig writes of libraries in `lib`, and of one that is also in subdirectories for v2 and v3. */
 function makeCache(dir: string, format: 'new' | 'old' | 'compat'): Buffer {
-  for (const sub of ['lib', 'lib/glibc-hwcaps/x86-64-v3']) {
+  for (const sub of ['lib', 'lib/glibc-hwcaps/x86-64-v2', 'lib/glibc-hwcaps/x86-64-v3']) {
     mkdirSync(join(dir, sub), { recursive: true });
     const names = sub === 'lib' ? ['one', 'two'] : ['two'];
     for (const name of names) {
@@ -58,9 +58,10 @@ describe('ld.so.cache as ldconfig writes it', { skip: needs('ldconfig', 'gcc') }
   test('an entry of a subdirectory counts for a processor that has the level', t => {
     const dir = tempDir(t);
     const bytes = makeCache(dir, 'new');
-    assert.equal(read(bytes, 'x86-64-v2')?.find('libtwo.so.1'), join(dir, 'lib/libtwo.so.1'));
-    const better = join(dir, 'lib/glibc-hwcaps/x86-64-v3/libtwo.so.1');
-    assert.equal(read(bytes, 'x86-64-v4')?.find('libtwo.so.1'), better);
+    const found = (hwcaps: string) => read(bytes, hwcaps)?.find('libtwo.so.1');
+    assert.equal(found('none'), join(dir, 'lib/libtwo.so.1'));
+    assert.equal(found('x86-64-v2'), join(dir, 'lib/glibc-hwcaps/x86-64-v2/libtwo.so.1'));
+    assert.equal(found('x86-64-v4'), join(dir, 'lib/glibc-hwcaps/x86-64-v3/libtwo.so.1'));
   });
 
   test('every name of this machine’s cache is found as ldconfig lists it', () => {
