@@ -1,5 +1,13 @@
 import { type ByteSource, type ByteString, byteStringOf } from '../elf/bytes.js';
-import { DT_AUXILIARY, DT_FILTER, DT_FLAGS_1, DT_NEEDED, PT_INTERP, PT_NOTE } from '../elf/constants.js';
+import {
+  DT_AUXILIARY,
+  DT_FILTER,
+  DT_FLAGS_1,
+  DT_NEEDED,
+  ET_EXEC,
+  PT_INTERP,
+  PT_NOTE,
+} from '../elf/constants.js';
 import { dynamicStrings, ownReader } from '../elf/dt-audit.js';
 import { addressOfOffset, type ElfImage, type ProgramHeader } from '../elf/image.js';
 import { notesIn } from '../elf/notes.js';
@@ -12,6 +20,8 @@ import { CLOSURE_OWNER, CLOSURE_TYPE } from '../note/closure-encode.js';
 
 /** `DT_FLAGS_1`: neither the default directories nor ld.so.cache entries in them count for this object. */
 const DF_1_NODEFLIB = 0x800;
+/** A position-independent program, which the loader does not take for a library. */
+const DF_1_PIE = 0x0800_0000;
 
 /** What the loader takes from an object, in the order in which it works through the dynamic section. */
 export interface ObjectFacts {
@@ -23,6 +33,8 @@ export interface ObjectFacts {
   /** Undefined where there is a `DT_RUNPATH`: the loader then forgets it. */
   readonly rpath: ByteString | undefined;
   readonly noDefaultLibraries: boolean;
+  /** Whether it can be loaded by its program alone: the loader refuses it as a library. */
+  readonly isProgram: boolean;
   /** `PT_INTERP`; undefined for a library or a static program. */
   readonly interpreter: ByteString | undefined;
   /** The entries of the note that a reader would find; undefined without a note, or with one that it drops. */
@@ -56,6 +68,7 @@ export function readFacts(source: ByteSource): ObjectFacts {
     runpath: dynamic?.runpath,
     rpath: dynamic?.runpath === undefined ? dynamic?.rpath : undefined,
     noDefaultLibraries: hasNoDefaultLibraries(image),
+    isProgram: image.header.e_type === ET_EXEC || (value(image, DT_FLAGS_1) & DF_1_PIE) !== 0,
     interpreter: readInterpreterName(image, source),
     note: readNote(image, source),
     closure: readClosure(image, source),

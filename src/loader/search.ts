@@ -1,4 +1,5 @@
 import type { ByteString } from '../elf/bytes.js';
+import { ElfnoteError } from '../errors.js';
 import { judgeCandidate } from '../resolve/candidate.js';
 import type { Directories, SearchDirectory, TriedDirectory } from './directories.js';
 import type { LoaderFacts } from './interpreter.js';
@@ -33,6 +34,7 @@ export interface Process {
   readonly cacheFile: () => ReturnType<LoaderProbe['readFile']>;
   readonly readCache: (bytes: Buffer) => LdCache | undefined;
   readonly notes: Notes;
+  readonly mostLookups: number;
 }
 
 export type Found =
@@ -65,6 +67,7 @@ export class Search {
   readonly #runPaths = new Map<Asking, readonly SearchDirectory[]>();
   #cache: LdCache | 'none' | undefined;
   #steps: Step[] = [];
+  #made = 0;
   /** `errno`: of the last call that failed. */
   #error = 'ENOENT';
 
@@ -246,8 +249,16 @@ export class Search {
     return there;
   }
 
+  /** @throws ElfnoteError `unsupported` */
+  #count(): void {
+    const { mostLookups } = this.#process;
+    if (this.#made++ >= mostLookups)
+      throw new ElfnoteError('unsupported', `asks for more than ${mostLookups} look-ups`);
+  }
+
   /** `open_verify`: undefined where the search goes on. */
   #open(path: ByteString, place: Place): Found | undefined {
+    this.#count();
     const opened = this.#process.probe.open(path);
     const { result, why } = this.#judge(opened);
     this.#steps.push({ call: 'open', path, result, why, place });
@@ -262,8 +273,9 @@ export class Search {
     if (opened.kind === 'failed') return { result: 'failed', why: opened.code };
     const verdict = judgeCandidate(opened.candidate, this.#process.main.facts.image);
     if (verdict.kind !== 'accepted') return { result: verdict.kind, why: verdict.why };
-    return opened.facts === undefined
-      ? { result: 'fatal', why: opened.fault ?? 'cannot be read' }
+    if (opened.facts === undefined) return { result: 'fatal', why: opened.fault ?? 'cannot be read' };
+    return opened.facts.isProgram
+      ? { result: 'fatal', why: 'is a program, not a library' }
       : { result: 'found', why: '' };
   }
 }

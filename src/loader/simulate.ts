@@ -19,10 +19,14 @@ export interface Machine {
   readonly processor: Processor;
 }
 
+const MOST_LOOKUPS = 1_000_000;
+
 /** What a process is started with; texts are byte strings. */
 export interface Start {
   /** `LD_LIBRARY_PATH`. Default: none. */
   readonly libraryPath?: ByteString | undefined;
+  /** A file of a few kilobytes can ask for any number of look-ups. Default: a million. */
+  readonly mostLookups?: number | undefined;
   /** Names of `LD_PRELOAD`, in order. */
   readonly preload?: readonly ByteString[] | undefined;
   /** Who reads notes. Default: nobody. */
@@ -39,6 +43,7 @@ export interface Start {
  * Simulates ld.so over the closure of a program. Pure: all that is known of files comes from the probe.
  * @param facts of the program.
  * @param path by which it is known: a program's real path, or that by which a library is opened.
+ * @throws ElfnoteError `unsupported` for one that asks for too many look-ups.
  */
 export function simulate(
   facts: ObjectFacts,
@@ -71,5 +76,6 @@ function processOf(main: Asking, probe: LoaderProbe, machine: Machine, start: St
     cacheFile: start.cacheFile ?? (() => probe.readFile(loader.cachePath)),
     readCache: content => LdCache.read(content, encoding, architecture, processor),
     notes,
+    mostLookups: start.mostLookups ?? MOST_LOOKUPS,
   };
 }

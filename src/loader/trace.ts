@@ -48,7 +48,8 @@ export interface Trace extends Closure, Machine {
  * Simulates ld.so over the whole closure of a program or library, running nothing.
  *
  * @throws ElfnoteError `usage` for an option that does not fit; of the file itself `unreadable`, `not-elf`,
- * `malformed`, or `unsupported` for a static program or one whose loader is no glibc.
+ * `malformed`, or `unsupported` for a static program, one whose loader is no glibc, or one that asks for a million
+ * look-ups.
  */
 export function traceFile(file: string, options: TraceOptions = {}): Trace {
   const facts = withFile(file, readFacts);
@@ -60,9 +61,7 @@ export function traceFile(file: string, options: TraceOptions = {}): Trace {
   const machine = machineFor(facts, file, probe, options);
   const closure = simulate(facts, pathInside(file, facts, options.root), probe, machine, {
     libraryPath: bytes(options.libraryPath ?? ''),
-    preload: bytes(options.preload ?? '')
-      .split(/[ :]/)
-      .filter(name => name !== ''),
+    preload: [...namesIn(bytes(options.preload ?? ''), /[ :]/), ...preloadedByFile(probe)],
     with: reader,
     notes: options.notes,
     workingDirectory: bytes(process.cwd()),
@@ -77,6 +76,17 @@ function machineFor(facts: ObjectFacts, file: string, probe: LoaderProbe, option
   const architecture = architectureOf(facts.image);
   const loader = chosenLoader(readLoader(facts.interpreter, probe, architecture), options.loader, file);
   return { architecture, loader, processor: chosenProcessor(options.hwcaps, architecture) };
+}
+
+function namesIn(text: ByteString, separators: RegExp): ByteString[] {
+  return text.split(separators).filter(name => name !== '');
+}
+
+/** What the machine preloads into every program: names between white space or colons, comments behind `#`. */
+function preloadedByFile(probe: LoaderProbe): ByteString[] {
+  const content = probe.readFile('/etc/ld.so.preload');
+  if (!Buffer.isBuffer(content)) return [];
+  return namesIn(byteStringOf(content).replace(/#[^\n]*/g, ''), /[\s:]+/);
 }
 
 /** @throws ElfnoteError `usage` */

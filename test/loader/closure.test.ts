@@ -7,6 +7,8 @@ const DT_AUXILIARY = 0x7ffffffd;
 const DT_FILTER = 0x7fffffff;
 const DT_FLAGS_1 = 0x6ffffffb;
 const DF_1_NODEFLIB = 0x800;
+const DF_1_PIE = 0x0800_0000;
+const ET_EXEC = 2;
 
 describe('the order in which objects are loaded', () => {
   test('breadth first: the program before its libraries, each library before the next one', () => {
@@ -332,6 +334,25 @@ describe('which candidates count', () => {
       assert.deepEqual(outcomes(closure), ['liba.so fatal']);
       assert.equal(closure.fatal?.name, 'liba.so');
     }
+  });
+
+  test('a program in the place of a library ends the program, a preloaded one is passed over', () => {
+    const things = {
+      '/s/liba.so': { more: [[DT_FLAGS_1, DF_1_PIE]] },
+      '/s/libb.so': { e_type: ET_EXEC },
+    } as const;
+    for (const needed of [['liba.so'], ['libb.so']]) {
+      const closure = load({ needed, runpath: '/s' }, things);
+      assert.equal(closure.fatal?.steps[0]?.why, 'is a program, not a library');
+    }
+    assert.equal(load({ runpath: '/s' }, things, { preload: ['liba.so'] }).fatal, undefined);
+  });
+
+  test('a file that asks for more look-ups than a program could is refused by name', () => {
+    const program = { needed: ['liba.so', 'libb.so'], runpath: 'one:two:three' };
+    const run = { loader: { systemDirectories: [] }, mostLookups: 5 };
+    assert.throws(() => load(program, {}, run), /asks for more than 5 look-ups/);
+    assert.equal(load(program, {}, { ...run, mostLookups: 6 }).lookups.length, 2);
   });
 
   test('a missing one tells every place, also those that are known to be absent', () => {

@@ -21,8 +21,10 @@ export type Thing =
 export class LoaderWorld implements LoaderProbe {
   readonly #things = new Map<string, Thing>();
   readonly #directories = new Set<string>(['/']);
+  readonly #hasLinks: boolean;
 
   constructor(things: Readonly<Record<string, Thing>>) {
+    this.#hasLinks = Object.values(things).some(thing => 'link' in thing);
     for (const [path, thing] of Object.entries(things)) {
       this.#things.set(path, thing);
       if ('directory' in thing) this.#directories.add(path);
@@ -72,6 +74,7 @@ export class LoaderWorld implements LoaderProbe {
 
   /** Follows links of any part of a path, and takes `..` out. */
   realPath(path: string): string | undefined {
+    if (!this.#hasLinks && !path.includes('/.')) return path;
     const left = path.split('/').reverse();
     let at = '';
     for (let part = left.pop(); part !== undefined; part = left.pop()) {
