@@ -125,13 +125,14 @@ export function isZero(source: ByteSource, offset: number, length: number): bool
   return zeroRun(source, offset, length) === length;
 }
 
+const ZEROS = Buffer.alloc(4096);
+
 /** How many zero bytes follow `offset`, at most `limit`; reads no further than the first other byte's piece. */
 export function zeroRun(source: ByteSource, offset: number, limit: number): number {
-  const piece = 4096;
-  for (let done = 0; done < limit; done += piece) {
-    const bytes = source.read(offset + done, Math.min(piece, limit - done));
-    const other = bytes.findIndex(byte => byte !== 0);
-    if (other >= 0) return done + other;
+  for (let done = 0; done < limit; done += ZEROS.length) {
+    const bytes = source.read(offset + done, Math.min(ZEROS.length, limit - done));
+    if (bytes[0] === 0 && bytes.compare(ZEROS, 0, bytes.length) === 0) continue;
+    for (let i = 0; i < bytes.length; i++) if (bytes[i] !== 0) return done + i;
   }
   return limit;
 }

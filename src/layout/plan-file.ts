@@ -9,7 +9,7 @@ import { releaseReader } from './dt-audit/release.js';
 import type { Commit, Plan, PlanOptions, SkipPlan, Wanted, WritePlan } from './model/plan.js';
 import { refuse } from './rungs/ladder.js';
 import { releaseNote } from './undo/release.js';
-import { type OwnWork, ownWork } from './undo/undo.js';
+import { isNothingBegun, type OwnWork, ownWork } from './undo/undo.js';
 import { planWithRecord } from './undo/with-record.js';
 
 /**
@@ -23,14 +23,15 @@ import { planWithRecord } from './undo/with-record.js';
  */
 export function planFile(view: ElfView, wanted: Wanted, options: PlanOptions = {}): Plan {
   const { image, source } = view;
-  const work = ownWork(view);
   const own = ownReader(image, source);
+  const reader = isProgram(image) ? (options.reader ?? own) : own;
+  if (own === reader && areNotesRight(view, wanted) && isNothingBegun(view)) return { kind: 'keep' };
+  const work = ownWork(view);
   const isBegun = work !== undefined && !work.isWhole;
   if (image.cacheNotes.length === 0 && own === undefined && !isBegun) {
     if (wanted.entries.length > 0) return planNew(view, wanted, options);
     return { kind: 'skip', reason: 'nothing-to-record', detail: 'no soname was found over the run path' };
   }
-  const reader = isProgram(image) ? (options.reader ?? own) : own;
   const isRight = !isBegun && areNotesRight(view, wanted);
   if (isRight && own === reader) return { kind: 'keep' };
   const refusal = refuse(image);

@@ -61,15 +61,24 @@ function computeRanges(image: ElfImage): Occupied[] {
 }
 
 /** What patchelf writes over the sections that it moves away: 'X', and 'Z' in later versions. */
-const WIPES: ReadonlySet<number | undefined> = new Set([0x58, 0x5a]);
+const WIPES = { old: 0x58, new: 0x5a } as const;
+
+const PIECE = 4096;
 
 /**
  * Whether patchelf has wiped the bytes of a range that nothing in the file describes. Where it moved several sections,
  * the zeros that aligned them stand between.
  */
 export function isWiped(source: ByteSource, start: number, end: number): boolean {
-  const bytes = source.read(start, end - start);
-  return bytes.some(byte => WIPES.has(byte)) && bytes.every(byte => byte === 0 || WIPES.has(byte));
+  let isTouched = false;
+  for (let at = start; at < end; at += PIECE) {
+    for (const byte of source.read(at, Math.min(PIECE, end - at))) {
+      if (byte === 0) continue;
+      if (byte !== WIPES.old && byte !== WIPES.new) return false;
+      isTouched = true;
+    }
+  }
+  return isTouched;
 }
 
 /**

@@ -29,6 +29,15 @@ export function ownWork(view: ElfView): OwnWork | undefined {
   return undefined;
 }
 
+/**
+ * Whether nothing that elfnote has begun is left to finish, as far as the record tells. Cheaper than `ownWork`: what was
+ * there before is not put together.
+ */
+export function isNothingBegun(view: ElfView): boolean {
+  const found = findRecord(view);
+  return found === undefined || writesDone(view, found)[0]?.isWhole !== false;
+}
+
 function provedWork(view: ElfView, found: FoundRecord, done: Done): OwnWork | undefined {
   const undo = inverse(view.source, found, done);
   try {
