@@ -6,25 +6,18 @@ import {
   PT_NULL,
   PT_PHDR,
   SHN_LORESERVE,
-  SHT_NOTE,
 } from '../../elf/constants.js';
 import { addressOfOffset, type ElfImage } from '../../elf/image.js';
-import { appendedData, hasSections, type Occupied, occupiedRanges, tableEnd } from '../model/occupied.js';
+import { hasSections, tableEnd } from '../model/occupied.js';
 import { isCongruent, isPageCongruent, mapsNothing } from '../model/pages.js';
 import type { NoteCommit, Payload, PlanOptions, SkipPlan } from '../model/plan.js';
-import { findGaps, findSlack } from '../model/slack.js';
 import { buildPlan, type Candidate } from './build.js';
 import { cheapest } from './cost.js';
-import { Ground } from './ground.js';
 import { fitsPhnum } from './header.js';
-
 import { moveTable } from './move-table.js';
-
 import { type Place, placeInTail, placesInSlack } from './place.js';
-
 import type { Room } from './room.js';
-import { roomsFor } from './rooms.js';
-import { type SectionTableRoom, sectionTableRoom } from './section-table.js';
+import { Study } from './study.js';
 
 /**
  * Plans a place for notes in a file that has none of elfnote's: the ladder of docs/layout.md. The cheapest rung that fits wins: fewest added
@@ -37,13 +30,12 @@ export function planNote(
   payload: Payload,
   options: PlanOptions = {},
 ): NoteCommit | SkipPlan {
-  const occupied = occupiedRanges(image);
   const refusal = refuse(image);
   if (refusal !== undefined) return refusal;
-  const mayAppend = !appendedData(image, occupied, source);
-  const candidate = findCandidate(image, source, occupied, payload.bytes.length, mayAppend, options);
+  const study = Study.of(image, source);
+  const candidate = findCandidate(image, study, payload.bytes.length, options);
   if (candidate === undefined) {
-    const why = mayAppend
+    const why = study.mayAppend
       ? 'the program header table has no room for another entry'
       : 'data is appended to the file and no read-only segment has slack';
     return { kind: 'skip', reason: 'no-room', detail: why };
@@ -104,22 +96,21 @@ export function refuse(image: ElfImage): SkipPlan | undefined {
 
 function findCandidate(
   image: ElfImage,
-  source: ByteSource,
-  occupied: readonly Occupied[],
+  study: Study,
   noteSize: number,
-  mayAppend: boolean,
   options: PlanOptions,
 ): Candidate | undefined {
-  const gaps = findGaps(image, source, occupied, spaceForPatchelf(image));
-  const ground = new Ground(image, source, occupied);
+  const { source, ground, mayAppend } = study;
   const fit = (kind: Place['kind'], room: Room): Candidate[] => {
     if (options.avoid?.includes(room.kind)) return [];
-    const sections = mayAppend ? sectionTableRoom(image, source, occupied, copiedSections(room)) : undefined;
+    const sections = study.sections(copiedSections(room));
     // A note that nobody can give a section header would take the others it shares a segment with down in strip.
     if (room.reused !== undefined && sections === undefined && hasSections(image)) return [];
-    const slacks = [...findSlack(image, occupied, mayGrow(image, sections, mayAppend)), ...gaps];
-    const tail = () => placeInTail(image, room, noteSize, sections?.fileEnd ?? image.size) ?? [];
-    const places = kind === 'slack' ? placesInSlack(image, source, slacks, room, noteSize) : [tail()].flat();
+    const inTail = () => placeInTail(image, room, noteSize, sections?.fileEnd ?? image.size) ?? [];
+    const places =
+      kind === 'slack'
+        ? placesInSlack(image, source, study.slacks(sections), room, noteSize)
+        : [inTail()].flat();
     return places.map(place => ({ rung: { note: kind, table: room.kind }, room, place, sections }));
   };
   const kinds: Place['kind'][] = [];
@@ -127,28 +118,15 @@ function findCandidate(
   if (options.placement !== 'slack' && mayAppend) kinds.push('tail');
   // A tail costs a segment, so any slack beats it.
   for (const kind of kinds) {
+    const rooms = study.rooms(kind === 'slack' ? 1 : 2);
     const best = cheapest(
       image,
-      roomsFor(ground, kind === 'slack' ? 1 : 2).flatMap(room => fit(kind, room)),
+      rooms.flatMap(room => fit(kind, room)),
     );
     if (best !== undefined) return best;
   }
   if (!options.moveTable) return undefined;
   return kinds.flatMap(kind => fit(kind, moveTable(ground, kind === 'slack' ? 1 : 2)))[0];
-}
-
-/**
- * Where the room ends that patchelf makes for its program headers: it looks for what stands there in the order of the
- * section headers, in which a note's is the last.
- */
-function spaceForPatchelf({ header, programHeaders, sectionHeaders }: ElfImage): number {
-  const notes = sectionHeaders.filter(({ sh_type }) => sh_type === SHT_NOTE).length;
-  return header.e_phoff + (programHeaders.length + notes + 4) * header.e_phentsize;
-}
-
-/** New section headers and names would stand where a segment that ends the file wants to grow. */
-function mayGrow(image: ElfImage, sections: SectionTableRoom | undefined, mayAppend: boolean): boolean {
-  return mayAppend && (sections === undefined || sections.fileEnd === image.size);
 }
 
 /** Only `reuse-note` gives what it moves new section headers. */

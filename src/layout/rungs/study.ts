@@ -1,0 +1,75 @@
+import type { ByteSource } from '../../elf/bytes.js';
+import { SHT_NOTE } from '../../elf/constants.js';
+import type { ElfImage } from '../../elf/image.js';
+import { appendedData, type Occupied, occupiedRanges } from '../model/occupied.js';
+import { findGaps, findSlack, type Slack } from '../model/slack.js';
+import { Ground } from './ground.js';
+import type { Room } from './room.js';
+import { roomsFor } from './rooms.js';
+import { type SectionTableRoom, sectionTableRoom } from './section-table.js';
+
+/**
+ * What the rungs find in one file, whatever is to be placed in it. A payload that ends with a record of its own place is
+ * planned several times, and the file is looked through once.
+ */
+export class Study {
+  readonly ground: Ground;
+  readonly source: ByteSource;
+  /** Whether the file may grow: nothing of somebody else's is behind what the headers describe. */
+  readonly mayAppend: boolean;
+  readonly #image: ElfImage;
+  readonly #occupied: readonly Occupied[];
+  readonly #gaps: readonly Slack[];
+  readonly #rooms = new Map<1 | 2, readonly Room[]>();
+  readonly #sections = new Map<string, SectionTableRoom | undefined>();
+
+  private constructor(image: ElfImage, source: ByteSource) {
+    this.#image = image;
+    this.source = source;
+    this.#occupied = occupiedRanges(image);
+    this.mayAppend = !appendedData(image, this.#occupied, source);
+    this.ground = new Ground(image, source, this.#occupied);
+    this.#gaps = findGaps(image, source, this.#occupied, spaceForPatchelf(image));
+  }
+
+  static of(image: ElfImage, source: ByteSource): Study {
+    const known = STUDIES.get(image);
+    if (known?.source === source) return known;
+    const study = new Study(image, source);
+    STUDIES.set(image, study);
+    return study;
+  }
+
+  /** Room in the program header table for so many entries, every kind of it. */
+  rooms(needed: 1 | 2): readonly Room[] {
+    const found = this.#rooms.get(needed) ?? [...roomsFor(this.ground, needed)];
+    this.#rooms.set(needed, found);
+    return found;
+  }
+
+  /** Room for one more section header, and for those of what is copied; undefined where the file may not grow. */
+  sections(copied: readonly number[]): SectionTableRoom | undefined {
+    if (!this.mayAppend) return undefined;
+    const key = copied.join();
+    if (!this.#sections.has(key))
+      this.#sections.set(key, sectionTableRoom(this.#image, this.source, this.#occupied, copied));
+    return this.#sections.get(key);
+  }
+
+  slacks(sections: SectionTableRoom | undefined): readonly Slack[] {
+    // New section headers and names would be where a segment that ends the file wants to grow.
+    const mayGrow = this.mayAppend && (sections === undefined || sections.fileEnd === this.#image.size);
+    return [...findSlack(this.#image, this.#occupied, mayGrow), ...this.#gaps];
+  }
+}
+
+const STUDIES = new WeakMap<ElfImage, Study>();
+
+/**
+ * Where the room ends that patchelf makes for its program headers: it looks for what is there in the order of the section
+ * headers, in which a note's is the last.
+ */
+function spaceForPatchelf({ header, programHeaders, sectionHeaders }: ElfImage): number {
+  const notes = sectionHeaders.filter(({ sh_type }) => sh_type === SHT_NOTE).length;
+  return header.e_phoff + (programHeaders.length + notes + 4) * header.e_phentsize;
+}
