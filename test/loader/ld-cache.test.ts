@@ -75,7 +75,8 @@ describe('ld.so.cache as ldconfig writes it', { skip: needs('ldconfig', 'gcc') }
 
   test('cut off at any length it is read without an error, or not at all', t => {
     const bytes = makeCache(tempDir(t), 'compat');
-    for (let length = 0; length < bytes.length; length++) {
+    // The headers at every length; ldconfig adds all that the machine has, so the rest by steps.
+    for (let length = 0; length < bytes.length; length += length < 256 ? 1 : 4093) {
       const cache = read(bytes.subarray(0, length));
       assert.ok(cache === undefined || cache.find('libone.so.1') !== '');
     }
