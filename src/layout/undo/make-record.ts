@@ -77,10 +77,11 @@ function untold({ before, tableEnd }: Work, { offset, bytes }: Edit, told: reado
 function rangesOf(work: Work, edit: Edit, [from, to]: Span): UndoRange[] {
   const { before, after, payload } = work;
   const old = before.read(from, to - from);
+  if (old.equals(edit.bytes.subarray(from - edit.offset, to - edit.offset))) return [];
   if (payload.offset <= from && to <= payload.offset + payload.size) return [rangeOf(work, from, old)];
   const last = after.read(from, to - from);
   const now = Buffer.from(edit.bytes.subarray(from - edit.offset, to - edit.offset));
-  for (const [i, byte] of last.entries()) if (byte === old[i]) now[i] = byte;
+  for (let i = 0; i < last.length; i++) if (last[i] === old[i]) now[i] = old[i] ?? 0;
   return runsOf(old, now, WORTH_MOVING).flatMap(run => {
     const bytes = old.subarray(run.start, run.end);
     const start = from + run.start;
@@ -114,7 +115,8 @@ function runsOf(old: Buffer, now: Buffer, joining: number): Run[] {
 }
 
 function isZeros(bytes: Buffer): boolean {
-  return bytes.every(byte => byte === 0);
+  for (let i = 0; i < bytes.length; i++) if (bytes[i] !== 0) return false;
+  return true;
 }
 
 /** In bytes: an offset takes up to this many. */
