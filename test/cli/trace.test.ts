@@ -215,6 +215,18 @@ describe('elfnote trace', { skip: needsTracing('gcc') }, () => {
     );
   });
 
+  test('what lays a picture out is read only for a picture', t => {
+    const dir = tempDir(t);
+    const readsIt = (...args: readonly string[]) => {
+      const log = join(dir, 'log');
+      const command = [process.execPath, BIN, 'trace', ...args, files.program];
+      runOk('strace', ['-f', '-e', 'trace=openat', '-o', log, ...command]);
+      return /\/dist\/cli\/svg-\w+\.js"/.test(readFileSync(log, 'utf8'));
+    };
+    assert.equal(readsIt(), false);
+    assert.equal(readsIt('--svg', join(dir, 'picture.svg')), true);
+  });
+
   test('colours and nothing but text without a terminal', { skip: needs('script') }, () => {
     const onTerminal = (env: Record<string, string>) => {
       const command = [process.execPath, BIN, 'trace', files.program].map(word => `'${word}'`).join(' ');
