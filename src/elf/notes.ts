@@ -1,6 +1,13 @@
 import { ElfnoteError } from '../errors.js';
 import { alignUp, type ByteSource, type Encoding, isZero } from './bytes.js';
-import { CACHE_NOTE_OWNER, CACHE_NOTE_SECTION, CACHE_NOTE_TYPE, PT_NOTE, SHT_NOBITS } from './constants.js';
+import {
+  CACHE_NOTE_OWNER,
+  CACHE_NOTE_SECTION,
+  CACHE_NOTE_TYPE,
+  PT_NOTE,
+  SHT_NOBITS,
+  SHT_NULL,
+} from './constants.js';
 import { addressOfOffset, type CacheNoteLocation, type ElfImage } from './image.js';
 
 const NHDR_SIZE = 12;
@@ -25,7 +32,11 @@ export function findCacheNotes(source: ByteSource, image: NoteImage): CacheNoteL
   const add = (note: Note, segment: number | undefined, address: number | undefined) => {
     if (found.some(other => other.offset === note.offset)) return;
     const section = image.sectionHeaders.findIndex(
-      s => s.sh_type !== SHT_NOBITS && s.sh_offset <= note.offset && note.end <= s.sh_offset + s.sh_size,
+      s =>
+        s.sh_type !== SHT_NULL &&
+        s.sh_type !== SHT_NOBITS &&
+        s.sh_offset <= note.offset &&
+        note.end <= s.sh_offset + s.sh_size,
     );
     found.push({ ...note, segment, section: section < 0 ? undefined : section, address: address ?? 0 });
   };

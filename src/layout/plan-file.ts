@@ -8,6 +8,7 @@ import { noRoomForReader } from './dt-audit/plan.js';
 import { releaseReader } from './dt-audit/release.js';
 import type { Commit, Plan, PlanOptions, SkipPlan, Wanted, WritePlan } from './model/plan.js';
 import { refuse } from './rungs/ladder.js';
+import { refuseRelease } from './undo/releasable.js';
 import { releaseNote } from './undo/release.js';
 import { isNothingBegun, type OwnWork, ownWork } from './undo/undo.js';
 import { planWithRecord } from './undo/with-record.js';
@@ -34,7 +35,7 @@ export function planFile(view: ElfView, wanted: Wanted, options: PlanOptions = {
   }
   const isRight = !isBegun && areNotesRight(view, wanted);
   if (isRight && own === reader) return { kind: 'keep' };
-  const refusal = refuse(image);
+  const refusal = refuse(image) ?? (work === undefined ? refuseRelease(view) : undefined);
   if (refusal !== undefined) return refusal;
   const plan = replan(view, work, wanted, { ...options, reader });
   if (isRight && plan.rung.note === 'removed') throw noRoomForReader(image);
@@ -47,7 +48,8 @@ export function planRemoval(view: ElfView): WritePlan | SkipPlan {
   const { image, source } = view;
   if (image.cacheNotes.length === 0 && ownReader(image, source) === undefined && work === undefined)
     return { kind: 'skip', reason: 'no-note', detail: 'has no cache note' };
-  return refuse(image) ?? replan(view, work, { entries: [] }, {});
+  const refusal = refuse(image) ?? (work === undefined ? refuseRelease(view) : undefined);
+  return refusal ?? replan(view, work, { entries: [] }, {});
 }
 
 /** The notes say what they should, and are where every reader finds them. */
