@@ -8,8 +8,8 @@ import { NOTE_ALIGN } from './cache.js';
  */
 export const OWN_OWNER = 'elfnote';
 
-/** `n_type` of the notes of that owner. */
-export const OWN_TYPE = { undo: 1, closure: 2 } as const;
+/** `n_type` of the notes of that owner. readelf calls any owner's type 1 a version. */
+export const OWN_TYPE = { closure: 2, undo: 3 } as const;
 
 /** Bytes before the descriptor: `Elf_Nhdr` and the owner with its NUL, which need no padding. */
 export const OWN_DESC_START = 20;

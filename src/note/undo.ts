@@ -6,7 +6,7 @@ import { putVarint, putZigzag, Varints } from './varint.js';
  * The undo record: how to make a file again what it was before elfnote wrote to it.
  *
  * ```
- * owner      "elfnote\0", n_type 1
+ * owner      "elfnote\0", n_type 3
  * descriptor version (1 byte), flags (1 byte), wrote (8), was (8), old size, growth, number of ranges, range*
  * range      start, from the end of the range before it; length * 8 + fresh * 4 + kind; what was there
  * kind       0 zeros, nothing follows; 1 literal, the bytes follow; 2 copy, the offset in the file as it is now follows

@@ -40,7 +40,7 @@ describe('the undo record', () => {
     const note = encodeUndoNote(RECORD, new Encoding(true, false), 50);
     assert.deepEqual(
       [0, 4, 8].map(at => note.readUInt32BE(at)),
-      [8, 50, 1],
+      [8, 50, 3],
     );
     assert.equal(note.toString('latin1', 12, OWN_DESC_START), 'elfnote\0');
     assert.equal(note.length % 4, 0);

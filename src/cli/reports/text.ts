@@ -39,7 +39,7 @@ function changeLine(outcome: WrittenOutcome | PlannedOutcome, options: TextOptio
   if (plan.rung.note === 'removed')
     return `${outcome.path}: old note ${would}removed, ${plan.whyRemoved ?? ''}, ${size}`;
   const place = options.verbose ? ` in ${rungText(outcome)}` : '';
-  const note = plan.rung.note === 'kept' ? 'note kept' : `note ${would}written${place}`;
+  const note = `note ${would}written${place}`;
   return `${joined(outcome, note, options)}, ${size}`;
 }
 

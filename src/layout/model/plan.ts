@@ -19,8 +19,8 @@ export type SkipReason =
   | 'no-room'
   | 'unsupported-layout';
 
-/** Where the note is written, or what else becomes of it; `kept` where only the reader changes. */
-export type NotePlace = 'slack' | 'tail' | 'removed' | 'kept';
+/** Where the note is written, or that it is taken out. */
+export type NotePlace = 'slack' | 'tail' | 'removed';
 
 /** Where the program header table found room for its new entries. */
 export type TableRoom =
