@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { BufferSource } from '../../src/elf/bytes.js';
+import { BufferSource, Encoding } from '../../src/elf/bytes.js';
 import type { CacheNoteLocation } from '../../src/elf/image.js';
+import { endOfNotes } from '../../src/elf/notes.js';
 import { readImage } from '../../src/elf/read.js';
 import { type BuiltElf, buildElf, ENCODINGS, makeNote } from '../support/elf-builder.js';
 
@@ -198,4 +199,17 @@ describe('malformed cache notes', () => {
       [at(elf, 0) + bytes.length],
     );
   });
+});
+
+test('notes end where nothing but zeros follows, and a range of anything else has no end', () => {
+  const note = makeNote('GNU', 3, Buffer.alloc(20, 0));
+  const end = (behind: Buffer) => {
+    const bytes = Buffer.concat([note, behind]);
+    return endOfNotes(new BufferSource(bytes), new Encoding(true, true), 0, bytes.length);
+  };
+  assert.equal(end(Buffer.alloc(0)), note.length);
+  assert.equal(end(note), 2 * note.length);
+  for (const zeros of [12, 40, 200]) assert.equal(end(Buffer.alloc(zeros)), note.length, `${zeros}`);
+  assert.equal(end(Buffer.alloc(40).fill(1, 30, 31)), undefined);
+  assert.equal(endOfNotes(new BufferSource(Buffer.alloc(64)), new Encoding(true, true), 0, 64), undefined);
 });
