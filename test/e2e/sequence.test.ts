@@ -203,8 +203,7 @@ function makeWalk(shop: Workshop, sample: Sample, number: number): Walk {
   const { dir } = shop.kit(sample.cell.target);
   const steps = Array.from({ length: STEPS }, () => drawStep(next, dir));
   // Every other walk is that of a later Debian's tools.
-  const pathOf =
-    number % 2 === 1 && LATER.skip === false && process.env.LATER_PATCHELF !== undefined ? LATER.tool : own;
+  const pathOf = number % 2 === 1 && LATER.skip === false ? LATER.tool : own;
   return startWalk(sample, seed, steps, `walk-${number}`, pathOf);
 }
 

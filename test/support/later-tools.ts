@@ -48,13 +48,9 @@ const OWN: Age = {
 
 const TRIXIE = generation('trixie');
 
-/** Remove this when files with a note can be edited by patchelf 0.18; `LATER_PATCHELF=1` shows what is missing. */
-const NOT_YET =
-  process.env.LATER_PATCHELF === undefined && 'patchelf 0.18 does not edit a file that has a note yet';
-
 const LATER: Age = {
   name: 'trixie ',
-  skip: tool => (tool === 'patchelf' && NOT_YET) || TRIXIE.skip,
+  skip: () => TRIXIE.skip,
   path: tool => TRIXIE.tool(tool),
   // What is unpacked is made for one machine and its smaller brother.
   binutils: (tool, target) =>
