@@ -188,7 +188,7 @@ describe('build-cache exits with', () => {
     assert.equal(result.status, 1);
     assertOneError(result, join(dir, 'broken'), /^e_phentsize is 57/);
     assert.deepEqual(entriesOf(file), EXPECTED);
-    assert.match(result.stdout, /^2 files, 2 ELF; 1 written, 1 failed; /);
+    assert.match(result.stdout, /^2 files, 2 ELF; 1 written, 1 failed\n/);
   });
 
   const USAGE: Readonly<Record<string, readonly string[]>> = {

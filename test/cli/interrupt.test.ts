@@ -70,16 +70,17 @@ for (const jobs of ['1', '2']) {
 
 test('the text says that it was stopped, and a later run finishes the work', async t => {
   const { dir, files } = big(t);
-  const args = ['build-cache', '--root', ROOT, dir];
+  const args = ['build-cache', '-v', '--root', ROOT, dir];
   const ended = await elfnoteWith(args, child => child.kill('SIGTERM'));
   const done = completeOf(dir, files).length;
   const lines = ended.stdout.trimEnd().split('\n');
-  assert.equal(lines.length, done + 1);
-  assert.ok(lines.at(-1)?.startsWith(`stopped by SIGTERM; ${done} files; ${done} ELF; ${done} written; `));
+  const summary = lines.findIndex(line => line.startsWith('stopped by '));
+  assert.equal(summary, done);
+  assert.equal(lines[summary], `stopped by SIGTERM; ${done} files, ${done} ELF; ${done} written`);
   const { stdout } = elfnoteOk(['build-cache', '--json', '--root', ROOT, dir]);
-  const summary = jsonLines(stdout).at(-1) ?? {};
+  const later = jsonLines(stdout).at(-1) ?? {};
   assert.deepEqual(
-    [numberIn(summary, 'upToDate'), numberIn(summary, 'written'), summary.stopped],
+    [numberIn(later, 'upToDate'), numberIn(later, 'written'), later.stopped],
     [done, files.length - done, null],
   );
   assert.deepEqual(completeOf(dir, files), files);

@@ -50,7 +50,7 @@ describe('the progress bar', { skip: needs('script', 'stty') }, () => {
     const bars = barsIn(output);
     assert.ok(bars.includes('3/8 0002') && bars.includes('8/8 0007'), output);
     const [, afterLast = ''] = output.split('0007: note written');
-    assert.match(afterLast, /\[2K[^=]*8 files, 8 ELF; 8 written; /, 'its line is erased before the summary');
+    assert.match(afterLast, /\[2K[^=]*8 files, 8 ELF; 8 written/, 'its line is erased before the summary');
     assert.deepEqual(completeOf(slow.cwd, slow.files), slow.files);
   });
 
@@ -60,7 +60,7 @@ describe('the progress bar', { skip: needs('script', 'stty') }, () => {
     assert.ok(barsIn(output).includes('4/4 0003'), output);
     const text = runOk('cat', ['../out'], { cwd: slow.cwd }).stdout;
     assert.equal(escapeControls(text).match(/\\x1b/), null);
-    assert.match(text, /^(000\d: note written .*\n){4}4 files, .*\n$/);
+    assert.match(text, /^(000\d: note written .*\n){4}4 files, .*\nlibraries: .*\n.* bytes added.*\n$/);
   });
 
   test('keeps control characters of a name from the terminal', t => {
@@ -109,10 +109,16 @@ test('a terminal shows, in the end, each line of text once and in order, and no 
   const lines = tmux('capture-pane', '-p', '-S', '-').stdout.trimEnd().split('\n');
   tmux('kill-server');
   assert.deepEqual(
-    lines.map(line => line.replace(/^(\d{4}|elfnote: \d{4}|\d+ files|end).*/, '$1')),
+    lines.map(line =>
+      line
+        .replace(/^(\d{4}(?=:)|elfnote: \d{4}|\d+ files|libraries|end).*/, '$1')
+        .replace(/^\d+ (bytes added).*/, '$1'),
+    ),
     [
       ...slow.files.map((_, i) => `${i === 20 ? 'elfnote: ' : ''}${String(i).padStart(4, '0')}`),
       '40 files',
+      'libraries',
+      'bytes added',
       'end',
     ],
   );

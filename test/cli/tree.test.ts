@@ -61,9 +61,9 @@ describe('the summary', () => {
     assert.equal(text.status, 1);
     const growth = IN_PLACE.complete.length - IN_PLACE.original.length;
     assert.equal(
-      text.stdout.trimEnd().split('\n').at(-1),
-      '5 files, 3 ELF; 1 to write, 1 up to date, 2 skipped (1 other name of a file, 1 not ELF), 1 failed; ' +
-        `libraries: 4 found at once, 2 left to the loader (libc.so.6); ${growth} bytes added`,
+      text.stdout.trimEnd().split('\n').slice(-3).join('\n'),
+      '5 files, 3 ELF; 1 to write, 1 up to date, 2 skipped (1 other name of a file, 1 not ELF), 1 failed\n' +
+        `libraries: 4 found at once, 2 left to the loader (libc.so.6)\n${growth} bytes added`,
     );
     const summary = {
       schema: 'elfnote/1',
@@ -116,7 +116,7 @@ describe('the summary', () => {
     const result = elfnote([...BUILD, '--report', report, dir]);
     assert.equal(result.status, 1);
     assert.equal(result.stderr, `elfnote: ${report}: cannot write the report: no such file or directory\n`);
-    assert.match(result.stdout, /^3 files, 3 ELF; 3 written; /);
+    assert.match(result.stdout, /^3 files, 3 ELF; 3 written\n/);
     assert.deepEqual(completeOf(dir, files), files);
   });
 });
@@ -219,7 +219,7 @@ describe('one bad file does not stop the rest', () => {
     for (const file of [files[2] ?? '', files[4] ?? '']) writeFileSync(file, malformed(IN_PLACE.original));
     const result = elfnote([...BUILD, '--fail-fast', '-j', '2', dir]);
     assert.equal(result.status, 1);
-    assert.match(result.stdout, /^stopped by --fail-fast; 3 files, 3 ELF; 2 written, 1 failed; [^\n]*\n$/);
+    assert.match(result.stdout, /^stopped by --fail-fast; 3 files, 3 ELF; 2 written, 1 failed\n/);
     assert.equal(result.stderr.split('\n').length, 2, result.stderr);
     assert.deepEqual(
       files.filter(file => stateOf(file) === 'complete'),
@@ -301,7 +301,7 @@ describe('--files-from', () => {
       ...['-c', script, 'sh', join(dir, '0000'), join(dir, '0001'), process.execPath],
       ...[join(import.meta.dirname, '../../bin/elfnote.js'), ROOT],
     ]);
-    assert.match(stdout, /^2 files, 2 ELF; 2 written; /);
+    assert.match(stdout, /^2 files, 2 ELF; 2 written\n/);
     assert.deepEqual(completeOf(dir, files), files.slice(0, 2));
   });
 
@@ -388,7 +388,7 @@ test('standard output and standard error that go to one file keep their order', 
   const bin = join(import.meta.dirname, '../../bin/elfnote.js');
   const { stdout } = run('sh', ['-c', script, process.execPath, bin, ...BUILD, '-v', dir]);
   const lines = stdout.split('\n').map(line => line.replace(`${dir}/`, '').slice(0, 13));
-  assert.deepEqual(lines, [
+  assert.deepEqual(lines.slice(0, 8), [
     '0000: note wr',
     'elfnote: 0001',
     '0002: note wr',
@@ -396,7 +396,7 @@ test('standard output and standard error that go to one file keep their order', 
     'elfnote: 0004',
     '0005: note wr',
     '6 files, 6 EL',
-    '',
+    'libraries: 8 ',
   ]);
   assert.equal(existsSync(join(dir, '0005')), true);
 });

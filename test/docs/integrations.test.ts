@@ -45,7 +45,7 @@ describe('docs/integrations.md', () => {
       (define phases ${phases})
       ((assoc-ref phases 'write-elf-notes) #:inputs '() #:outputs '(("out" . ${JSON.stringify(prefix)})))`;
     const { stdout } = runOk('guile', ['--no-auto-compile', '-c', script], { env: { HOME: dir } });
-    assert.match(stdout, /^\S+\/package: 1 files; 1 ELF; 1 written;/);
+    assert.match(stdout, /^\S+\/package: 1 file, 1 ELF; 1 written;/);
     assert.equal(nixosNotes(program).length, 1);
   });
 

@@ -12,7 +12,7 @@ import { jsonOf, summaryJson } from './json.js';
 import { PathSummaries } from './path-summaries.js';
 import { Progress } from './progress.js';
 import { addToSummary, emptySummary, type Summary } from './summary.js';
-import { summaryLine, textOf } from './text.js';
+import { summaryLines, textOf } from './text.js';
 
 /** Tells what becomes of the files: lines or JSON on standard output, the log and a bar on standard error. */
 export class Reporter {
@@ -86,7 +86,7 @@ export class Reporter {
     const isTree = found.length !== 1 || found[0]?.explicit === false;
     if (this.#hook) this.#printByPath(summary.stopped);
     else if (this.#flags.json) this.#printJson(summaryJson(summary));
-    else if (!this.#flags.quiet && (isTree || stopped !== undefined)) this.#print([summaryLine(summary)]);
+    else if (!this.#flags.quiet && (isTree || stopped !== undefined)) this.#print(summaryLines(summary));
     flushOut();
     return summary;
   }
@@ -99,7 +99,7 @@ export class Reporter {
     for (const [path, counts] of this.#summaries) {
       const summary = { ...counts, stopped };
       if (this.#flags.json) this.#printJson(summaryJson(summary, path));
-      else if (!this.#flags.quiet) this.#print([`${path}: ${summaryLine(summary)}`]);
+      else if (!this.#flags.quiet) this.#print([`${path}: ${summaryLines(summary).join('; ')}`]);
     }
   }
 

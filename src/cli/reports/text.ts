@@ -86,8 +86,8 @@ export function elementText(step: CacheStep): string {
 
 const MOST_NAMES_OF_ALL = 3;
 
-/** What became of all files; of nothing there is a word where there is none of it. */
-export function summaryLine(summary: Summary): string {
+/** What became of all files: how many, what it helps, what it costs. What there is none of is not mentioned. */
+export function summaryLines(summary: Summary): string[] {
   const skips = Object.entries(summary.skipped).map(([reason, count]) => skipWords(reason, count));
   const skipped = Object.values(summary.skipped).reduce((a, b) => a + b, 0);
   const outcomes = [
@@ -112,13 +112,13 @@ export function summaryLine(summary: Summary): string {
       ? [counted(withoutSection, 'note without a section', 'notes without a section')]
       : []),
   ];
+  const stopped = summary.stopped === null ? '' : `stopped by ${summary.stopped}; `;
+  const files = `${counted(summary.files, 'file')}${summary.elf > 0 ? `, ${summary.elf} ELF` : ''}`;
   return [
-    ...(summary.stopped === null ? [] : [`stopped by ${summary.stopped}`]),
-    `${counted(summary.files, 'file')}${summary.elf > 0 ? `, ${summary.elf} ELF` : ''}`,
-    ...(outcomes.length > 0 ? [outcomes.join(', ')] : []),
+    `${stopped}${[files, ...(outcomes.length > 0 ? [outcomes.join(', ')] : [])].join('; ')}`,
     ...(libraries.length > 0 ? [`libraries: ${libraries.join(', ')}`] : []),
     ...(cost.length > 0 ? [cost.join(', ')] : []),
-  ].join('; ');
+  ];
 }
 
 function some(count: number, what: string): string {
