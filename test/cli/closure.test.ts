@@ -115,7 +115,7 @@ describe('exec --cached', { skip }, () => {
     assert.ok(before.equals(readFileSync(files.program)));
     const printed = exec('--cached', '--print-env', files.program).stdout.trimEnd().split('\n');
     const env = Object.fromEntries(printed.map(line => line.split(/=(.*)/s).slice(0, 2)));
-    assert.deepEqual(Object.keys(env), ['LD_AUDIT', 'ELFNOTE_CLOSURE']);
+    assert.deepEqual(Object.keys(env), ['LD_AUDIT', 'GLIBC_TUNABLES', 'ELFNOTE_CLOSURE']);
     const traced = trace(shop.dir, files.program, [], env, { cwd: shop.dir });
     assert.deepEqual(shop.missed(traced), []);
     assert.equal(notes().length, 1);

@@ -50,22 +50,23 @@ async function closureFor(
   return ELFNOTE_CLOSURE === undefined ? {} : { ELFNOTE_CLOSURE };
 }
 
-/** `LD_AUDIT`; and `GLIBC_TUNABLES`, where the program would not start without or is not known. */
+/** `LD_AUDIT`; and `GLIBC_TUNABLES`, where the program's loader knows the tunable. */
 function variablesFor(path: string | undefined, program: Program | undefined): Record<string, string> {
   const LD_AUDIT = withModule(process.env.LD_AUDIT, modulePath(program));
-  const value = path === undefined ? TUNABLE_FOR_ALL : tunableOf(path, program, LD_AUDIT.split(':').length);
-  if (value === undefined) return { LD_AUDIT };
+  if (program?.interpreter?.hasTlsTunable === false) return { LD_AUDIT };
+  const needed =
+    path === undefined || program === undefined ? 0 : tunableOf(path, LD_AUDIT.split(':').length);
+  // What the program starts inherits the module, and is not known.
+  const value = Math.max(TUNABLE_FOR_ALL, needed);
   return { LD_AUDIT, GLIBC_TUNABLES: joinTunable(process.env.GLIBC_TUNABLES, value) };
 }
 
-function tunableOf(path: string, program: Program | undefined, auditors: number): number | undefined {
-  // What a script starts is not known.
-  if (program === undefined) return TUNABLE_FOR_ALL;
-  if (program.interpreter?.hasTlsTunable !== true) return undefined;
+/** What the program itself needs; zero where that cannot be told. */
+function tunableOf(path: string, auditors: number): number {
   try {
-    return tunableFor(staticTlsOf(traceFile(path, { hwcaps: 'none', with: 'audit' })), auditors);
+    return tunableFor(staticTlsOf(traceFile(path, { hwcaps: 'none', with: 'audit' })), auditors) ?? 0;
   } catch (error) {
-    if (error instanceof ElfnoteError) return undefined;
+    if (error instanceof ElfnoteError) return 0;
     throw error;
   }
 }
