@@ -1,89 +1,100 @@
-/** Runs the main job on a copy of the shipped store and shows what it did: `npm run demo`. */
+/** Shows the storm of a small shipped store, and what is left of it once one program has been patched: `npm run demo`. */
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, relative } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const repository = fileURLToPath(new URL('..', import.meta.url));
-/** By Node's name: the fixtures' name, and the loader that the program asks for. */
-const ARCHITECTURES: Readonly<Record<string, readonly [string, string]>> = {
-  x64: ['x86_64', '/lib64/ld-linux-x86-64.so.2'],
-  ia32: ['i686', '/lib/ld-linux.so.2'],
-  arm64: ['aarch64', '/lib/ld-linux-aarch64.so.1'],
-  arm: ['armhf', '/lib/ld-linux-armhf.so.3'],
-  riscv64: ['riscv64', '/lib/ld-linux-riscv64-lp64d.so.1'],
-  s390x: ['s390x', '/lib/ld64.so.1'],
-};
-const [arch, loader] = ARCHITECTURES[process.arch] ?? ['x86_64', undefined];
+/** What fixtures/storm has in its run paths. */
+const PLACEHOLDER = '/elfnote-demo-store-that-is-replaced-by-the-path-of-a-copy';
+const PROGRAM = join('program', 'bin', 'storm');
 
-const copy = mkdtempSync(join(tmpdir(), 'elfnote-demo-'));
+const copy = mkdtempSync(join(tmpdir(), 'elfnote-'));
 try {
   demo(copy);
 } finally {
   rmSync(copy, { recursive: true });
 }
 
-function demo(root: string): void {
-  cpSync(join(repository, 'fixtures', 'root'), root, { recursive: true, verbatimSymlinks: true });
-  const store = join(root, 'nix', 'store');
-  const find = (name: string) => readdirSync(store).find(entry => entry.endsWith(`-${name}-${arch}`)) ?? '';
-  const program = join('nix', 'store', find('hello'), 'bin', 'hello');
-  const libraries = ['libgreet', 'libname'].map(name => join(store, find(name), 'lib'));
-  const original = readFileSync(join(root, program));
+function demo(store: string): void {
+  cpSync(join(repository, 'fixtures', 'storm'), store, { recursive: true });
+  const files = readdirSync(store, { recursive: true, withFileTypes: true }).filter(entry => entry.isFile());
+  for (const { parentPath, name } of files) relocate(join(parentPath, name), store);
+  const program = join(store, PROGRAM);
+  const original = readFileSync(program);
 
-  say('A copy of fixtures/root, a store of nine architectures, one directory a package.');
-  say('\nBefore: no note, so the loader tries every run path directory for every library.');
-  elfnote(root, 'dump', program);
-  run(root, program, libraries);
+  say('A store of 25 packages. What does the loader look for in vain when its program starts?\n');
+  elfnote(store, 'trace', '--depth', '1', '--store-dir', store, PROGRAM);
+  say(counted('Counted by running it on this machine', program, {}));
 
-  say('\nWriting the notes, looking /nix/store up inside the copy:');
-  elfnote(root, 'build-cache', '--root', '.', '--store-dir', '/nix/store', '.');
+  say('\nOne note on the program alone, for all that it loads:\n');
+  elfnote(store, 'build-cache', '--closure', '--store-dir', store, PROGRAM);
 
-  say('\nAfter: the note says where each library is.');
-  elfnote(root, 'dump', '--root', '.', program);
-  run(root, program, libraries);
-
-  const now = readFileSync(join(root, program));
-  const changed = original.reduce((count, byte, i) => count + (now[i] === byte ? 0 : 1), 0);
-  say(`\nWhat changed in ${relative(root, join(root, program))}:`);
-  say(`  size ${original.length} -> ${statSync(join(root, program)).size} bytes;`);
-  say(
-    `  ${changed} of the ${original.length} original bytes differ: header, program headers, and zeros that became the note.`,
+  say('\nAnd now, with the audit module that reads the note on a stock glibc?\n');
+  elfnote(store, 'trace', '--depth', '1', '--with', 'audit', '--store-dir', store, PROGRAM);
+  const { status, stdout } = spawnSync(process.execPath, [bin(), 'exec', '--print-env', program], {
+    encoding: 'utf8',
+  });
+  const isThere = status === 0;
+  const variables = Object.fromEntries(
+    stdout
+      .trim()
+      .split('\n')
+      .map(line => line.split(/=(.*)/s).slice(0, 2)),
   );
-  say('\nA second run finds every note right:');
-  elfnote(root, 'build-cache', '--root', '.', '--store-dir', '/nix/store', '.');
+  say(
+    isThere
+      ? counted('Counted by running it with elfnote exec', program, variables)
+      : '(not run: the audit module is not built; npm run build:audit does it, and needs a C compiler)',
+  );
+
+  const now = readFileSync(program);
+  const changed = original.reduce((count, byte, i) => count + (now[i] === byte ? 0 : 1), 0);
+  say(
+    `\nThe program has grown by ${statSync(program).size - original.length} bytes; ${changed} of its old ones differ.`,
+  );
+  say('It can be taken out again, to the last byte:\n');
+  elfnote(store, 'remove-cache', PROGRAM);
+  say(`\nThe same as before: ${readFileSync(program).equals(original)}`);
+}
+
+/** Replaces the directories in a run path by shorter ones; what is left of the string becomes NULs. */
+function relocate(path: string, store: string): void {
+  const bytes = readFileSync(path);
+  const start = bytes.indexOf(PLACEHOLDER);
+  if (start < 0) return;
+  const end = bytes.indexOf(0, start);
+  const text = bytes.toString('latin1', start, end).replaceAll(PLACEHOLDER, store);
+  if (text.length > end - start) throw new Error(`the temporary directory has too long a name: ${store}`);
+  bytes.fill(0, start, end);
+  bytes.write(text, start, 'latin1');
+  writeFileSync(path, bytes);
+}
+
+/** glibc says itself what it tries; of those, one a library is found. */
+function counted(what: string, program: string, variables: Readonly<Record<string, string>>): string {
+  if (process.arch !== 'x64' || process.platform !== 'linux')
+    return '(not run: the program is for x86-64 Linux)';
+  const env = { ...process.env, ...variables, LD_DEBUG: 'libs' };
+  const { status, stderr, error } = spawnSync(program, { env, encoding: 'utf8', maxBuffer: 1 << 26 });
+  if (error !== undefined || status !== 0) return '(not run: this machine has no glibc for it)';
+  const tried = [...stderr.matchAll(/trying file=(\S+)/g)].map(([, path = '']) => path);
+  const missed = tried.filter(path => statSync(path, { throwIfNoEntry: false }) === undefined);
+  return `${what}: ${missed.length} failing opens.`;
 }
 
 function say(text: string): void {
   console.log(text);
 }
 
+function bin(): string {
+  return join(repository, 'bin', 'elfnote.js');
+}
+
 function elfnote(cwd: string, ...args: string[]): void {
-  say(`$ elfnote ${args.join(' ')}`);
-  const result = spawnSync(process.execPath, [join(repository, 'bin', 'elfnote.js'), ...args], {
-    cwd,
-    encoding: 'utf8',
-  });
-  process.stdout.write(result.stdout + result.stderr);
-  if (result.status === 2) throw new Error('elfnote failed');
-}
-
-/** The copy is not at /nix, so this machine's loader is told where the libraries are; it ignores the note. */
-function run(cwd: string, program: string, libraries: readonly string[]): void {
-  const why = cannotRun();
-  if (why !== undefined) {
-    say(`(not run: ${why})`);
-    return;
-  }
-  say(`$ LD_LIBRARY_PATH=... ${program}`);
-  const env = { ...process.env, LD_LIBRARY_PATH: libraries.join(':') };
-  const result = spawnSync(join(cwd, program), { cwd, encoding: 'utf8', env });
-  say(result.error ? `(not run: ${result.error.message})` : (result.stdout + result.stderr).trimEnd());
-}
-
-function cannotRun(): string | undefined {
-  if (process.platform !== 'linux') return `the program is for Linux, this is ${process.platform}`;
-  if (loader === undefined) return `there is no program for ${process.arch}`;
-  return existsSync(loader) ? undefined : `this machine has no ${loader}`;
+  say(`$ elfnote ${args.map(arg => (arg === cwd ? 'STORE' : arg)).join(' ')}`);
+  const result = spawnSync(process.execPath, [bin(), ...args], { cwd, encoding: 'utf8' });
+  process.stdout.write((result.stdout + result.stderr).replaceAll(cwd, 'STORE'));
+  if (result.status !== 0) throw new Error('elfnote failed');
 }
