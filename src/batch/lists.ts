@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { ElfnoteError, fromSystemError } from '../errors.js';
 import { nameOf } from '../files/names.js';
 import { type Found, foreignName, type PathList } from './walk.js';
@@ -8,12 +8,12 @@ import { type Found, foreignName, type PathList } from './walk.js';
  * passed over.
  *
  * @param file `-` is standard input.
- * @throws ElfnoteError `usage` when the list cannot be read, or has NUL inside a line.
+ * @throws ElfnoteError `usage` when the list cannot be read, is longer than 64 MiB, or has NUL inside a line.
  */
 export function readPathList(file: string, nul: boolean): PathList {
   let bytes: Buffer;
   try {
-    bytes = readFileSync(file === '-' ? 0 : file);
+    bytes = readBounded(file);
   } catch (error) {
     throw fromSystemError('usage', 'cannot read the list of files', file, error);
   }
@@ -28,6 +28,31 @@ export function readPathList(file: string, nul: boolean): PathList {
     else failures.push(foreignName(text));
   }
   return { paths, failures };
+}
+
+/** In bytes. Every path stays in memory until the run ends, at several times its length. */
+const LARGEST_LIST = 1 << 26;
+const PIECE = 1 << 16;
+
+function readBounded(file: string): Buffer {
+  const fd = file === '-' ? 0 : openSync(file, 'r');
+  const pieces: Buffer[] = [];
+  try {
+    for (let size = 0; ; ) {
+      const piece = Buffer.allocUnsafe(PIECE);
+      const got = readSync(fd, piece);
+      if (got === 0) return Buffer.concat(pieces);
+      size += got;
+      if (size > LARGEST_LIST) {
+        throw new ElfnoteError('usage', `the list of files is longer than ${LARGEST_LIST} bytes: split it`, {
+          path: file,
+        });
+      }
+      pieces.push(piece.subarray(0, got));
+    }
+  } finally {
+    if (fd !== 0) closeSync(fd);
+  }
 }
 
 function* split(bytes: Buffer, separator: number): Generator<Buffer> {

@@ -54,6 +54,13 @@ test('a list that cannot be read is a mistake of the caller', t => {
   assert.throws(() => readPathList(missing, false), isMistake(missing, what));
 });
 
+test('a list without end is not read to its end, but refused by name', () => {
+  assert.throws(
+    () => readPathList('/dev/zero', true),
+    isMistake('/dev/zero', 'the list of files is longer than 67108864 bytes: split it'),
+  );
+});
+
 function isMistake(path: string, what: string): (error: unknown) => boolean {
   return error =>
     error instanceof ElfnoteError && error.code === 'usage' && error.line === `${path}: ${what}`;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { chmodSync, cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { BIN, FIXTURES, PROJECT, runOk } from '../support/cli.js';
+import { BIN, FIXTURES, PROJECT, ROOT, runOk } from '../support/cli.js';
 import { nixosNotes } from '../support/readelf.js';
 import { tempDir } from '../support/temp.js';
 import { needs } from '../support/tools.js';
@@ -23,7 +23,10 @@ function install(t: { after(hook: () => void): void }) {
   const program = join(prefix, 'program');
   cpSync(join(FIXTURES, 'kinds/pie-bfd'), program);
   const elfnote = join(bin, 'elfnote');
-  writeFileSync(elfnote, `#!/bin/sh\nexec ${process.execPath} ${BIN} "$@"\n`);
+  writeFileSync(
+    elfnote,
+    `#!/bin/sh\ncommand=$1\nshift\nexec ${process.execPath} ${BIN} "$command" --root ${ROOT} "$@"\n`,
+  );
   chmodSync(elfnote, 0o755);
   return { dir, prefix, program, bin, elfnote };
 }
