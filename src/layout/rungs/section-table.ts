@@ -1,6 +1,7 @@
 import { alignUp, type ByteSource, bytesOf, type Encoding, zeroRun } from '../../elf/bytes.js';
 import { CACHE_NOTE_SECTION, SHF_ALLOC, SHN_LORESERVE, SHT_NOTE, SHT_NULL } from '../../elf/constants.js';
 import { type ElfImage, type SectionHeader, sectionHeaderSize } from '../../elf/image.js';
+import { SHDR } from '../../elf/structs.js';
 import { NOTE_ALIGN } from '../../note/cache.js';
 import type { Occupied } from '../model/occupied.js';
 import { type Edit, STEP } from '../model/plan.js';
@@ -81,7 +82,7 @@ export function sectionTableRoom(
       for (const [i, index] of copies.entries()) {
         const entry = Buffer.from(source.read(header.e_shoff + index * entrySize, entrySize));
         const place = copied.get(index) ?? { address: 0, offset: 0 };
-        placeBytes(encoding, place).copy(entry, 8 + encoding.wordSize);
+        SHDR.put(encoding, entry, 0, { sh_addr: place.address, sh_offset: place.offset });
         const name = sectionHeaders[index]?.name ?? '';
         put(entryAt(count + i), entry, STEP.payload, `section header of ${name}, where its copy is`);
         const old = abandonedHeader(encoding, nameLeft(sectionHeaders, index));
@@ -93,7 +94,7 @@ export function sectionTableRoom(
       if (names !== undefined) {
         put(namesAt, names, STEP.payload, `section names with ${CACHE_NOTE_SECTION}`);
         const field = Buffer.concat([encoding.wordBytes(namesAt), encoding.wordBytes(names.length)]);
-        const at = entryAt(header.e_shstrndx) + 8 + 2 * encoding.wordSize;
+        const at = entryAt(header.e_shstrndx) + SHDR.at(encoding, 'sh_offset');
         put(at, field, STEP.pointers, 'section names: their new place and size');
       }
       edits.push(...movedSectionEdits(image, e_shoff, moved));
@@ -131,13 +132,15 @@ function zerosBehind(source: ByteSource, occupied: readonly Occupied[], tableEnd
 
 function ownHeader(encoding: Encoding, note: NoteRange, sh_name: number): Buffer {
   const bytes = Buffer.alloc(sectionHeaderSize(encoding));
-  const w = encoding.wordSize;
-  encoding.putU32(bytes, 0, sh_name);
-  encoding.putU32(bytes, 4, SHT_NOTE);
-  encoding.putWord(bytes, 8, SHF_ALLOC);
-  placeBytes(encoding, note).copy(bytes, 8 + w);
-  encoding.putWord(bytes, 8 + 3 * w, note.size);
-  encoding.putWord(bytes, 16 + 4 * w, NOTE_ALIGN);
+  SHDR.put(encoding, bytes, 0, {
+    sh_name,
+    sh_type: SHT_NOTE,
+    sh_flags: SHF_ALLOC,
+    sh_addr: note.address,
+    sh_offset: note.offset,
+    sh_size: note.size,
+    sh_addralign: NOTE_ALIGN,
+  });
   return bytes;
 }
 
@@ -171,7 +174,7 @@ function placeBytes(encoding: Encoding, place: { address: number; offset: number
 export function movedSectionEdits(image: ElfImage, e_shoff: number, moved: NewPlaces): Edit[] {
   const { encoding, sectionHeaders } = image;
   return [...moved].map(([index, place]) => ({
-    offset: e_shoff + index * sectionHeaderSize(encoding) + 8 + encoding.wordSize,
+    offset: e_shoff + index * sectionHeaderSize(encoding) + SHDR.at(encoding, 'sh_addr'),
     bytes: placeBytes(encoding, place),
     step: STEP.pointers,
     why: `section header of ${sectionHeaders[index]?.name ?? ''}: its new place`,
