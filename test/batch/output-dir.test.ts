@@ -351,7 +351,7 @@ describe('--output-dir', { skip: needs('find', 'touch') }, () => {
       tree,
     ]);
     assert.equal(status, 1);
-    assert.match(stdout, /^stopped by --fail-fast; /m);
+    assert.match(stdout, /^stopped by --fail-fast$/m);
     assert.deepEqual(readdirSync(join(out, 'pkg'), { recursive: true }).sort(), ['bin', 'bin-extra']);
     for (const made of ['.', 'bin', 'bin-extra']) {
       assert.equal(lstatSync(join(out, 'pkg', made)).mode, lstatSync(join(tree, made)).mode, made);

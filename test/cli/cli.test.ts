@@ -85,7 +85,7 @@ describe('build-cache exits with', () => {
     writeFileSync(join(dir, 'empty'), '');
     const quiet = elfnote(['build-cache', dir]);
     assert.deepEqual([quiet.status, quiet.stderr], [0, '']);
-    assert.equal(quiet.stdout, '2 files; 2 skipped (2 not ELF)\n');
+    assert.equal(quiet.stdout, '2 files; 2 skipped\n  skipped  2 not ELF\n');
     const verbose = elfnoteOk(['build-cache', '-v', dir]);
     assert.ok(verbose.stdout.startsWith(`${join(dir, 'empty')}: skipped: is not an ELF file\n`));
   });
@@ -315,6 +315,8 @@ describe('build-cache', () => {
       removed: 0,
       upToDate: 0,
       failed: 0,
+      failedBy: {},
+      behindRpath: 0,
       skipped: { static: 1, 'not-elf': 1 },
       foundAtOnce: 2,
       searched: 0,
@@ -387,7 +389,8 @@ describe('build-cache', () => {
   test('-v names what a walk leaves alone, which is silent without it', t => {
     const file = kind(t, 'static');
     const dir = join(file, '..');
-    assert.equal(elfnoteOk(['build-cache', dir]).stdout.split('\n').length, 2, 'the summary alone');
+    const { stdout } = elfnoteOk(['build-cache', dir]);
+    assert.equal(stdout, '1 file, 1 ELF; 1 skipped\n  skipped  1 static\n', 'the summary alone');
     assert.match(elfnoteOk(['build-cache', '-v', dir]).stdout, /static: skipped: is statically linked/);
   });
 

@@ -91,7 +91,7 @@ describe('--dry-run --check', () => {
   test('exits 0 where nothing would be', t => {
     const { status, stdout } = check(t, '--done', '--dry-run', '--check');
     assert.equal(status, 0);
-    assert.match(stdout, /^2 files, 2 ELF; 2 up to date\nlibraries: [^\n]*\n$/);
+    assert.match(stdout, /^2 files, 2 ELF; 2 up to date\n {2}libraries [^\n]*\n$/);
   });
 
   test('is a dry run also where nobody says so', t => {

@@ -60,11 +60,13 @@ describe('the summary', () => {
     const text = elfnote([...BUILD, '-n', '--report', report, dir]);
     assert.equal(text.status, 1);
     const growth = IN_PLACE.complete.length - IN_PLACE.original.length;
-    assert.equal(
-      text.stdout.trimEnd().split('\n').slice(-3).join('\n'),
-      '5 files, 3 ELF; 1 to write, 1 up to date, 2 skipped (1 other name of a file, 1 not ELF), 1 failed\n' +
-        `libraries: 4 found at once, 2 left to the loader (libc.so.6)\n${growth} bytes added`,
-    );
+    assert.deepEqual(text.stdout.trimEnd().split('\n').slice(-5), [
+      '5 files, 3 ELF; 1 to write, 1 up to date, 2 skipped, 1 failed',
+      '  skipped    1 other name of a file, 1 not ELF',
+      '  libraries  4 found at once, 2 left to the loader (libc.so.6)',
+      `  size       ${growth} bytes added`,
+      '  to do      1 file damaged: take it anew from its package',
+    ]);
     const summary = {
       schema: 'elfnote/1',
       type: 'summary',
@@ -74,6 +76,8 @@ describe('the summary', () => {
       removed: 0,
       upToDate: 1,
       failed: 1,
+      failedBy: { malformed: 1 },
+      behindRpath: 0,
       skipped: { 'same-file': 1, 'not-elf': 1 },
       foundAtOnce: 4,
       searched: 0,
@@ -219,7 +223,7 @@ describe('one bad file does not stop the rest', () => {
     for (const file of [files[2] ?? '', files[4] ?? '']) writeFileSync(file, malformed(IN_PLACE.original));
     const result = elfnote([...BUILD, '--fail-fast', '-j', '2', dir]);
     assert.equal(result.status, 1);
-    assert.match(result.stdout, /^stopped by --fail-fast; 3 files, 3 ELF; 2 written, 1 failed\n/);
+    assert.match(result.stdout, /^stopped by --fail-fast\n3 files, 3 ELF; 2 written, 1 failed\n/);
     assert.equal(result.stderr.split('\n').length, 2, result.stderr);
     assert.deepEqual(
       files.filter(file => stateOf(file) === 'complete'),
@@ -396,7 +400,10 @@ test('standard output and standard error that go to one file keep their order', 
     'elfnote: 0004',
     '0005: note wr',
     '6 files, 6 EL',
-    'libraries: 8 ',
+    '  libraries  ',
+    '  size       ',
+    '  to do      ',
+    '',
   ]);
   assert.equal(existsSync(join(dir, '0005')), true);
 });

@@ -46,7 +46,7 @@ export class Progress {
 async function createBar(total: number): Promise<SingleBar> {
   const { default: cliProgress } = await import('cli-progress');
   const bar = new cliProgress.SingleBar({
-    format: '{bar} {value}/{total} files, {rate}/s  {path}',
+    format: '{bar} {value}/{total} files, {rate}/s, {eta_formatted} left  {path}',
     stream: process.stderr,
     clearOnComplete: true,
     forceRedraw: true,
@@ -57,7 +57,7 @@ async function createBar(total: number): Promise<SingleBar> {
   return bar;
 }
 
-const ROOM_FOR_NUMBERS = 60;
+const ROOM_FOR_NUMBERS = 70;
 
 /** The end of a path tells more than its start. */
 function fitting(path: string): string {

@@ -3,16 +3,18 @@ import type { Found } from '../../batch/walk.js';
 import { type ElfnoteError, EXIT, exitStatusOf } from '../../errors.js';
 import { storeRoots } from '../../lookup.js';
 import type { FileOutcome } from '../../outcome.js';
+import { coloursOf } from '../colours.js';
 import type { RunFlags } from '../commands/file-command.js';
 import { type Log, lazyLog } from '../log.js';
-import { flushOut, OUT_IS_TERMINAL, printJson, printLine } from '../output.js';
+import { flushOut, OUT_IS_TERMINAL, printJson, printLine, printOut } from '../output.js';
 import { OutsideDirectories } from '../outside.js';
 import { warningsOf } from '../warnings.js';
+import { summaryBlock } from './block.js';
 import { jsonOf, summaryJson } from './json.js';
 import { PathSummaries } from './path-summaries.js';
 import { Progress } from './progress.js';
 import { addToSummary, emptySummary, type Summary } from './summary.js';
-import { summaryLines, textOf } from './text.js';
+import { summaryLine, textOf } from './text.js';
 
 /** Tells what becomes of the files: lines or JSON on standard output, the log and a bar on standard error. */
 export class Reporter {
@@ -86,7 +88,7 @@ export class Reporter {
     const isTree = found.length !== 1 || found[0]?.explicit === false;
     if (this.#hook) this.#printByPath(summary.stopped);
     else if (this.#flags.json) this.#printJson(summaryJson(summary));
-    else if (!this.#flags.quiet && (isTree || stopped !== undefined)) this.#print(summaryLines(summary));
+    else if (!this.#flags.quiet && (isTree || stopped !== undefined)) this.#printBlock(summary);
     flushOut();
     return summary;
   }
@@ -99,7 +101,7 @@ export class Reporter {
     for (const [path, counts] of this.#summaries) {
       const summary = { ...counts, stopped };
       if (this.#flags.json) this.#printJson(summaryJson(summary, path));
-      else if (!this.#flags.quiet) this.#print([`${path}: ${summaryLines(summary).join('; ')}`]);
+      else if (!this.#flags.quiet) this.#print([`${path}: ${summaryLine(summary)}`]);
     }
   }
 
@@ -111,6 +113,14 @@ export class Reporter {
   #print(lines: readonly string[]): void {
     if (lines.length > 0 && OUT_IS_TERMINAL) this.#progress.clear();
     for (const line of lines) printLine(line);
+  }
+
+  /** Its words are elfnote's own, and sonames that are escaped. */
+  #printBlock(summary: Summary): void {
+    if (OUT_IS_TERMINAL) this.#progress.clear();
+    const width = OUT_IS_TERMINAL ? process.stdout.columns : undefined;
+    const lines = summaryBlock(summary, { colours: coloursOf(this.#flags.color), width });
+    printOut(`${lines.join('\n')}\n`);
   }
 
   #printJson(value: object): void {

@@ -1,5 +1,5 @@
 import type { FileOutcome } from '../../outcome.js';
-import { effectOf } from './effect.js';
+import { counted, effectOf, effectWords, someOf } from './effect.js';
 
 export interface Summary {
   files: number;
@@ -9,6 +9,10 @@ export interface Summary {
   removed: number;
   upToDate: number;
   failed: number;
+  /** Files by error code. */
+  failedBy: Record<string, number>;
+  /** Files with a note that a patched loader never gets to. */
+  behindRpath: number;
   /** Files by skip reason. */
   skipped: Record<string, number>;
   /** Sonames, of all files; what the words mean stands in `Effect`. */
@@ -51,7 +55,7 @@ const SKIP_WORDS: ReadonlyMap<string, readonly [one: string, many?: string]> = n
   ['unsupported-layout', ['with unsupported layout']],
 ]);
 
-export function skipWords(reason: string, count: number): string {
+function skipWords(reason: string, count: number): string {
   const [one, many] = SKIP_WORDS.get(reason) ?? [reason];
   return `${count} ${count === 1 ? one : (many ?? one)}`;
 }
@@ -64,6 +68,8 @@ export function emptySummary(dryRun: boolean): Summary {
     removed: 0,
     upToDate: 0,
     failed: 0,
+    failedBy: {},
+    behindRpath: 0,
     skipped: {},
     foundAtOnce: 0,
     searched: 0,
@@ -83,6 +89,7 @@ export function addToSummary(summary: Summary, outcome: FileOutcome): void {
   switch (outcome.action) {
     case 'failed':
       summary.failed++;
+      summary.failedBy[outcome.error.code] = (summary.failedBy[outcome.error.code] ?? 0) + 1;
       return;
     case 'skipped':
       summary.skipped[outcome.reason] = (summary.skipped[outcome.reason] ?? 0) + 1;
@@ -99,6 +106,8 @@ export function addToSummary(summary: Summary, outcome: FileOutcome): void {
   }
   const effect = effectOf(outcome);
   if (effect === undefined) return;
+  const hasNote = effect.foundAtOnce + effect.searched > 0;
+  if (hasNote && outcome.resolution?.source === 'DT_RPATH') summary.behindRpath++;
   summary.foundAtOnce += effect.foundAtOnce;
   summary.searched += effect.searched;
   summary.leftToLoader += effect.left.length;
@@ -122,4 +131,49 @@ const NO_FILE: ReadonlySet<string> = new Set([
 function isElfOutcome(outcome: FileOutcome): boolean {
   if (outcome.action === 'skipped') return !NO_FILE.has(outcome.reason);
   return outcome.action !== 'failed' || !['not-elf', 'unreadable'].includes(outcome.error.code);
+}
+
+/** What became of all files, in words; empty where there is nothing to say. */
+export interface SummaryParts {
+  readonly files: string;
+  readonly outcomes: readonly { readonly kind?: 'written' | 'failed'; readonly text: string }[];
+  readonly skips: readonly string[];
+  readonly libraries: readonly string[];
+  readonly cost: readonly string[];
+}
+
+const MOST_NAMES = 3;
+
+export function summaryParts(summary: Summary): SummaryParts {
+  const { dryRun, removed, upToDate, failed, bytesAdded, addedSegments, withoutSection } = summary;
+  const written = summary.written - removed;
+  const skipped = Object.values(summary.skipped).reduce((a, b) => a + b, 0);
+  const names = someOf(
+    leftSonames(summary).map(({ soname }) => soname),
+    MOST_NAMES,
+  );
+  const bytes = `${counted(Math.abs(bytesAdded), 'byte')} ${bytesAdded < 0 ? 'removed' : 'added'}`;
+  const unstripped = counted(withoutSection, 'note without a section', 'notes without a section');
+  return {
+    files: `${counted(summary.files, 'file')}${summary.elf > 0 ? `, ${summary.elf} ELF` : ''}`,
+    outcomes: [
+      ...some(written, dryRun ? 'to write' : 'written', 'written'),
+      ...some(removed, dryRun ? 'to take a note out of' : 'with the note removed', 'written'),
+      ...some(upToDate, 'up to date'),
+      ...some(skipped, 'skipped'),
+      ...some(failed, 'failed', 'failed'),
+    ],
+    skips: Object.entries(summary.skipped).map(([reason, count]) => skipWords(reason, count)),
+    libraries: effectWords({ ...summary, left: summary.leftToLoader }, names),
+    cost: [
+      ...(bytesAdded === 0 ? [] : [bytes]),
+      ...(addedSegments > 0 ? [counted(addedSegments, 'new segment')] : []),
+      ...(withoutSection > 0 ? [unstripped] : []),
+    ],
+  };
+}
+
+function some(count: number, what: string, kind?: 'written' | 'failed') {
+  const text = `${count} ${what}`;
+  return count > 0 ? [kind === undefined ? { text } : { kind, text }] : [];
 }

@@ -2,7 +2,7 @@ import { displayBytes } from '../../elf/bytes.js';
 import { type CacheStep, elementOf } from '../../note/cache.js';
 import type { FileOutcome, PlannedOutcome, WorkedOutcome, WrittenOutcome } from '../../outcome.js';
 import { counted, effectOf, effectWords, someOf } from './effect.js';
-import { leftSonames, type Summary, skipWords } from './summary.js';
+import { type Summary, summaryParts } from './summary.js';
 
 export interface TextOptions {
   readonly verbose: boolean;
@@ -84,43 +84,17 @@ export function elementText(step: CacheStep): string {
   return `${element.slice(0, 1)} ${element.slice(1)}`;
 }
 
-const MOST_NAMES_OF_ALL = 3;
-
-/** What became of all files: how many, what it helps, what it costs. What there is none of is not mentioned. */
-export function summaryLines(summary: Summary): string[] {
-  const skips = Object.entries(summary.skipped).map(([reason, count]) => skipWords(reason, count));
-  const skipped = Object.values(summary.skipped).reduce((a, b) => a + b, 0);
-  const outcomes = [
-    some(summary.written - summary.removed, summary.dryRun ? 'to write' : 'written'),
-    some(summary.removed, summary.dryRun ? 'to take a note out of' : 'with the note removed'),
-    some(summary.upToDate, 'up to date'),
-    ...(skipped > 0 ? [`${skipped} skipped (${skips.join(', ')})`] : []),
-    some(summary.failed, 'failed'),
-  ].filter(Boolean);
-  const names = someOf(
-    leftSonames(summary).map(({ soname }) => soname),
-    MOST_NAMES_OF_ALL,
+/** What became of all files, in one line; of nothing there is a word where there is none of it. */
+export function summaryLine(summary: Summary): string {
+  const { files, outcomes, skips, libraries, cost } = summaryParts(summary);
+  const words = outcomes.map(({ kind, text }) =>
+    kind === undefined && text.endsWith(' skipped') ? `${text} (${skips.join(', ')})` : text,
   );
-  const libraries = effectWords({ ...summary, left: summary.leftToLoader }, names);
-  const { bytesAdded, addedSegments, withoutSection } = summary;
-  const cost = [
-    ...(bytesAdded === 0
-      ? []
-      : [`${counted(Math.abs(bytesAdded), 'byte')} ${bytesAdded < 0 ? 'removed' : 'added'}`]),
-    ...(addedSegments > 0 ? [counted(addedSegments, 'new segment')] : []),
-    ...(withoutSection > 0
-      ? [counted(withoutSection, 'note without a section', 'notes without a section')]
-      : []),
-  ];
-  const stopped = summary.stopped === null ? '' : `stopped by ${summary.stopped}; `;
-  const files = `${counted(summary.files, 'file')}${summary.elf > 0 ? `, ${summary.elf} ELF` : ''}`;
   return [
-    `${stopped}${[files, ...(outcomes.length > 0 ? [outcomes.join(', ')] : [])].join('; ')}`,
+    ...(summary.stopped === null ? [] : [`stopped by ${summary.stopped}`]),
+    files,
+    ...(words.length > 0 ? [words.join(', ')] : []),
     ...(libraries.length > 0 ? [`libraries: ${libraries.join(', ')}`] : []),
     ...(cost.length > 0 ? [cost.join(', ')] : []),
-  ];
-}
-
-function some(count: number, what: string): string {
-  return count > 0 ? `${count} ${what}` : '';
+  ].join('; ');
 }
