@@ -75,6 +75,7 @@ test('the text says that it was stopped, and a later run finishes the work', asy
   const done = completeOf(dir, files).length;
   const lines = ended.stdout.trimEnd().split('\n');
   const stop = lines.indexOf('stopped by SIGTERM');
+  assert.equal(stop, done);
   assert.equal(lines[stop + 1], `${done} files, ${done} ELF; ${done} written`);
   const { stdout } = elfnoteOk(['build-cache', '--json', '--root', ROOT, dir]);
   const later = jsonLines(stdout).at(-1) ?? {};
@@ -88,7 +89,7 @@ test('the text says that it was stopped, and a later run finishes the work', asy
 test('remove-cache is stopped in the same way', async t => {
   const { dir, files } = big(t);
   elfnoteOk(['build-cache', '-q', '--root', ROOT, dir]);
-  const ended = await elfnoteWith(['remove-cache', dir], child => child.kill('SIGINT'));
+  const ended = await elfnoteWith(['remove-cache', '-v', dir], child => child.kill('SIGINT'));
   assert.equal(ended.status, 130);
   const kept = completeOf(dir, files);
   assert.ok(kept.length > 0 && kept.length < files.length);
