@@ -34,7 +34,7 @@ export const refused = ({
   ],
   [
     () => traceFile('/no/such', { with: 'musl' }),
-    'traceFile: with must be "none", "patched" or "audit", not "musl"',
+    'traceFile: with must be "none", "patched", "audit" or "cache", not "musl"',
   ],
   [() => traceFile('/no/such', { probe: {} }), 'traceFile: there is no option "probe"'],
   [

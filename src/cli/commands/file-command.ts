@@ -82,7 +82,7 @@ export function walkOptions(command: Command): Command {
     .option('--exclude <glob>', 'leave such files and directories of a directory out (repeatable)', repeated)
     .option('--cross-file-systems', 'walk other file systems too that are mounted below a directory')
     .option('--no-preserve-root', 'do not refuse to walk the root directory')
-    .option('--files-from <file>', 'read paths from a file, one a line; - is standard input')
+    .option('--files-from <file>', 'read paths from a file, one a line, 64 MiB at most; - is standard input')
     .option('-0, --null', 'the paths of --files-from end with NUL');
 }
 
