@@ -281,8 +281,9 @@ function rows(subject: Fixture): Row[] {
     [
       'PT_LOAD p_offset not congruent',
       'word',
-      phdr(load, 'p_offset'),
-      1,
+      // In 64-bit files not that of the strings, which would then name other libraries.
+      phdr(encoding.is64 ? data : load, 'p_offset'),
+      encoding.is64 ? (dataOffset ?? 0) + 1 : 1,
       encoding.is64 ? 'skipped unsupported-layout' : 'malformed',
       encoding.is64 ? /not congruent to its address$/ : /^PT_DYNAMIC has another offset/,
       encoding.is64 ? undefined : phdr(dyn),
