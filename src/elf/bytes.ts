@@ -107,6 +107,9 @@ export class PatchedSource implements ByteSource {
 
   read(offset: number, length: number): Buffer {
     checkRange(this, offset, length);
+    const end = offset + length;
+    const isPatched = this.#patches.some(p => p.offset < end && offset < p.offset + p.bytes.length);
+    if (!isPatched && end <= this.#base.size) return this.#base.read(offset, length);
     const result = Buffer.allocUnsafe(length);
     const fromBase = Math.min(length, Math.max(0, this.#base.size - offset));
     if (fromBase > 0) this.#base.read(offset, fromBase).copy(result);
@@ -129,12 +132,22 @@ const ZEROS = Buffer.alloc(4096);
 
 /** How many zero bytes follow `offset`, at most `limit`; reads no further than the first other byte's piece. */
 export function zeroRun(source: ByteSource, offset: number, limit: number): number {
-  for (let done = 0; done < limit; done += ZEROS.length) {
-    const bytes = source.read(offset + done, Math.min(ZEROS.length, limit - done));
-    if (bytes[0] === 0 && bytes.compare(ZEROS, 0, bytes.length) === 0) continue;
-    for (let i = 0; i < bytes.length; i++) if (bytes[i] !== 0) return done + i;
+  let done = 0;
+  while (done < limit) {
+    const bytes = source.read(offset + done, pieceAt(offset + done, offset + limit));
+    if (bytes[0] !== 0 || bytes.compare(ZEROS, 0, bytes.length) !== 0)
+      for (let i = 0; i < bytes.length; i++) if (bytes[i] !== 0) return done + i;
+    done += bytes.length;
   }
   return limit;
+}
+
+/** In bytes: a file is read in blocks of so many, and what is within one of them is not copied. */
+export const PIECE = 4096;
+
+/** Bytes from `at` to the end of its block, or to `end`. */
+export function pieceAt(at: number, end: number): number {
+  return Math.min(PIECE - (at % PIECE), end - at);
 }
 
 /** Integers of one ELF class and byte order; offsets are into the given buffer. */

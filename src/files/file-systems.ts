@@ -90,8 +90,7 @@ function minorOf(device: bigint): bigint {
 }
 
 /** Whether it is the directory `/`, by whatever name: `/..`, a symbolic link, a bind mount. */
-export function isRootDirectory({ dev, ino }: BigIntStats): boolean {
-  const root = statSync('/', { bigint: true });
+export function isRootDirectory({ dev, ino }: BigIntStats, root = statSync('/', { bigint: true })): boolean {
   return root.dev === dev && root.ino === ino;
 }
 
@@ -103,6 +102,7 @@ export interface BoundsOptions {
 /** The file system on which a walk starts, and what of others it may enter. */
 export class FileSystemBounds {
   readonly #start: bigint;
+  readonly #root = statSync('/', { bigint: true });
   readonly #crossing: boolean;
   readonly #preserveRoot: boolean;
   readonly #pseudo = new Map<bigint, string | undefined>();
@@ -122,7 +122,7 @@ export class FileSystemBounds {
       const name = this.#pseudo.get(stats.dev);
       if (name !== undefined) return { reason: 'pseudo-file-system', detail: inPseudoFileSystem(name) };
     }
-    return this.#preserveRoot && isRootDirectory(stats) ? ROOT_AGAIN : undefined;
+    return this.#preserveRoot && isRootDirectory(stats, this.#root) ? ROOT_AGAIN : undefined;
   }
 }
 

@@ -53,8 +53,10 @@ export class ForeignLinks {
 
   /** A file of several names was replaced under one of them: the others become names of the new file. */
   follow(path: string): void {
+    const names = this.#names.get(path);
+    if (names === undefined) return;
     const real = realPathOf(path);
-    for (const name of this.#names.get(path) ?? []) {
+    for (const name of names) {
       if (name === real) continue;
       const temporary = temporaryBeside(name);
       try {

@@ -4,7 +4,7 @@ import { basename, dirname, join, resolve, sep } from 'node:path';
 /** The path without symbolic links; what is not there yet is put behind the real path of its nearest parent. */
 export function realPathOf(path: string): string {
   try {
-    return realpathSync(path);
+    return realpathSync.native(path);
   } catch {
     const parent = dirname(path);
     return parent === path ? path : join(realPathOf(parent), basename(path));

@@ -24,7 +24,7 @@ export function commitChange(
   options: CommitOptions = {},
 ): Committed {
   // A symbolic link stays one; what it leads to is written.
-  const target = during('unwritable', 'cannot find', path, () => realpathSync(path));
+  const target = during('unwritable', 'cannot find', path, () => realpathSync.native(path));
   sweep(dirname(target));
   try {
     return withLock(target, () => write(target, source, change, options));

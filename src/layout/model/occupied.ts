@@ -1,4 +1,4 @@
-import { type ByteSource, isZero, largest } from '../../elf/bytes.js';
+import { type ByteSource, isZero, largest, PIECE, pieceAt } from '../../elf/bytes.js';
 import {
   PT_LOAD,
   PT_NULL,
@@ -62,8 +62,7 @@ function computeRanges(image: ElfImage): Occupied[] {
 
 /** What patchelf writes over the sections that it moves away: 'X', and 'Z' in later versions. */
 const WIPES = { old: 0x58, new: 0x5a } as const;
-
-const PIECE = 4096;
+const WIPED = [Buffer.alloc(PIECE, WIPES.old), Buffer.alloc(PIECE, WIPES.new)];
 
 /**
  * Whether patchelf has wiped the bytes of a range that nothing in the file describes. Where it moved several sections,
@@ -71,8 +70,14 @@ const PIECE = 4096;
  */
 export function isWiped(source: ByteSource, start: number, end: number): boolean {
   let isTouched = false;
-  for (let at = start; at < end; at += PIECE) {
-    for (const byte of source.read(at, Math.min(PIECE, end - at))) {
+  for (let at = start; at < end; at += pieceAt(at, end)) {
+    const bytes = source.read(at, pieceAt(at, end));
+    if (WIPED.some(wiped => bytes.compare(wiped, 0, bytes.length) === 0)) {
+      isTouched = true;
+      continue;
+    }
+    for (let i = 0; i < bytes.length; i++) {
+      const byte = bytes[i];
       if (byte === 0) continue;
       if (byte !== WIPES.old && byte !== WIPES.new) return false;
       isTouched = true;

@@ -1,11 +1,16 @@
 import { createHash } from 'node:crypto';
 import { alignUp, type ByteSource } from '../../elf/bytes.js';
-import type { ElfView } from '../../elf/view.js';
+import { type ElfImage, programHeaderSize } from '../../elf/image.js';
 import { HASH_SIZE, type UndoRecord, WROTE_AT } from '../../note/undo.js';
-import { tableEnd } from '../model/occupied.js';
 
 /** In bytes: hashes of larger parts are taken piece by piece. */
 const PIECE = 1 << 20;
+
+/** A file, of which only the ELF header has to be known. */
+export interface Headed {
+  readonly image: Pick<ElfImage, 'encoding' | 'header'>;
+  readonly source: ByteSource;
+}
 
 /** A file range [start, end). */
 type Span = readonly [start: number, end: number];
@@ -14,13 +19,13 @@ type Span = readonly [start: number, end: number];
  * Of all that was written, as it is in `now`, and of what is beyond the old size.
  * @param descOffset file offset of the record's descriptor, whose own hash counts as zeros.
  */
-export function hashOfWritten(record: UndoRecord, now: ElfView, descOffset: number): Buffer {
+export function hashOfWritten(record: UndoRecord, now: Headed, descOffset: number): Buffer {
   const appended: Span = [record.oldSize, record.newSize];
   return hashOf([...spansOf(record, now), appended], now.source, descOffset + WROTE_AT);
 }
 
 /** Of what was there. */
-export function hashOfOld(record: UndoRecord, before: ElfView): Buffer {
+export function hashOfOld(record: UndoRecord, before: Headed): Buffer {
   return hashOf(spansOf(record, before), before.source, Number.NaN);
 }
 
@@ -28,16 +33,16 @@ export function hashOfOld(record: UndoRecord, before: ElfView): Buffer {
  * The ranges, as whole words: another tool may have changed the upper half of a field of which only the lower did. And
  * the ELF header and program header table, in which entries may have made way for others that look alike.
  */
-function spansOf({ writes, oldSize }: UndoRecord, { image, source }: ElfView): Span[] {
+function spansOf({ writes, oldSize }: UndoRecord, { image, source }: Headed): Span[] {
   const { wordSize } = image.encoding;
   const limit = Math.min(oldSize, source.size);
   const ranges = writes.flat().map(({ offset, length }): Span => {
     return [offset - (offset % wordSize), Math.min(alignUp(offset + length, wordSize), limit)];
   });
-  const { e_ehsize, e_phoff } = image.header;
+  const { e_ehsize, e_phoff, e_phnum } = image.header;
   const headers: Span[] = [
     [0, e_ehsize],
-    [e_phoff, tableEnd(image)],
+    [e_phoff, e_phoff + (e_phoff === 0 ? 0 : e_phnum) * programHeaderSize(image.encoding)],
   ];
   const spans = [...ranges, ...headers].sort((a, b) => a[0] - b[0]);
   const merged: [number, number][] = [];

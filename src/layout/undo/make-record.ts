@@ -2,7 +2,7 @@ import type { ByteSource } from '../../elf/bytes.js';
 import type { ElfView } from '../../elf/view.js';
 import { HASH_SIZE, type UndoRange, type UndoRecord } from '../../note/undo.js';
 import type { Edit } from '../model/plan.js';
-import { hashOfOld, hashOfWritten } from './hash.js';
+import { type Headed, hashOfOld, hashOfWritten } from './hash.js';
 
 /** What was done to a file: the edits in commit order, and the file before and after all of them. */
 export interface Work {
@@ -42,7 +42,7 @@ export function withOldHash(record: UndoRecord, before: ElfView): UndoRecord {
 }
 
 /** @param after the file with the record in it, but for this hash; `descOffset` says where. */
-export function withWrittenHash(record: UndoRecord, after: ElfView, descOffset: number): UndoRecord {
+export function withWrittenHash(record: UndoRecord, after: Headed, descOffset: number): UndoRecord {
   return { ...record, wrote: hashOfWritten(record, after, descOffset) };
 }
 
@@ -64,6 +64,7 @@ function untold({ before, tableEnd }: Work, { offset, bytes }: Edit, told: reado
     [Math.max(offset, tableEnd), end],
   ];
   for (const range of told) {
+    if (range.offset >= end || range.offset + range.length <= offset) continue;
     spans = spans.flatMap(([from, to]): Span[] => [
       [from, Math.min(to, range.offset)],
       [Math.max(from, range.offset + range.length), to],

@@ -1,3 +1,4 @@
+import { readElfHeader } from '../../elf/read.js';
 import { changed, type ElfView } from '../../elf/view.js';
 import { OWN_DESC_START } from '../../note/own.js';
 import { encodeUndo, encodeUndoNote, type UndoRecord } from '../../note/undo.js';
@@ -23,12 +24,13 @@ const MOST_ROUNDS = 4;
 export function planWithRecord(view: ElfView, notes: Buffer, options: PlanOptions): Recorded | SkipPlan {
   const bare = planStages(view, { bytes: notes }, options);
   if ('reason' in bare) return bare;
-  let size = descriptorSize(view, bare, notes.length);
+  let size = encodeUndo(record(view, bare, notes.length)).length;
   for (let round = 0; round < MOST_ROUNDS; round++) {
     const stages = planWithRoom(view, notes, size, options);
     if (stages === undefined || isDearer(view, stages, bare, size)) break;
-    const needed = descriptorSize(view, stages, notes.length);
-    if (needed <= size) return withRecord(view, stages, notes, size);
+    const found = record(view, stages, notes.length);
+    const needed = encodeUndo(found).length;
+    if (needed <= size) return withRecord(view, stages, notes, found, size);
     size = needed;
   }
   // Without a record nobody could finish what a run has begun in place.
@@ -74,17 +76,14 @@ function payloadSize(at: number, commits: readonly Commit[]): number | undefined
   return commits.flatMap(({ edits }) => edits).find(({ offset }) => offset === at)?.bytes.length;
 }
 
-function descriptorSize(view: ElfView, stages: Stages, notesSize: number): number {
-  return encodeUndo(record(view, stages, notesSize)).length;
-}
-
 /** The stages with the record in the place that was left for it. */
-function withRecord(view: ElfView, stages: Stages, notes: Buffer, size: number): Recorded {
+function withRecord(view: ElfView, stages: Stages, notes: Buffer, found: UndoRecord, size: number): Recorded {
   const { encoding } = view.image;
-  const unhashed = withOldHash(record(view, stages, notes.length), view);
+  const unhashed = withOldHash(found, view);
   const fill = (record: UndoRecord) =>
     put(stages, Buffer.concat([notes, encodeUndoNote(record, encoding, size)]));
-  const draft = view.with(...fill(unhashed).commits);
+  const source = changed(view.source, fill(unhashed).commits);
+  const draft = { image: readElfHeader(source), source };
   const descOffset = stages.note.at + notes.length + OWN_DESC_START;
   const whole = fill(withWrittenHash(unhashed, draft, descOffset));
   return { ...whole, hasRecord: true };
