@@ -123,7 +123,7 @@ export class FileSource implements ByteSource {
   #readBlocks(first: number, end: number): void {
     const offset = first * BLOCK;
     // Every byte of it is read, or it is thrown away.
-    const bytes = Buffer.allocUnsafe(Math.min(end * BLOCK, this.size) - offset);
+    const bytes = room(Math.min(end * BLOCK, this.size) - offset);
     for (let done = 0; done < bytes.length; ) {
       const got = this.file.read(bytes, done, offset + done);
       if (got === 0)
@@ -135,6 +135,20 @@ export class FileSource implements ByteSource {
       this.#blocks.set(i, bytes.subarray((i - first) * BLOCK, (i + 1 - first) * BLOCK));
     }
   }
+}
+
+/** In bytes: memory is asked for in pieces of so many, which costs less than one for each block. */
+const SLAB = 1 << 17;
+
+let slab = Buffer.alloc(0);
+
+/** Bytes that nobody else has, and that may say anything. */
+function room(size: number): Buffer {
+  if (size > SLAB / 4) return Buffer.allocUnsafeSlow(size);
+  if (size > slab.length) slab = Buffer.allocUnsafeSlow(SLAB);
+  const bytes = slab.subarray(0, size);
+  slab = slab.subarray(size);
+  return bytes;
 }
 
 /** Whether two looks at a path saw the same file with, as far as size and time stamp tell, the same bytes. */

@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import { constants, lstatSync, openSync, readdirSync, readlinkSync, renameSync, unlinkSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { during, systemCode } from '../errors.js';
@@ -17,7 +17,7 @@ export function temporaryBeside(path: string): string {
 
 /** Where whoever writes to a file says so. */
 export function lockBeside(path: string): string {
-  return beside(path, `lock-${createHash('sha256').update(basename(path)).digest('hex').slice(0, 16)}`);
+  return beside(path, `lock-${hash('sha256', basename(path)).slice(0, 16)}`);
 }
 
 function beside(path: string, mark: string): string {

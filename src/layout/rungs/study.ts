@@ -20,6 +20,7 @@ export class Study {
   readonly #image: ElfImage;
   readonly #occupied: readonly Occupied[];
   readonly #gaps: readonly Slack[];
+  readonly #slacks = new Map<boolean, readonly Slack[]>();
   readonly #rooms = new Map<1 | 2, readonly Room[]>();
   readonly #sections = new Map<string, SectionTableRoom | undefined>();
 
@@ -59,7 +60,12 @@ export class Study {
   slacks(sections: SectionTableRoom | undefined): readonly Slack[] {
     // New section headers and names would be where a segment that ends the file wants to grow.
     const mayGrow = this.mayAppend && (sections === undefined || sections.fileEnd === this.#image.size);
-    return [...findSlack(this.#image, this.#occupied, mayGrow), ...this.#gaps];
+    const found = this.#slacks.get(mayGrow) ?? [
+      ...findSlack(this.#image, this.#occupied, mayGrow),
+      ...this.#gaps,
+    ];
+    this.#slacks.set(mayGrow, found);
+    return found;
   }
 }
 

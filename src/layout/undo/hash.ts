@@ -1,10 +1,25 @@
-import { createHash } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
 import { alignUp, type ByteSource } from '../../elf/bytes.js';
 import { type ElfImage, programHeaderSize } from '../../elf/image.js';
 import { HASH_SIZE, type UndoRecord, WROTE_AT } from '../../note/undo.js';
 
 /** In bytes: hashes of larger parts are taken piece by piece. */
 const PIECE = 1 << 20;
+
+/** In bytes: so little is hashed in one call, which costs less than an object that takes pieces. */
+const AT_ONCE = 1 << 16;
+
+class Joined {
+  readonly #pieces: Buffer[] = [];
+
+  update(bytes: Buffer): void {
+    this.#pieces.push(bytes);
+  }
+
+  digest(): Buffer {
+    return hash('sha256', Buffer.concat(this.#pieces), 'buffer');
+  }
+}
 
 /** A file, of which only the ELF header has to be known. */
 export interface Headed {
@@ -55,15 +70,16 @@ function spansOf({ writes, oldSize }: UndoRecord, { image, source }: Headed): Sp
 }
 
 function hashOf(spans: readonly Span[], source: ByteSource, ownHash: number): Buffer {
-  const hash = createHash('sha256');
+  const size = spans.reduce((sum, [start, end]) => sum + Math.max(0, end - start), 0);
+  const digest = size <= AT_ONCE ? new Joined() : createHash('sha256');
   for (const [start, end] of spans) {
     for (let at = start; at < end; at += PIECE) {
       const bytes = source.read(at, Math.min(PIECE, end - at));
       const from = Math.max(0, ownHash - at);
       const to = Math.min(bytes.length, ownHash + HASH_SIZE - at);
-      if (from < to) hash.update(Buffer.from(bytes).fill(0, from, to));
-      else hash.update(bytes);
+      if (from < to) digest.update(Buffer.from(bytes).fill(0, from, to));
+      else digest.update(bytes);
     }
   }
-  return hash.digest().subarray(0, HASH_SIZE);
+  return digest.digest().subarray(0, HASH_SIZE);
 }

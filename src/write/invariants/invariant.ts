@@ -44,6 +44,21 @@ export function headersOf({ programHeaders }: ElfImage, ...types: readonly numbe
   return programHeaders.filter(({ p_type }) => types.includes(p_type));
 }
 
+/** Whether two program headers have the same value in every field. */
+export function isSameHeader(a: ProgramHeader | undefined, b: ProgramHeader | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return (
+    a.p_type === b.p_type &&
+    a.p_flags === b.p_flags &&
+    a.p_offset === b.p_offset &&
+    a.p_vaddr === b.p_vaddr &&
+    a.p_paddr === b.p_paddr &&
+    a.p_filesz === b.p_filesz &&
+    a.p_memsz === b.p_memsz &&
+    a.p_align === b.p_align
+  );
+}
+
 /** A program header, for a message. */
 export function tell(p: ProgramHeader | undefined): string {
   if (p === undefined) return 'none';

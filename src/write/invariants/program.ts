@@ -7,7 +7,7 @@ import {
   DT_VERNEED,
   DT_VERSYM,
 } from '../../elf/constants.js';
-import type { ElfImage } from '../../elf/image.js';
+import type { DynamicEntry, ElfImage } from '../../elf/image.js';
 import { hex, type Invariant, type Step } from './invariant.js';
 
 /** What the file is, and what its dynamic section asks of ld.so. */
@@ -49,9 +49,13 @@ function* dynamicFaults({ before, after }: Step): Generator<string> {
   for (const [tag, was] of Object.entries(saidBy(before.image))) {
     if (now[tag] !== was) yield `the dynamic section says something else: ${tag} ${was} is ${now[tag]}`;
   }
-  const tags = ({ dynamic }: ElfImage) => dynamic?.entries.map(({ d_tag }) => hex(d_tag)).join(' ') ?? '';
-  const [was, is] = [tags(before.image), tags(after.image)];
-  if (was !== is) yield `the dynamic section has other entries: ${was} are ${is}`;
+  const [old, entries] = [before.image.dynamic?.entries ?? [], after.image.dynamic?.entries ?? []];
+  if (old.length === entries.length && old.every(({ d_tag }, i) => d_tag === entries[i]?.d_tag)) return;
+  yield `the dynamic section has other entries: ${tagsOf(old)} are ${tagsOf(entries)}`;
+}
+
+function tagsOf(entries: readonly DynamicEntry[]): string {
+  return entries.map(({ d_tag }) => hex(d_tag)).join(' ');
 }
 
 /** Tags of tables that may move. */

@@ -2,7 +2,7 @@ import { PF_W, PT_GNU_PROPERTY, PT_INTERP, PT_LOAD, PT_NOTE, PT_NULL, PT_PHDR } 
 import { addressOfOffset, type ElfImage, type ProgramHeader } from '../../elf/image.js';
 import { endOfNotes } from '../../elf/notes.js';
 import { isCongruent, MIN_PAGE_SIZE, mapsNothing, maxPageSize } from '../../layout/model/pages.js';
-import { headersOf, hex, type Invariant, type Step, tell } from './invariant.js';
+import { headersOf, hex, type Invariant, isSameHeader, type Step, tell } from './invariant.js';
 
 /** What the kernel and ld.so demand of program headers, whoever changes them. */
 export const SEGMENTS: readonly Invariant[] = [
@@ -90,13 +90,12 @@ const MAY_CHANGE: ReadonlySet<number> = new Set([
 ]);
 
 function* otherFaults({ before, after }: Step): Generator<string> {
-  const others = ({ programHeaders }: ElfImage) =>
-    programHeaders.filter(p => !MAY_CHANGE.has(p.p_type)).map(tell);
+  const others = ({ programHeaders }: ElfImage) => programHeaders.filter(p => !MAY_CHANGE.has(p.p_type));
   const now = others(after.image);
   const old = others(before.image);
   for (let i = 0; i < Math.max(old.length, now.length); i++) {
-    if (old[i] !== now[i])
-      yield `a program header changed that must not: ${old[i] ?? 'none'} is ${now[i] ?? 'none'}`;
+    if (!isSameHeader(old[i], now[i]))
+      yield `a program header changed that must not: ${tell(old[i])} is ${tell(now[i])}`;
   }
 }
 
@@ -106,7 +105,7 @@ function* oldLoadFaults({ before, after, plan }: Step): Generator<string> {
   for (const [i, was] of old.entries()) {
     const now = loads.find(load => load.p_vaddr === was.p_vaddr);
     const { p_filesz, p_memsz } = now ?? was;
-    if (tell(now) !== tell({ ...was, p_filesz, p_memsz })) {
+    if (!isSameHeader(now, { ...was, p_filesz, p_memsz })) {
       yield `a PT_LOAD changed: number ${i}, ${tell(was)} is ${tell(now)}`;
       continue;
     }
