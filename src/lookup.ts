@@ -1,5 +1,6 @@
 import { posix } from 'node:path';
 import { type ByteString, byteStringOf } from './elf/bytes.js';
+import type { ElfImage } from './elf/image.js';
 import type { ElfView } from './elf/view.js';
 import { ElfnoteError } from './errors.js';
 import { closureOfFile } from './loader/file-closure.js';
@@ -10,7 +11,7 @@ import { dlopenSonames, readDlopenRequests } from './note/dlopen.js';
 import { OWN_TYPE, ownNotesBehind } from './note/own.js';
 import { FileSystemProbe } from './resolve/fs-probe.js';
 import type { LibraryProbe } from './resolve/probe.js';
-import { type Resolution, resolveImage } from './resolve/resolve.js';
+import { isImmutable, type Resolution, resolveImage } from './resolve/resolve.js';
 
 export interface LookupOptions {
   /** A directory that holds the file system in which run paths are looked up. Default: this machine's. */
@@ -56,6 +57,23 @@ export function resolveView(
     more: dlopen ? dlopenSonames(readDlopenRequests(image, source)) : undefined,
     systemLibrary: systemLibraries ? soname => systemLibrariesFor(options).find(soname, image) : undefined,
   });
+}
+
+/**
+ * How many libraries `systemLibraries` would record that the loader now searches for in the whole run path. Undefined for
+ * none, and where nobody is to be told: it is on, no store is known, or a Nix build is to know nothing of its machine.
+ */
+export function countOnSystem(
+  { components, unresolved }: Resolution,
+  image: ElfImage,
+  options: LookupOptions,
+): number | undefined {
+  if (options.systemLibraries || options.likePatchelf || process.env.NIX_BUILD_TOP !== undefined)
+    return undefined;
+  const names = unresolved.filter(({ why }) => why === 'not-found');
+  if (names.length === 0 || storeRoots(options) === undefined || !isImmutable(components)) return undefined;
+  const system = systemLibrariesFor(options);
+  return names.filter(({ soname }) => system.find(soname, image) !== undefined).length || undefined;
 }
 
 const SYSTEM_LIBRARIES = new WeakMap<LoaderProbe, SystemLibraries>();

@@ -26,6 +26,8 @@ export interface Explained {
   /** What elfnote's `DT_AUDIT` names when all is done, if there is one. */
   readonly reader?: ByteString | undefined;
   readonly warnings: readonly string[];
+  /** Libraries that the loader searches for, and that `systemLibraries` would record; undefined for none. */
+  readonly onSystem?: number | undefined;
 }
 
 export interface SkippedOutcome extends Explained {

@@ -16,6 +16,7 @@ import { planFile, planRemoval } from './layout/plan-file.js';
 import { hasNoDefaultLibraries } from './loader/object.js';
 import {
   type ClosureOptions,
+  countOnSystem,
   type LookupOptions,
   lookUpFile,
   probeFor,
@@ -91,7 +92,12 @@ export function buildCache(path: string, options: BuildOptions = {}): WorkedOutc
       const plan = planNote(view, resolution, extraNotes, { ...options, reader });
       if (plan.kind === 'skip' && options.strict) refuseNoRoom(path, plan);
       if (plan.kind !== 'skip') refuseModule(image, source, reader, probe, options);
-      const explained = { path, resolution, warnings: [...warningsFor(resolution, image), ...warnings] };
+      const explained = {
+        path,
+        resolution,
+        warnings: [...warningsFor(resolution, image), ...warnings],
+        onSystem: countOnSystem(resolution, image, options),
+      };
       return carryOut(source, image, plan, explained, options);
     },
     !options.dryRun,

@@ -6,6 +6,12 @@ export const REGISTERED_STORE =
   'paths changed here as modified. Write copies with --output-dir instead, or let the build write the notes ' +
   '(nix/setup-hook.sh)';
 
+/** Of all files of a run, once: where the system has libraries that stores do not. */
+export function systemWarning(count: number): string {
+  const libraries = count === 1 ? '1 library' : `${count} libraries`;
+  return `--system-libraries would let ${libraries} be found at once that the system has, and the run path has not`;
+}
+
 /** Of files that need libraries or are not understood; an object file or a static program is as it should be. */
 const WITHOUT_NOTE: ReadonlySet<string> = new Set([
   'no-run-path',

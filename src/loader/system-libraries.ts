@@ -6,6 +6,7 @@ import { architectureOf } from './architectures.js';
 import { processorNamed } from './hwcaps.js';
 import { type LoaderFacts, readLoader } from './interpreter.js';
 import { LdCache } from './ld-cache.js';
+import { hasNoDefaultLibraries } from './object.js';
 import type { LoaderProbe } from './probe.js';
 
 /**
@@ -23,9 +24,10 @@ export class SystemLibraries {
   /**
    * The path that ld.so takes for a name, whatever the processor.
    * @returns undefined where there is none, and where there is one for some processors alone: that is for the loader to
-   * tell.
+   * tell. So is what an object finds that was linked with `-z nodefaultlib`.
    */
   find(name: ByteString, image: ElfImage): ByteString | undefined {
+    if (hasNoDefaultLibraries(image)) return undefined;
     const kind = this.#kindOf(image);
     const cached = kind.cache?.findPlain(name);
     if (cached === 'depends') return undefined;

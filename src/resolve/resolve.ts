@@ -89,7 +89,7 @@ export function resolveImage(image: ElfImage, probe: LibraryProbe, options: Reso
   const components = names.map(component => classifyComponent(component, probe, options.storeRoots));
   const entries: ResolvedEntry[] = [];
   const unresolved: Unresolved[] = [];
-  const isSettled = options.storeRoots !== undefined && components.every(isImmutable);
+  const isSettled = options.storeRoots !== undefined && isImmutable(components);
   for (const soname of needed) {
     const found = resolveSoname(soname, components, image, probe, options);
     const result = isSettled ? orSystemLibrary(found, options) : found;
@@ -129,8 +129,9 @@ function hint(component: ByteString, why: RuntimeReason): Answer {
   return { attempt: { component, outcome: 'hint', why }, step: { kind: 'hint', dir: component } };
 }
 
-function isImmutable(component: SearchComponent): boolean {
-  return component.kind === 'exact' && !component.mutable;
+/** Whether nothing can come into a run path later. */
+export function isImmutable(components: readonly SearchComponent[]): boolean {
+  return components.every(component => component.kind === 'exact' && !component.mutable);
 }
 
 function orSystemLibrary(

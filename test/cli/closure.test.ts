@@ -95,6 +95,74 @@ describe('build-cache --closure', { skip }, () => {
   });
 });
 
+describe('outside a Nix build', { skip: needs('gcc') }, () => {
+  const scope = suiteScope();
+  const GAIN = /would let (\d+) librar(?:y|ies) be found at once/g;
+  const gain = (args: readonly string[], env: Readonly<Record<string, string>> = {}) =>
+    [...elfnoteOk(['build-cache', '--dry-run', ...args], { env }).stderr.matchAll(GAIN)].map(match =>
+      Number(match[1]),
+    );
+
+  test('one line says how many libraries --system-libraries would let be found at once', () => {
+    const shop = new ReaderShop(tempDir(scope));
+    const files = closure(shop);
+    const store = ['--store-dir', shop.dir];
+    assert.deepEqual(gain([...store, files.program]), [1]);
+    // Four objects need libc.so.6, of which those with a run path look for it there: the program, and libtwo.so.1.
+    assert.deepEqual(gain([...store, shop.dir]), [2]);
+    assert.deepEqual(gain([...store, '--quiet', shop.dir]), []);
+    const named = elfnoteOk(['build-cache', '--dry-run', '--json', ...store, files.program]).stdout;
+    assert.match(named, /"onSystem":1,/);
+    elfnoteOk(['build-cache', ...store, '--system-libraries', files.program]);
+    const libc = elfnoteOk(['dump', files.program]).stdout.match(/libc\.so\.6\n\s+= \S+/g);
+    assert.equal(libc?.length, 1);
+  });
+
+  test('nothing is said where there is nothing to gain, or nothing to be told of', t => {
+    const shop = new ReaderShop(tempDir(t));
+    const files = closure(shop);
+    const store = ['--store-dir', shop.dir];
+    assert.deepEqual(gain([...store, files.program], { NIX_BUILD_TOP: shop.dir }), []);
+    assert.deepEqual(gain([files.program]), []);
+    assert.deepEqual(gain([...store, '--system-libraries', files.program]), []);
+    assert.deepEqual(gain([...store, '--like-patchelf', files.program]), []);
+    assert.deepEqual(gain(['--store-dir', shop.at('one'), files.program]), []);
+    const bare = shop.library('bare', 'bare', { runPath: [shop.at('one')], flags: ['-Wl,-z,nodefaultlib'] });
+    assert.deepEqual(gain([...store, bare]), []);
+  });
+
+  test('what an object with -z nodefaultlib finds on the system is not recorded', t => {
+    const shop = new ReaderShop(tempDir(t));
+    const one = shop.library('one', 'one');
+    const args = ['build-cache', '--system-libraries', '--store-dir', shop.dir];
+    const sonames = (flags: readonly string[]) => {
+      const file = shop.library('bare', 'bare', { needs: [one], runPath: [shop.at('one')], flags });
+      elfnoteOk([...args, file]);
+      return [...elfnoteOk(['dump', file]).stdout.matchAll(/^ {2}(lib\S+)$/gm)].map(match => match[1]);
+    };
+    assert.deepEqual(sonames(['-Wl,-z,nodefaultlib']), ['libone.so.1']);
+    assert.deepEqual(sonames([]).sort(), ['libc.so.6', 'libone.so.1']);
+  });
+
+  test('a file that gains nothing makes it read nothing, and a walk reads ld.so.cache once', { skip }, t => {
+    const shop = new ReaderShop(tempDir(t));
+    const files = closure(shop);
+    const reads = (...args: readonly string[]) => {
+      const command = [process.execPath, BIN, 'build-cache', '--dry-run', '--store-dir', shop.dir, ...args];
+      const log = shop.at('log');
+      runOk('strace', ['-f', '-e', 'trace=openat', '-o', log, ...command]);
+      return (
+        readFileSync(log, 'utf8').match(
+          /\d+ +openat\([^"]*"\/etc\/ld\.so\.cache".*O_RDONLY\|O_CLOEXEC\) += \d+/g,
+        )?.length ?? 0
+      );
+    };
+    // Node's own loader reads it too.
+    const none = reads(files.three);
+    assert.equal(reads(shop.dir), none + 1);
+  });
+});
+
 describe('exec --cached', { skip }, () => {
   const scope = suiteScope();
   let shop: ReaderShop;

@@ -82,6 +82,7 @@ describe('the summary', () => {
       foundAtOnce: 4,
       searched: 0,
       leftToLoader: 2,
+      onSystem: 0,
       bytesAdded: growth,
       addedSegments: 0,
       withoutSection: 0,

@@ -25,6 +25,7 @@ export function jsonOf(outcome: FileOutcome): object {
     ...effectJson(outcome),
     ...(outcome.resolution === undefined ? {} : resolutionJson(outcome.resolution)),
     ...(outcome.reader === undefined ? {} : { reader: displayBytes(outcome.reader) }),
+    ...(outcome.onSystem === undefined ? {} : { onSystem: outcome.onSystem }),
     warnings: outcome.warnings,
   };
 }

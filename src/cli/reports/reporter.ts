@@ -8,8 +8,9 @@ import type { RunFlags } from '../commands/file-command.js';
 import { type Log, lazyLog } from '../log.js';
 import { flushOut, OUT_IS_TERMINAL, printJson, printLine, printOut } from '../output.js';
 import { OutsideDirectories } from '../outside.js';
-import { warningsOf } from '../warnings.js';
+import { systemWarning, warningsOf } from '../warnings.js';
 import { summaryBlock } from './block.js';
+import { someOf } from './effect.js';
 import { jsonOf, summaryJson } from './json.js';
 import { PathSummaries } from './path-summaries.js';
 import { Progress } from './progress.js';
@@ -24,6 +25,7 @@ export class Reporter {
   readonly #summary: Summary;
   readonly #summaries: PathSummaries;
   readonly #outside: OutsideDirectories;
+  readonly #named: readonly string[];
   #status: number = EXIT.ok;
 
   /**
@@ -32,6 +34,7 @@ export class Reporter {
    */
   constructor(flags: RunFlags, paths: readonly string[], files: number) {
     this.#flags = flags;
+    this.#named = paths;
     // A build's standard error is a terminal in Nix, whose log has no use for a bar.
     this.#progress = new Progress(files, flags.progress && !flags.hook);
     this.#summary = emptySummary(flags.dryRun === true);
@@ -81,6 +84,8 @@ export class Reporter {
   /** @param stopped the signal or `--fail-fast` that ended the run early. */
   async finish(found: readonly Found[], stopped: string | undefined): Promise<Summary> {
     for (const { directory, message } of this.#outside.lines()) await this.warn(directory, message);
+    const { onSystem } = this.#summary;
+    if (onSystem > 0) await this.warn(someOf(this.#named, 1).join(' and '), systemWarning(onSystem));
     this.#progress.stop();
     const isWork = this.#flags.check === true && this.#summary.written > 0;
     if (isWork || stopped !== undefined) this.#status = Math.max(this.#status, EXIT.findings);

@@ -21,6 +21,8 @@ export interface Summary {
   leftToLoader: number;
   /** In how many files each soname is left to the loader. */
   left: Map<string, number>;
+  /** Of those, the ones that --system-libraries would record. */
+  onSystem: number;
   bytesAdded: number;
   addedSegments: number;
   /** Notes that got no section header: `strip` drops them. */
@@ -75,6 +77,7 @@ export function emptySummary(dryRun: boolean): Summary {
     searched: 0,
     leftToLoader: 0,
     left: new Map(),
+    onSystem: 0,
     bytesAdded: 0,
     addedSegments: 0,
     withoutSection: 0,
@@ -104,6 +107,7 @@ export function addToSummary(summary: Summary, outcome: FileOutcome): void {
       summary.addedSegments += outcome.plan.addedLoads;
       if (!outcome.plan.hasSection) summary.withoutSection++;
   }
+  summary.onSystem += outcome.onSystem ?? 0;
   const effect = effectOf(outcome);
   if (effect === undefined) return;
   const hasNote = effect.foundAtOnce + effect.searched > 0;
