@@ -2,7 +2,8 @@ import { type VerifyReport, verifyFound } from '../../batch/verify.js';
 import { type Found, findFiles } from '../../batch/walk.js';
 import { escapeControls } from '../../elf/bytes.js';
 import { EXIT, exitStatusOf } from '../../errors.js';
-import { printError, printJson, printOut } from '../output.js';
+import { coloursOf } from '../colours.js';
+import { OUT_IS_TERMINAL, printError, printJson, printOut } from '../output.js';
 import { listOf } from '../paths.js';
 import { Progress } from '../reports/progress.js';
 import { problemLines, verifyJson, verifySummaryJson, verifySummaryLine } from '../reports/verify.js';
@@ -28,8 +29,10 @@ export async function verifyPaths(paths: readonly string[], flags: VerifyFlags):
     await progress.step(file.path);
   }
   progress.stop();
+  const width = OUT_IS_TERMINAL ? process.stdout.columns : undefined;
+  const looks = { colours: coloursOf(flags.color), width };
   if (json) printJson(verifySummaryJson(reports));
-  else if (!quiet) printOut([...problemLines(reports), verifySummaryLine(reports), ''].join('\n'));
+  else if (!quiet) printOut([...problemLines(reports, looks), verifySummaryLine(reports), ''].join('\n'));
   const worked = reports.some(({ state }) => state !== 'failed');
   return worked ? Math.min(status, EXIT.findings) : status;
 }

@@ -1,8 +1,10 @@
+import { Help } from 'commander';
 import type { VerifyReport } from '../../batch/verify.js';
 import { displayBytes, escapeControls } from '../../elf/bytes.js';
 import { exitStatusOf } from '../../errors.js';
 import { type CacheStep, elementOf } from '../../note/cache.js';
 import type { VerifyFinding, VerifyState } from '../../verify-note.js';
+import type { BlockOptions } from './block.js';
 import { JSON_SCHEMA } from './json.js';
 import { elementText } from './text.js';
 
@@ -21,11 +23,19 @@ const HEADINGS: Readonly<Record<Problem, string>> = {
 const PROBLEMS: readonly Problem[] = ['malformed', 'absent', 'stale', 'missing', 'foreign', 'useless'];
 
 /** Problems by their kind; each file once below each kind that it has. */
-export function problemLines(reports: readonly VerifyReport[]): string[] {
+export function problemLines(reports: readonly VerifyReport[], { colours, width }: BlockOptions): string[] {
+  const help = new Help();
   return PROBLEMS.flatMap(problem => {
     const lines = reports.flatMap(report => linesOf(report, problem));
-    return lines.length === 0 ? [] : [`${problem}: ${HEADINGS[problem]}`, ...lines, ''];
+    const text = `${problem}: ${HEADINGS[problem]}`;
+    const heading = width === undefined ? text : help.boxWrap(text, width);
+    const paint = isFinding(problem) ? colours.red : colours.yellow;
+    return lines.length === 0 ? [] : [heading.replace(problem, paint(problem)), ...lines, ''];
   });
+}
+
+function isFinding(problem: Problem): boolean {
+  return problem === 'malformed' || problem === 'absent' || problem === 'stale';
 }
 
 function linesOf(report: VerifyReport, problem: Problem): string[] {
