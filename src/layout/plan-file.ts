@@ -104,14 +104,13 @@ function planNew(view: ElfView, wanted: Wanted, options: PlanOptions): WritePlan
 
 /** Takes out what is there, then plans on what is left: separate commits, each safe at every step. */
 function replan(view: ElfView, work: OwnWork | undefined, wanted: Wanted, options: PlanOptions): WritePlan {
-  const out =
-    work === undefined ? released(view, wanted, options) : { commits: work.undo, left: work.original };
+  const out = takenOut(view, work, wanted, options);
   const own = ownReader(out.left.image, out.left.source);
   const next =
     wanted.entries.length > 0
       ? planNew(out.left, wanted, own === undefined ? options : { ...options, reader: undefined })
       : undefined;
-  const exact = work !== undefined;
+  const { exact } = out;
   if (next?.kind === 'write') {
     const commits = [...out.commits, ...next.commits];
     return {
@@ -139,19 +138,26 @@ function replan(view: ElfView, work: OwnWork | undefined, wanted: Wanted, option
   };
 }
 
-/** Without a record, notes are released. A reader that is to stay does: nothing says what was there before it. */
-function released(
-  view: ElfView,
-  wanted: Wanted,
-  options: PlanOptions,
-): { commits: readonly Commit[]; left: ElfView } {
-  const commits: Commit[] = [];
-  let left = view;
+interface TakenOut {
+  readonly commits: readonly Commit[];
+  readonly left: ElfView;
+  /** The file has the bytes that it had before elfnote. */
+  readonly exact: boolean;
+}
+
+/**
+ * What is there by its record; without one, notes are released. A reader that is to stay does, where no record says what
+ * was there before it. One that is not to stay goes also where it is older than the record: another tool has changed
+ * the file since, and the note that was written then kept the reader.
+ */
+function takenOut(view: ElfView, work: OwnWork | undefined, wanted: Wanted, options: PlanOptions): TakenOut {
+  const commits: Commit[] = [...(work?.undo ?? [])];
+  let left = work?.original ?? view;
   const commit = (next: Commit) => {
     commits.push(next);
     left = left.with(next);
   };
-  const own = ownReader(view.image, view.source);
+  const own = ownReader(left.image, left.source);
   const wantedReader = wanted.entries.length > 0 ? options.reader : undefined;
   if (own !== undefined && own !== wantedReader) {
     const out = releaseReader(left);
@@ -159,5 +165,5 @@ function released(
   }
   for (let note = left.image.cacheNotes[0]; note !== undefined; note = left.image.cacheNotes[0])
     commit(releaseNote(left, note));
-  return { commits, left };
+  return { commits, left, exact: work !== undefined && commits.length === work.undo.length };
 }

@@ -1,4 +1,3 @@
-import { ownReader } from '../elf/dt-audit.js';
 import { changed, type ElfView } from '../elf/view.js';
 import type { Commit, WritePlan } from '../layout/model/plan.js';
 import { planFile } from '../layout/plan-file.js';
@@ -60,7 +59,7 @@ export function verifyPlan(view: ElfView, plan: WritePlan): void {
   const undo = plan.commits.filter(({ kind }) => kind === 'undo');
   for (const commit of plan.commits) refuseAll(orderFaults(commit));
   const base = view.with(...undo);
-  if (undo.length > 0) refuseAll(undoneFaults(view, base, ownReader(base.image, base.source)));
+  if (undo.length > 0) refuseAll(undoneFaults(view, base, plan));
   let now = base;
   for (const commit of plan.commits.slice(undo.length)) {
     const after = now.with(commit);

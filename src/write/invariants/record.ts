@@ -1,6 +1,7 @@
 import type { ByteSource } from '../../elf/bytes.js';
+import { ownReader } from '../../elf/dt-audit.js';
 import { changed, type ElfView } from '../../elf/view.js';
-import type { Commit } from '../../layout/model/plan.js';
+import type { Commit, WritePlan } from '../../layout/model/plan.js';
 import { OWN_TYPE, ownNotesBehind } from '../../note/own.js';
 import { decodeUndo, type UndoRecord } from '../../note/undo.js';
 import { saidBy } from './program.js';
@@ -39,15 +40,17 @@ function followed(source: ByteSource, { writes, oldSize }: UndoRecord): ByteSour
   return changed(source, [{ edits, size: oldSize }]);
 }
 
-/** The hashes say that the old bytes are back; they are those of the same program, without a note or a reader. */
-export function* undoneFaults(
-  noted: ElfView,
-  undone: ElfView,
-  reader: string | undefined,
-): Generator<string> {
+/**
+ * The hashes say that the old bytes are back; they are those of the same program, without a note. A reader that is older
+ * than the record is the one that stays, or goes next.
+ */
+export function* undoneFaults(noted: ElfView, undone: ElfView, plan: WritePlan): Generator<string> {
   const notes = undone.image.cacheNotes.length;
   if (notes > 0) yield `the old note is still there: ${notes}`;
-  if (reader !== undefined) yield `the old reader is still there: ${reader}`;
+  const reader = ownReader(undone.image, undone.source);
+  const goes = plan.commits.some(({ kind }) => kind === 'reader-out');
+  if (reader !== undefined && !goes && reader !== plan.reader)
+    yield `the old reader is still there: ${reader}, not ${plan.reader}`;
   const said = ({ image }: ElfView) => {
     const { e_type, e_machine, e_flags } = image.header;
     return Object.entries({ e_type, e_machine, e_flags, ...saidBy(image) });

@@ -6,6 +6,8 @@ import { ElfnoteError } from '../../../src/errors.js';
 import type { PlanOptions, WritePlan } from '../../../src/layout/model/plan.js';
 import { planFile, planRemoval } from '../../../src/layout/plan-file.js';
 import type { CacheEntry } from '../../../src/note/cache.js';
+import { ownNotesBehind } from '../../../src/note/own.js';
+import { WROTE_AT } from '../../../src/note/undo.js';
 import { verifyPlan } from '../../../src/write/verify-plan.js';
 import { EVERYTHING } from '../../support/extent.js';
 import {
@@ -179,6 +181,55 @@ describe('what is refused', () => {
     cannot(
       buildLayout({ ...PROGRAM, sections: 'none' }).bytes,
       /its dynamic section has no spare entry|no section header/,
+    );
+  });
+});
+
+describe('a reader that is older than the record', () => {
+  const NEWER: readonly CacheEntry[] = [
+    { soname: 'libone.so.1', steps: [{ kind: 'path', path: '/store/newer/lib/libone.so.1' }] },
+  ];
+
+  /** A tool that comes later has made the record of note and reader void, and the note of the next run kept the reader. */
+  function withOlderReader(): Buffer {
+    const { bytes } = buildLayout(PROGRAM);
+    const first = applied(bytes, planned(bytes));
+    const { image, source } = viewOf(first);
+    const [note] = image.cacheNotes;
+    const record = note && ownNotesBehind(image, source, note)[0];
+    assert.ok(record !== undefined);
+    first.writeUInt8(first.readUInt8(record.descOffset + WROTE_AT) ^ 1, record.descOffset + WROTE_AT);
+    const second = planned(first, {}, NEWER);
+    assert.ok(!second.exact && second.hasRecord && second.reader === READER);
+    return applied(first, second);
+  }
+
+  test('stays where the note is written anew', () => {
+    const plan = planned(withOlderReader(), {});
+    assert.equal(plan.reader, READER);
+    assert.equal(audit(applied(withOlderReader(), plan)), READER);
+  });
+
+  test('makes way for another', () => {
+    const edited = applied(withOlderReader(), planned(withOlderReader(), { reader: '/other.so' }));
+    assert.equal(audit(edited), '/other.so');
+  });
+
+  test('goes with the note, and nobody says that every old byte is back', () => {
+    const plan = planRemoval(viewOf(withOlderReader()));
+    if (plan.kind !== 'write') assert.fail(`got no plan but ${plan.kind}`);
+    verifyPlan(viewOf(withOlderReader()), plan);
+    assert.equal(plan.exact, false);
+    assert.equal(audit(applied(withOlderReader(), plan)), undefined);
+  });
+
+  test('is refused where the plan would leave one that it does not know', () => {
+    const plan = planRemoval(viewOf(withOlderReader()));
+    if (plan.kind !== 'write') assert.fail(`got no plan but ${plan.kind}`);
+    const commits = plan.commits.filter(({ kind }) => kind === 'undo');
+    assert.throws(
+      () => verifyPlan(viewOf(withOlderReader()), { ...plan, commits }),
+      /the old reader is still there/,
     );
   });
 });
