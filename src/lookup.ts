@@ -27,7 +27,7 @@ export interface LookupOptions {
    * that does not find such a path any more searches as ever.
    */
   readonly systemLibraries?: boolean | undefined;
-  /** Record also the sonames that the file declares to dlopen (`.note.dlopen`). */
+  /** Record also the sonames that the file, or an object of its closure, declares to dlopen (`.note.dlopen`). */
   readonly dlopen?: boolean | undefined;
   /** Shared between files so that each object of their closures is read once. Overrides `root`, as `probe` does. */
   readonly objects?: LoaderProbe | undefined;
@@ -123,12 +123,13 @@ function hasClosureNote({ image, source }: ElfView): boolean {
 
 /** The whole note, or why there is none. */
 function closureOf(path: string, probe: LibraryProbe, options: ClosureOptions): Buffer | string {
-  const { root, systemLibraries, trustStore } = options;
+  const { root, systemLibraries, trustStore, dlopen } = options;
   try {
     const found = closureOfFile(path, {
       root,
       systemLibraries,
       trustStore,
+      dlopen,
       storeRoots: storeRoots(options),
       libraries: probe,
       objects: objectsFor(options),

@@ -8,7 +8,7 @@ import { ElfnoteError } from './errors.js';
 import { withFile } from './files/source.js';
 import { ownWork } from './layout/undo/undo.js';
 import { type CacheEntry, decodeDescriptor } from './note/cache.js';
-import { dlopenSonames, readDlopenRequests } from './note/dlopen.js';
+import { type DlopenRequest, dlopenSonames, readDlopenRequests } from './note/dlopen.js';
 import { agreesWithRunPath } from './note/stale.js';
 import { judgeCandidate, type Verdict } from './resolve/candidate.js';
 import type { LibraryProbe } from './resolve/probe.js';
@@ -25,6 +25,8 @@ export interface NoteReport {
   readonly agreesWithRunPath: boolean;
   /** What a program asks ld.so to load before it, whoever wrote it. */
   readonly audit: Audit | undefined;
+  /** What the file declares to dlopen. */
+  readonly declared: readonly DlopenRequest[];
   /** Whether the file says how it was, and nothing that elfnote wrote has changed since: remove-cache undoes it all. */
   readonly removalIsExact: boolean;
 }
@@ -37,6 +39,11 @@ export function readNote(path: string): NoteReport | undefined {
   return withFile(path, source => noteOf(readImage(source), source));
 }
 
+/** What a file declares to dlopen, whether or not it has a note. @throws ElfnoteError */
+export function readDeclared(path: string): DlopenRequest[] {
+  return withFile(path, source => readDlopenRequests(readImage(source), source));
+}
+
 /** As `readNote`, of a file that is open and read. */
 export function noteOf(image: ElfImage, source: ByteSource): NoteReport | undefined {
   const [location, second] = image.cacheNotes;
@@ -46,14 +53,16 @@ export function noteOf(image: ElfImage, source: ByteSource): NoteReport | undefi
   const descriptor = Buffer.from(source.read(location.descOffset, location.n_descsz));
   const entries = decodeDescriptor(descriptor, location.descOffset, path);
   checkPadding(source, location);
+  const declared = readDlopenRequests(image, source);
   return {
     path,
     image,
     location,
     descriptor,
     entries,
-    agreesWithRunPath: agreesWithRunPath(image, entries, dlopenSonames(readDlopenRequests(image, source))),
+    agreesWithRunPath: agreesWithRunPath(image, entries, dlopenSonames(declared)),
     audit: readAudit(image, source),
+    declared,
     removalIsExact: ownWork(new ElfView(image, source))?.isWhole ?? false,
   };
 }

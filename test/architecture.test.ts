@@ -105,6 +105,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     'elf/bytes',
     'elf/constants',
     'note/cache',
+    // What a file declares to dlopen, to be shown.
+    'type note/dlopen',
     'type layout/model/plan',
     'type resolve/probe',
     'type resolve/resolve',

@@ -176,6 +176,7 @@ const trace = {
   hwcaps: z.optional(text),
   root: z.optional(path),
   ldCache: z.optional(path),
+  dlopen: flag,
 } satisfies Shape<TraceOptions>;
 const closure = { ...trace, storeDirs: lookup.storeDirs } satisfies Shape<ClosureOptions>;
 

@@ -60,7 +60,9 @@ class NoteMaker {
     for (const [i, node] of this.#nodes.entries()) {
       const path = i === 0 ? '' : (this.#stored.get(node.path) ?? node.path);
       if (i > 0 && !this.#isRecorded(path)) continue;
-      const answers = node.edges.flatMap(edge => this.#answer(edge, targets));
+      const answers = node.edges
+        .filter(({ tag, name }) => tag !== 'dlopen' || !node.needed.includes(name))
+        .flatMap(edge => this.#answer(edge, targets));
       objects.set(path, {
         path,
         check: checkOf(node),
@@ -105,7 +107,8 @@ class NoteMaker {
   /** None where the loader has to search, or where who asked first decides. */
   #answer(edge: ClosureEdge, targets: Map<ByteString, ByteString>): [ClosureAnswer] | [] {
     const { tag, name, dependsOnLoaders } = edge;
-    if (tag !== 'needed' || dependsOnLoaders || name.includes('$') || name.includes('/')) return [];
+    if (tag !== 'needed' && tag !== 'dlopen') return [];
+    if (dependsOnLoaders || name.includes('$') || name.includes('/')) return [];
     const steps: ClosureStep[] = [];
     for (const candidate of edge.candidates) {
       const step = this.#step(candidate, steps);

@@ -1,4 +1,5 @@
 import type { ByteString } from '../elf/bytes.js';
+import { dlopenSonames } from '../note/dlopen.js';
 import type { LoaderFacts } from './interpreter.js';
 import type { Lookup, TracedObject } from './record.js';
 import type { Asking, Found, Search } from './search.js';
@@ -6,6 +7,9 @@ import type { Tokens } from './tokens.js';
 
 /** `setup_vdso` gives the kernel's own object these names. */
 const VDSO_NAMES = ['linux-vdso.so.1', 'linux-vdso64.so.1', 'linux-gate.so.1'];
+
+/** What the loader does without where it cannot have it. */
+const FORGIVEN: ReadonlySet<Lookup['tag']> = new Set(['preload', 'auxiliary', 'dlopen']);
 
 /** What became of a program's closure. */
 export interface Closure {
@@ -39,8 +43,17 @@ export class ClosureBuilder {
     this.#tokensOf = tokensOf;
   }
 
-  /** @param preload names of `LD_PRELOAD`, in order. */
-  build(main: Asking, path: ByteString, loader: LoaderFacts, preload: readonly ByteString[]): Closure {
+  /**
+   * @param preload names of `LD_PRELOAD`, in order.
+   * @param opensDeclared as if each object opened what it declares to dlopen, when all is loaded.
+   */
+  build(
+    main: Asking,
+    path: ByteString,
+    loader: LoaderFacts,
+    preload: readonly ByteString[],
+    opensDeclared: boolean,
+  ): Closure {
     const { facts } = main;
     const kind = facts.interpreter === undefined ? 'library' : 'program';
     const program = {
@@ -59,8 +72,9 @@ export class ClosureBuilder {
       if (node !== undefined && !list.includes(node)) list.push(node);
     }
     this.#walk(list);
-    const objects = this.#nodes.map(({ object }) => object);
     const order = list.map(({ object }) => object.index);
+    if (opensDeclared && this.#fatal === undefined) this.#openDeclared();
+    const objects = this.#nodes.map(({ object }) => object);
     return { objects, lookups: this.#lookups, order, fatal: this.#fatal };
   }
 
@@ -102,6 +116,17 @@ export class ClosureBuilder {
     }
   }
 
+  /** What is opened may declare more, and need what ends no program then. */
+  #openDeclared(): void {
+    for (const { asking } of this.#nodes) {
+      for (const name of dlopenSonames(asking?.facts.declared ?? [])) {
+        const opened = asking && this.#load(asking, 'dlopen', name);
+        if (opened !== undefined) this.#walk([opened]);
+        this.#fatal = undefined;
+      }
+    }
+  }
+
   #load(asking: Asking, tag: Lookup['tag'], name: ByteString): Node | undefined {
     const base = { requester: asking.index, tag, name };
     const known = this.#names.get(name);
@@ -123,8 +148,7 @@ export class ClosureBuilder {
       ...(places === undefined ? {} : { places }),
     };
     this.#lookups.push(lookup);
-    // The loader forgives a preloaded or an auxiliary object that it cannot have.
-    if (found.kind === 'fatal' && tag !== 'preload' && tag !== 'auxiliary') this.#fatal = lookup;
+    if (found.kind === 'fatal' && !FORGIVEN.has(tag)) this.#fatal = lookup;
     return undefined;
   }
 

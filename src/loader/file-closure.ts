@@ -18,6 +18,8 @@ export interface ClosureLookup {
   readonly objects: LoaderProbe;
   /** Record also what ld.so.cache and the default directories give. */
   readonly systemLibraries?: boolean | undefined;
+  /** Record also what the objects declare to dlopen. */
+  readonly dlopen?: boolean | undefined;
   /** Paths below the store roots are answered without a look. */
   readonly trustStore?: boolean | undefined;
 }
@@ -40,8 +42,8 @@ export type FileClosure =
  * @throws ElfnoteError of `traceFile`, and `unsupported` for what the format cannot say.
  */
 export function closureOfFile(path: string, options: ClosureLookup): FileClosure {
-  const { root, storeRoots, libraries, objects, systemLibraries } = options;
-  const trace = traceFile(path, { root, probe: objects, with: 'none', hwcaps: 'none' });
+  const { root, storeRoots, libraries, objects, systemLibraries, dlopen } = options;
+  const trace = traceFile(path, { root, probe: objects, with: 'none', hwcaps: 'none', dlopen });
   if (trace.fatal !== undefined)
     return { note: undefined, why: 'the loader ends the program before it starts' };
   const encoding = encodingOf(trace);

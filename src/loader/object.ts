@@ -17,6 +17,7 @@ import { type CacheEntry, decodeDescriptor, NOTE_ALIGN } from '../note/cache.js'
 import type { ClosureNote } from '../note/closure.js';
 import { decodeClosureDescriptor } from '../note/closure-decode.js';
 import { CLOSURE_OWNER, CLOSURE_TYPE } from '../note/closure-encode.js';
+import { type DlopenRequest, readDlopenRequests } from '../note/dlopen.js';
 
 /** `DT_FLAGS_1`: neither the default directories nor ld.so.cache entries in them count for this object. */
 const DF_1_NODEFLIB = 0x800;
@@ -41,6 +42,8 @@ export interface ObjectFacts {
   readonly note: readonly CacheEntry[] | undefined;
   /** The closure note that it carries, where it is well-formed. */
   readonly closure: ClosureNote | undefined;
+  /** What it says that it may open at run time; no loader reads that. */
+  readonly declared: readonly DlopenRequest[];
   /** The audit module that elfnote had the program ask for, by its path. */
   readonly ownReader: ByteString | undefined;
 }
@@ -72,6 +75,7 @@ export function readFacts(source: ByteSource): ObjectFacts {
     interpreter: readInterpreterName(image, source),
     note: readNote(image, source),
     closure: readClosure(image, source),
+    declared: readDlopenRequests(image, source),
     ownReader: ownReader(image, source),
   };
 }

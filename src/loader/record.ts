@@ -35,7 +35,7 @@ export interface Step {
 export interface Lookup {
   /** Index of the object that asked. */
   readonly requester: number;
-  readonly tag: Request['tag'] | 'preload';
+  readonly tag: Request['tag'] | 'preload' | 'dlopen';
   /** As it stands in the file. */
   readonly name: ByteString;
   /**

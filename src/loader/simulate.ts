@@ -29,6 +29,8 @@ export interface Start {
   readonly mostLookups?: number | undefined;
   /** Names of `LD_PRELOAD`, in order. */
   readonly preload?: readonly ByteString[] | undefined;
+  /** Each object opens what it declares to dlopen, when all is loaded. Default: none does. */
+  readonly dlopen?: boolean | undefined;
   /** Who reads notes. Default: nobody. */
   readonly with?: Reader | undefined;
   /** Default: those that are there. */
@@ -56,7 +58,13 @@ export function simulate(
   const tokens = (of: ByteString) => tokensOf(of, start.workingDirectory, loader.lib, processor.platform);
   const main: Asking = { index: 0, facts, path, tokens: tokens(path), loader: undefined };
   const search = new Search(processOf(main, probe, machine, start));
-  return new ClosureBuilder(search, tokens).build(main, path, loader, start.preload ?? []);
+  return new ClosureBuilder(search, tokens).build(
+    main,
+    path,
+    loader,
+    start.preload ?? [],
+    start.dlopen ?? false,
+  );
 }
 
 function processOf(main: Asking, probe: LoaderProbe, machine: Machine, start: Start): Process {

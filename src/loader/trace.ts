@@ -24,6 +24,8 @@ export interface TraceOptions {
   readonly loader?: string | undefined;
   /** Processor capabilities, separated by commas; `none`. Default: this machine's, for programs that run on it. */
   readonly hwcaps?: string | undefined;
+  /** Each object opens what it declares to dlopen (`.note.dlopen`), when all is loaded. Default: none does. */
+  readonly dlopen?: boolean | undefined;
   /** A directory that holds the file system in which everything is looked up. */
   readonly root?: string | undefined;
   /** A file in the place of ld.so.cache, on this machine. */
@@ -62,6 +64,7 @@ export function traceFile(file: string, options: TraceOptions = {}): Trace {
   const closure = simulate(facts, pathInside(file, facts, options.root), probe, machine, {
     libraryPath: bytes(options.libraryPath ?? ''),
     preload: [...namesIn(bytes(options.preload ?? ''), /[ :]/), ...preloadedByFile(probe)],
+    dlopen: options.dlopen,
     with: reader,
     notes: options.notes,
     workingDirectory: bytes(process.cwd()),

@@ -250,27 +250,109 @@ describe('exec --cached', { skip }, () => {
   });
 });
 
+/** The source of a note that declares libraries to dlopen. */
+function declaring(...lists: readonly string[]): string {
+  const json = JSON.stringify(lists.join());
+  return `__attribute__((used, section(".note.dlopen"), aligned(4))) static const struct {
+  unsigned namesz, descsz, type; char name[4]; char json[sizeof ${json}];
+} note = {4, sizeof ${json}, 0x407c0c0a, "FDO", ${json}};\n`;
+}
+
+const OPENS = '#include <dlfcn.h>\nvoid *user_opens(const char *n) { return dlopen(n, RTLD_NOW); }\n';
+const NOTE = declaring(
+  '[{"soname":["libplugin.so.1","libabsent.so.2"],"feature":"plugins","priority":"suggested"}]',
+);
+
 describe('build-cache --dlopen', { skip: needs('gcc') }, () => {
   const scope = suiteScope();
 
   test('records what a file declares to dlopen, and nothing of it without the option', () => {
     const shop = new ReaderShop(tempDir(scope));
     const plugin = shop.library('plugins', 'plugin');
-    const json = JSON.stringify('[{"soname":["libplugin.so.1","libabsent.so.2"]}]');
-    const note = `__attribute__((used, section(".note.dlopen"), aligned(4))) static const struct {
-  unsigned namesz, descsz, type; char name[4]; char json[sizeof ${json}];
-} note = {4, sizeof ${json}, 0x407c0c0a, "FDO", ${json}};\n`;
     const one = shop.library('one', 'one');
     const user = shop.library('user', 'user', {
-      source: note,
+      source: NOTE,
       needs: [one],
       runPath: [join(one, '..'), join(plugin, '..')],
     });
     const sonames = () =>
       [...elfnoteOk(['dump', user]).stdout.matchAll(/^ {2}(lib\S+)$/gm)].map(match => match[1]);
+    const declared = () => elfnote(['dump', user]).stdout.match(/^ {2}dlopen .*$/gm);
+    const text = (plugins: string) => [
+      `  dlopen libplugin.so.1 (plugins, suggested): ${plugins}`,
+      '  dlopen libabsent.so.2 (plugins, suggested): not recorded',
+    ];
+    assert.deepEqual(declared(), text('not recorded'));
     elfnoteOk(['build-cache', '--store-dir', shop.dir, user]);
     assert.deepEqual(sonames(), ['libone.so.1']);
+    assert.deepEqual(declared(), text('not recorded'));
     elfnoteOk(['build-cache', '--store-dir', shop.dir, '--dlopen', user]);
     assert.deepEqual(sonames(), ['libone.so.1', 'libplugin.so.1']);
+    assert.deepEqual(declared(), text('recorded'));
+    assert.match(
+      elfnoteOk(['dump', '--json', user]).stdout,
+      /"soname":"libplugin.so.1","feature":"plugins","priority":"suggested","recorded":true/,
+    );
+  });
+});
+
+describe('what objects of a closure declare to dlopen', { skip }, () => {
+  const scope = suiteScope();
+  let shop: ReaderShop;
+  let program: string;
+  let plugin: string;
+  before(() => {
+    shop = new ReaderShop(tempDir(scope));
+    const part = shop.library('part', 'part');
+    const empty = shop.library('empty', 'other');
+    plugin = shop.library('plugins', 'plugin', {
+      needs: [part],
+      runPath: [join(empty, '..'), join(part, '..')],
+    });
+    const user = shop.library('user', 'user', {
+      source: NOTE + OPENS,
+      runPath: [join(empty, '..'), join(plugin, '..')],
+    });
+    program = shop.program('program', { needs: [user] });
+  });
+  const missed = () => {
+    const traced = shop.traced(program, ['call:user_opens:libplugin.so.1']);
+    assert.ok(
+      shop.own(traced.opened).some(path => path.endsWith('/libpart.so.1')),
+      traced.opened.join('\n'),
+    );
+    return shop.missed(traced).filter(path => /lib(?:plugin|part)/.test(path));
+  };
+
+  test('is answered from the closure note of the program, and what it needs too, only with --dlopen', () => {
+    const store = ['--closure', '--store-dir', shop.dir];
+    elfnoteOk(['build-cache', ...store, program]);
+    assert.ok(missed().length >= 2);
+    elfnoteOk(['build-cache', ...store, '--dlopen', program]);
+    assert.deepEqual(missed(), []);
+  });
+
+  test('is told by trace, and counts in no figure', () => {
+    const { stdout } = elfnoteOk(['trace', program]);
+    assert.match(stdout, /^1 library|^2 libraries/);
+    const [found, absent] = stdout.match(/^ {2}lib\S+ by .*$/gm) ?? [];
+    assert.ok(
+      found?.startsWith(`  libplugin.so.1 by libuser.so.1 (plugins, suggested): ${plugin} [runpath`),
+      stdout,
+    );
+    assert.equal(absent, '  libabsent.so.2 by libuser.so.1 (plugins, suggested): not found');
+    const json = elfnoteOk(['trace', '--json', program]).stdout;
+    assert.ok(
+      json.includes(
+        `"name":"libplugin.so.1","feature":"plugins","priority":"suggested","path":"${plugin}","how":"runpath"`,
+      ),
+      json,
+    );
+    assert.ok(
+      json.includes(
+        '"name":"libabsent.so.2","feature":"plugins","priority":"suggested","path":null,"how":null',
+      ),
+    );
+    assert.doesNotMatch(json, /libpart/);
   });
 });

@@ -2,7 +2,8 @@ import { displayBytes, escapeControls } from '../../elf/bytes.js';
 import { PT_LOAD } from '../../elf/constants.js';
 import { ElfnoteError, EXIT, exitStatusOf } from '../../errors.js';
 import type { CacheStep } from '../../note/cache.js';
-import { judgePath, type NoteReport, readNote } from '../../note-report.js';
+import type { DlopenRequest } from '../../note/dlopen.js';
+import { judgePath, type NoteReport, readDeclared, readNote } from '../../note-report.js';
 import { FileSystemProbe } from '../../resolve/fs-probe.js';
 import type { LibraryProbe } from '../../resolve/probe.js';
 import { printError, printJson, printOut } from '../output.js';
@@ -45,9 +46,14 @@ function isRight(report: NoteReport, probe: LibraryProbe): boolean {
 }
 
 function sayNoNote(file: string, flags: DumpFlags): number {
-  if (flags.json) printJson({ ...base(file), note: null });
-  else if (flags.raw) printError(`${escapeControls(file)}: has no cache note`);
-  else printOut(`${escapeControls(file)}: has no cache note\n`);
+  const what = `${escapeControls(file)}: has no cache note`;
+  if (flags.raw) {
+    printError(what);
+    return EXIT.findings;
+  }
+  const declared = declaredOf(readDeclared(file), []);
+  if (flags.json) printJson({ ...base(file), note: null, dlopen: declared });
+  else printOut(`${[what, ...declaredLines(declared)].join('\n')}\n`);
   return EXIT.findings;
 }
 
@@ -81,6 +87,34 @@ function elements(report: NoteReport, probe: LibraryProbe): { soname: string; el
   }));
 }
 
+/** What a file declares to dlopen, and of which its note says something. */
+function declaredOf(declared: readonly DlopenRequest[], recorded: readonly string[]) {
+  return declared.flatMap(({ sonames, feature, priority }) =>
+    sonames.map(soname => ({
+      soname: displayBytes(soname),
+      feature: feature ?? null,
+      priority,
+      recorded: recorded.includes(soname),
+    })),
+  );
+}
+
+function declaredLines(declared: ReturnType<typeof declaredOf>): string[] {
+  return declared.map(({ soname, feature, priority, recorded }) => {
+    const what = [...(feature === null ? [] : [escapeControls(feature)]), escapeControls(priority)].join(
+      ', ',
+    );
+    return `  dlopen ${soname} (${what}): ${recorded ? 'recorded' : 'not recorded'}`;
+  });
+}
+
+function reportedOf({ declared, entries }: NoteReport) {
+  return declaredOf(
+    declared,
+    entries.map(({ soname }) => soname),
+  );
+}
+
 function place(report: NoteReport) {
   const { location, image } = report;
   const section = location.section === undefined ? undefined : image.sectionHeaders[location.section];
@@ -105,6 +139,7 @@ function noteJson(report: NoteReport, probe: LibraryProbe): object {
     ...base(report.path),
     note: { ...place(report), agreesWithRunPath, removalIsExact, entries: elements(report, probe) },
     reader: readerOf(report, probe) ?? null,
+    dlopen: reportedOf(report),
   };
 }
 
@@ -157,5 +192,6 @@ function noteText(report: NoteReport, probe: LibraryProbe): string[] {
         return `    ${element.slice(0, 1)} ${element.slice(1)}  ${stateText(state, why)}`;
       }),
     ]),
+    ...declaredLines(reportedOf(report)),
   ];
 }

@@ -9,6 +9,7 @@ import { FileSystemProbe } from '../../resolve/fs-probe.js';
 import { coloursOf } from '../colours.js';
 import { printOut } from '../output.js';
 import { dotLines } from '../reports/dot.js';
+import { declaresAny } from '../reports/trace-dlopen.js';
 import { traceJson } from '../reports/trace-json.js';
 import { traceText, whyLines } from '../reports/trace-text.js';
 import type { TraceFlags } from './trace.js';
@@ -25,22 +26,23 @@ export async function traceProgram(file: string, flags: TraceFlags): Promise<num
   const trace = traceFile(file, { ...options, with: flags.with });
   const notes = new ExpectedNotes(new FileSystemProbe(root), storeRoots({ storeDirs: flags.storeDir }));
   const best = traceFile(file, { ...options, with: 'audit', notes });
+  const opened = declaresAny(trace) ? traceFile(file, { ...options, with: flags.with, dlopen: true }) : trace;
   if (flags.svg !== undefined) {
     const { svgText } = await import('../reports/svg.js');
     writeReport(flags.svg, svgText(trace, best));
   }
-  printOut(`${report(trace, best, flags).join('\n')}\n`);
+  printOut(`${report(trace, best, opened, flags).join('\n')}\n`);
   return statusOf(trace);
 }
 
-function report(trace: Trace, best: Trace, flags: TraceFlags): string[] {
+function report(trace: Trace, best: Trace, opened: Trace, flags: TraceFlags): string[] {
   const why = (flags.why ?? []).map(name => byteStringOf(Buffer.from(name)));
   for (const name of why) refuseUnknown(trace, name);
-  if (flags.json) return [jsonText(traceJson(trace, best, why))];
+  if (flags.json) return [jsonText(traceJson(trace, best, opened, why))];
   if (flags.dot) return dotLines(trace);
   if (why.length > 0) return why.flatMap(name => whyLines(trace, name));
   const colours = coloursOf(flags.color);
-  return traceText(trace, best, { colours, depth: flags.depth, flat: flags.flat });
+  return traceText(trace, best, opened, { colours, depth: flags.depth, flat: flags.flat });
 }
 
 function refuseUnknown({ lookups, file }: Trace, name: string): void {

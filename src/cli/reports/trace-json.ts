@@ -3,12 +3,15 @@ import { type Counts, countByRequester, countSteps, libraryCount, NO_COUNTS } fr
 import type { Lookup, Place, Step, TracedObject } from '../../loader/record.js';
 import type { Trace } from '../../loader/trace.js';
 import { JSON_SCHEMA } from './json.js';
+import { dlopenJson } from './trace-dlopen.js';
 
 /**
  * A trace as an object (docs/trace-schema.json).
+ * @param best the same program with a note in every object.
+ * @param opened the same program, with all opened that its objects declare to dlopen.
  * @param why names whose every probe is told; of others, how many failed.
  */
-export function traceJson(trace: Trace, best: Trace, why: readonly string[]): object {
+export function traceJson(trace: Trace, best: Trace, opened: Trace, why: readonly string[]): object {
   const { loader, processor, architecture, fatal } = trace;
   const costs = countByRequester(trace);
   return {
@@ -34,6 +37,7 @@ export function traceJson(trace: Trace, best: Trace, why: readonly string[]): ob
     fatal: fatal === undefined ? null : trace.lookups.indexOf(fatal),
     objects: trace.objects.map(object => objectJson(object, costs.get(object.index) ?? NO_COUNTS)),
     lookups: trace.lookups.map(lookup => lookupJson(lookup, why.includes(lookup.name))),
+    dlopen: dlopenJson(trace, opened),
   };
 }
 

@@ -2,6 +2,7 @@ import { displayBytes, escapeControls } from '../../elf/bytes.js';
 import { countByRequester } from '../../loader/count.js';
 import type { Lookup } from '../../loader/record.js';
 import type { Trace } from '../../loader/trace.js';
+import { dlopenLines } from './trace-dlopen.js';
 import { counted, headline, number, pathOf, placeText, total } from './trace-words.js';
 import { flatLines, type TreeOptions, treeLines } from './tree.js';
 
@@ -9,12 +10,17 @@ export interface TextOptions extends TreeOptions {
   readonly flat?: boolean | undefined;
 }
 
-/** What a person reads of a trace. @param best the same program with a note in every object. */
-export function traceText(trace: Trace, best: Trace, options: TextOptions): string[] {
+/**
+ * What a person reads of a trace.
+ * @param best the same program with a note in every object.
+ * @param opened the same program, with all opened that its objects declare to dlopen.
+ */
+export function traceText(trace: Trace, best: Trace, opened: Trace, options: TextOptions): string[] {
   const { colours } = options;
   const sections = [
     [colours.bold(headline(trace, best))],
     options.flat ? flatLines(trace, options) : treeLines(trace, options),
+    dlopenLines(trace, opened),
     costLines(trace),
     adviceLines(trace, best),
   ];

@@ -68,6 +68,7 @@ const TAG_WORDS: Readonly<Record<Lookup['tag'], string>> = {
   preload: ' (preload)',
   auxiliary: ' (DT_AUXILIARY)',
   filter: ' (DT_FILTER)',
+  dlopen: ' (dlopen)',
 };
 
 function lookupText({ name, tag, outcome, result, place }: Lookup, trace: Trace, colours: Colours): string {
