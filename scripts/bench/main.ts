@@ -1,7 +1,7 @@
 /**
  * Measures elfnote on a store made of this machine's programs: `npm run bench -- [options]`.
  *
- *   --peer PATCHELF   compare with a patchelf that has --build-resolution-cache
+ *   --peer PATCHELF   only start-up, and a table against a patchelf that has --build-resolution-cache
  *   --small N         how many small files the memory is measured with (default 100000)
  *   --rounds N        how often each measurement is repeated; the median counts (default 5)
  *
@@ -13,9 +13,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { measureMemory } from './memory.js';
+import { measureAgainst } from './peer.js';
 import { measureReader } from './reader.js';
 import { measureStartUp } from './start-up.js';
-import { buildStore } from './store.js';
+import { buildStore, type Store } from './store.js';
 import { measureThroughput } from './throughput.js';
 
 const { values } = parseArgs({
@@ -29,22 +30,27 @@ const rounds = Number(values.rounds);
 const work = mkdtempSync(join(tmpdir(), 'elfnote-bench-'));
 try {
   await measureStartUp(rounds * 4);
-  measureReader();
+  if (values.peer === undefined) measureReader();
   const directory = join(work, 'store');
   mkdirSync(directory);
   const store = buildStore(directory);
   console.log(
     `\nStore: ${store.objects.length} objects in ${store.packages} packages, ${mebibytes(store.bytes)} MiB`,
   );
+  if (values.peer !== undefined) measureAgainst(values.peer, store, work, Math.min(3, rounds));
+  else measureAlone(directory, store);
+} finally {
+  rmSync(work, { recursive: true });
+}
+
+function measureAlone(directory: string, store: Store): void {
   const copy = () => {
     const to = mkdtempSync(join(work, 'copy-'));
     cpSync(directory, to, { recursive: true, verbatimSymlinks: true });
     return to;
   };
-  measureThroughput(store, copy, rounds, values.peer);
+  measureThroughput(store, copy, rounds);
   measureMemory(work, Number(values.small));
-} finally {
-  rmSync(work, { recursive: true });
 }
 
 function mebibytes(bytes: number): number {

@@ -7,7 +7,7 @@ import { type Store, tool } from './store.js';
 type Copy = () => string;
 
 /** Every measurement has a fresh copy, in which no file has a note. */
-export function measureThroughput(store: Store, copy: Copy, rounds: number, peer: string | undefined): void {
+export function measureThroughput(store: Store, copy: Copy, rounds: number): void {
   const one = medianOf(rounds, copy, directory => elfnote('build-cache', '-q', '-j1', directory).seconds);
   const two = medianOf(rounds, copy, directory => elfnote('build-cache', '-q', '-j2', directory).seconds);
   const again = medianOf(
@@ -22,8 +22,7 @@ export function measureThroughput(store: Store, copy: Copy, rounds: number, peer
   console.log(`  --jobs 2 takes ${(two / one).toFixed(2)} times the time of --jobs 1`);
   measureSize(store, copy, rounds, one);
   measureCalls(store, copy);
-  if (peer === undefined) measureRewrite(store, copy, rounds, one);
-  else measurePeer(peer, ['--build-resolution-cache'], store, copy, rounds, one);
+  measureRewrite(store, copy, rounds, one);
 }
 
 function say(what: string, seconds: number, { objects }: Store): void {
