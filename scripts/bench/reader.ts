@@ -14,6 +14,14 @@ import { elfnoteOk, runOk } from '../../test/support/cli.js';
 import { closureNote } from '../../test/support/closure-shop.js';
 import { annotateStore, makePackageStore } from '../../test/support/package-store.js';
 import { buildReader } from '../../test/support/reader.js';
+import {
+  makeTree,
+  NOTED_WAYS,
+  noteTree,
+  type StartCost,
+  startCost,
+  TREE_KINDS,
+} from '../../test/support/trees.js';
 import { median } from './measure.js';
 
 /** Medians in milliseconds. */
@@ -176,6 +184,35 @@ function realPairs(dir: string): Pair[] {
   });
 }
 
+const LIBRARIES = 60;
+
+/** What programs in trees as other systems have them ask for; a row for each tree. */
+function treeCosts(): { kind: string; costs: readonly StartCost[] }[] {
+  const dir = mkdtempSync(join(tmpdir(), 'elfnote-bench-'));
+  try {
+    const module = buildReader(dir);
+    return TREE_KINDS.map(kind => {
+      const tree = makeTree(join(dir, kind), kind, LIBRARIES);
+      const costs = NOTED_WAYS.map(way => {
+        noteTree(tree, way);
+        return startCost(tree, way === 'none' ? undefined : module);
+      });
+      return { kind, costs };
+    });
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+}
+
+function printTrees(): void {
+  console.log(`Failing opens + stats / system calls, ${LIBRARIES} libraries\n`);
+  console.log(`| tree | ${NOTED_WAYS.join(' | ')} |\n|${' --- |'.repeat(NOTED_WAYS.length + 1)}`);
+  for (const { kind, costs } of treeCosts()) {
+    const cells = costs.map(({ opens, stats, calls }) => `${opens} + ${stats} / ${calls}`);
+    console.log(`| ${kind} | ${cells.join(' | ')} |`);
+  }
+}
+
 function print(title: string, rows: readonly ReaderRow[]): void {
   const heads = [
     'program',
@@ -194,11 +231,12 @@ function print(title: string, rows: readonly ReaderRow[]): void {
   console.log();
 }
 
-/** Prints what start-up takes, with notes and the audit module and without. */
+/** Prints what start-up takes, and what it asks the system for, with notes and the audit module and without. */
 export function measureReader(): void {
   const { warm, slow } = benchReader();
   print('Start-up on stock glibc, warm cache', warm);
   print(`The same, each path lookup delayed by ${DELAY} microseconds`, slow);
+  printTrees();
 }
 
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) measureReader();
