@@ -14,10 +14,12 @@ export async function verifyPaths(paths: readonly string[], flags: VerifyFlags):
   const { include, exclude, crossFileSystems, preserveRoot, root, storeDir, json, quiet, verbose } = flags;
   const listed = listOf(paths, flags);
   const found = await findFiles(paths, { include, exclude, crossFileSystems, preserveRoot, listed });
+  const { systemLibraries, dlopen } = flags;
+  const options = { root, storeDirs: storeDir, with: flags.with, systemLibraries, dlopen };
   const progress = new Progress(found.length, flags.progress);
   const reports: VerifyReport[] = [];
   let status: number = EXIT.ok;
-  for (const { file, ...report } of verifyFound(found, { root, storeDirs: storeDir, with: flags.with })) {
+  for (const { file, ...report } of verifyFound(found, options)) {
     reports.push(report);
     status = Math.max(status, statusOf(report, file, flags.require === true));
     if (report.state === 'failed') {

@@ -7,6 +7,8 @@ export interface VerifyFlags {
   readonly require?: boolean;
   readonly with: 'patched' | 'audit';
   readonly root?: string;
+  readonly systemLibraries?: boolean;
+  readonly dlopen?: boolean;
   readonly storeDir?: string[];
   readonly include?: string[];
   readonly exclude?: string[];
@@ -49,7 +51,9 @@ export function verifyCommand(): Command {
       '--store-dir <dir>',
       'directory whose contents never change (repeatable; default: $NIX_STORE)',
       repeated,
-    );
+    )
+    .option('--system-libraries', 'the notes were written with this option')
+    .option('--dlopen', 'the notes were written with this option');
   return walkOptions(command)
     .optionsGroup(GROUP.run)
     .option('--no-progress', 'show no progress bar on a terminal')
