@@ -321,6 +321,7 @@ describe('build-cache', () => {
       foundAtOnce: 2,
       searched: 0,
       leftToLoader: 1,
+      onSystem: 0,
       bytesAdded: program.bytesAdded,
       addedSegments: 0,
       withoutSection: 0,
