@@ -94,5 +94,5 @@ test('the summary counts new segments, and notes without a section', t => {
   assert.deepEqual(summaryOf('pie-lld'), [1, 0]);
   assert.deepEqual(summaryOf('appended'), [0, 1]);
   const { stdout } = elfnote(['build-cache', '-n', '--root', ROOT, join(program(t, 'appended'), '..')]);
-  assert.match(stdout, /\n1 note without a section\n$/);
+  assert.match(stdout, /\n {2}size +1 note without a section\n$/);
 });

@@ -10,8 +10,7 @@ test('a note without a section header is warned of, since the next strip drops i
   copyFileSync(join(FIXTURES, 'kinds/appended'), file);
   const args = ['build-cache', '--root', join(FIXTURES, 'root'), file];
   for (const more of [['--dry-run'], []]) {
-    const { stdout, stderr } = elfnote([...args, ...more]);
-    assert.match(stdout, /no section/);
+    const { stderr } = elfnote([...args, ...more]);
     assert.match(stderr, /its note has no section header, so that the next strip drops it/);
   }
 });
