@@ -1,17 +1,12 @@
-import { realpathSync } from 'node:fs';
 import { checkedModule, refuseModule } from './audit-module.js';
+import { carryOut, leaveAlone, type RemoveOptions } from './carry-out.js';
 import { type ByteString, displayBytes } from './elf/bytes.js';
-import { ownReader } from './elf/dt-audit.js';
 import type { ElfImage } from './elf/image.js';
 import { readImage } from './elf/read.js';
 import { ElfView } from './elf/view.js';
-import { ElfnoteError } from './errors.js';
-import { type AttributeCheck, directoryOf, LOST_IN_PLACE, readAttributes } from './files/attributes.js';
-import { isSharedInStore } from './files/links.js';
-import { type FileSource, refuseChanged, withFile } from './files/source.js';
-import { sweep } from './files/temporary.js';
+import { type FileSource, withFile } from './files/source.js';
 import { readLinked, reasonToSkip } from './kinds.js';
-import { editsOf, type Plan, type PlanOptions, type SkipPlan, type WritePlan } from './layout/model/plan.js';
+import type { Plan, PlanOptions, SkipPlan } from './layout/model/plan.js';
 import { planFile, planRemoval } from './layout/plan-file.js';
 import { hasNoDefaultLibraries } from './loader/object.js';
 import {
@@ -24,33 +19,12 @@ import {
   systemLibrariesFor,
 } from './lookup.js';
 import { descriptorSize } from './note/cache.js';
-import { type Explained, skippedOutcome, summaryOf, type WorkedOutcome } from './outcome.js';
+import { skippedOutcome, type WorkedOutcome } from './outcome.js';
 import type { NoGain } from './resolve/gain.js';
 import type { Resolution } from './resolve/resolve.js';
 import { type Allowed, refuseNoRoom, refuseUnresolved } from './strict.js';
-import type { Change } from './write/change.js';
-import { commitChange, writeCopy } from './write/commit.js';
-import { verifyPlan } from './write/verify-plan.js';
 
-/** How a file is written, whatever is written to it. */
-export interface RemoveOptions {
-  /** Plan and verify, write nothing. */
-  readonly dryRun?: boolean | undefined;
-  /** Write here instead of in place. The file is copied also when there is nothing to change. */
-  readonly output?: string | undefined;
-  /** Write although file capabilities, other extended attributes or hard links get lost. */
-  readonly force?: boolean | undefined;
-  readonly preserveDates?: boolean | undefined;
-  /** Edit in place wherever no other program minds, and do not wait for the disk: a power cut may leave a broken file. */
-  readonly fast?: boolean | undefined;
-  /**
-   * Replace the file rather than edit it: it has hard links whose content must stay. Default: where it has some, and is in
-   * a Nix store.
-   */
-  readonly unshare?: boolean | undefined;
-  /** What `readAttributes` said of many files at once; asked for this file alone where it is missing. */
-  readonly attributes?: AttributeCheck | undefined;
-}
+export type { RemoveOptions };
 
 export interface BuildOptions extends ClosureOptions, RemoveOptions {
   /**
@@ -180,35 +154,6 @@ function planNote(
   return { kind: 'skip', reason: 'nothing-to-gain', detail };
 }
 
-const MOVED_TABLE = 'the program header table moved: strip and objcopy break this file';
-
-function carryOut(
-  source: FileSource,
-  image: ElfImage,
-  plan: Plan,
-  explained: Explained,
-  options: RemoveOptions,
-): WorkedOutcome {
-  if (plan.kind === 'keep') {
-    leaveAlone(source, options);
-    return { ...explained, reader: ownReader(image, source), action: 'up-to-date' };
-  }
-  if (plan.kind === 'skip') {
-    leaveAlone(source, options);
-    return { ...explained, action: 'skipped', reason: plan.reason, detail: plan.detail };
-  }
-  const view = new ElfView(image, source);
-  verifyPlan(view, plan);
-  const bytesAdded = plan.size - image.size;
-  explained = { ...explained, reader: plan.reader };
-  if (plan.rung.table === 'move-table') {
-    explained = { ...explained, warnings: [...explained.warnings, MOVED_TABLE] };
-  }
-  const result = { ...explained, plan: summaryOf(plan), bytesAdded };
-  if (options.dryRun) return { ...result, action: 'planned', edits: editsOf(plan) };
-  return { ...result, action: 'written', lost: commit(source, plan, options) };
-}
-
 /** Resolves without planning or writing. @throws ElfnoteError */
 export function resolveFile(path: string, options: LookupOptions = {}): Resolution {
   return withFile(path, source =>
@@ -243,75 +188,4 @@ function warningsFor(resolution: Resolution, image: ElfImage): string[] {
   if (image.cacheNotes.length > 1)
     warnings.push(`has ${image.cacheNotes.length} cache notes; the loader reads one`);
   return warnings;
-}
-
-function commit(source: FileSource, plan: WritePlan, options: RemoveOptions): string[] {
-  const { path } = source;
-  const change: Change = { commits: plan.commits, inPlaceIsSafe: plan.inPlaceIsSafe };
-  const output = otherOutput(path, options);
-  const { own, given, knowsAll } = attributesOf(path, options);
-  const lost = output === undefined ? own.filter(name => name === LOST_IN_PLACE) : own;
-  refuseLoss(path, lost, options);
-  if (output !== undefined) {
-    writeCopy(path, output, source, change, options);
-    return [...lost];
-  }
-  const notKept: string[] = [];
-  const lostByCopy = [...own, ...given];
-  const how = commitChange(path, source, change, {
-    ...options,
-    unshare: options.unshare ?? isSharedInStore(path, source.stats),
-    copyLoses: lostByCopy.length > 0 || !knowsAll,
-    onLoss: what => notKept.push(what),
-    beforeReplacing: () => refuseLoss(path, lostByCopy, options),
-  });
-  return [...(how === 'replaced' ? lostByCopy : lost), ...notKept];
-}
-
-function refuseLoss(path: string, lost: readonly string[], options: RemoveOptions): void {
-  if (lost.length === 0 || options.force) return;
-  throw new ElfnoteError('refused', `writing would lose ${lost.join(', ')}; --force writes all the same`, {
-    path,
-  });
-}
-
-/** Labels that the system gives every new file are not lost. */
-const GIVEN_ANEW = new Set(['security.selinux']);
-
-const DEFAULT_ACL = 'system.posix_acl_default';
-
-interface Attributes {
-  readonly own: readonly string[];
-  /** What a copy beside the file would get. */
-  readonly given: readonly string[];
-  readonly knowsAll: boolean;
-}
-
-function attributesOf(path: string, options: RemoveOptions): Attributes {
-  const directory = directoryOf(path);
-  const { found, knowsAll } = options.attributes ?? readAttributes([path, directory]);
-  const own = (found?.get(path) ?? []).filter(name => !GIVEN_ANEW.has(name));
-  // A new file gets the access list that its directory gives to all, and the one that it replaces need not have it.
-  const isGiven = found?.get(directory)?.includes(DEFAULT_ACL) === true;
-  return { own, given: isGiven ? [`being without the directory's ${DEFAULT_ACL}`] : [], knowsAll };
-}
-
-function otherOutput(path: string, { output }: RemoveOptions): string | undefined {
-  if (output === undefined) return undefined;
-  try {
-    return realpathSync(output) === realpathSync(path) ? undefined : output;
-  } catch {
-    return output;
-  }
-}
-
-/** A file that needs no change, if that is true of what it is by now, is copied to the output. */
-function leaveAlone(source: FileSource, options: RemoveOptions): void {
-  refuseChanged(source);
-  if (!options.dryRun) sweep(directoryOf(source.path));
-  const output = otherOutput(source.path, options);
-  if (output !== undefined && !options.dryRun) {
-    refuseLoss(source.path, attributesOf(source.path, options).own, options);
-    writeCopy(source.path, output, source, undefined, options);
-  }
 }

@@ -1,6 +1,6 @@
 import elfy from 'elfy';
 import { ElfnoteError } from '../errors.js';
-import { type ByteSource, type ByteString, byteStringOf, checkRange, Encoding } from './bytes.js';
+import { type ByteSource, checkRange, Encoding } from './bytes.js';
 import {
   EI_ABIVERSION,
   EI_CLASS,
@@ -13,9 +13,7 @@ import {
   PT_DYNAMIC,
   PT_INTERP,
   PT_LOAD,
-  SHN_XINDEX,
   SHT_NOBITS,
-  SHT_NULL,
 } from './constants.js';
 import { readDynamic } from './dynamic.js';
 import {
@@ -24,11 +22,10 @@ import {
   offsetOfAddress,
   type ProgramHeader,
   programHeaderSize,
-  type SectionHeader,
-  sectionHeaderSize,
 } from './image.js';
 import { findCacheNotes } from './notes.js';
-import { EHDR, PHDR, SHDR } from './structs.js';
+import { readSections, type Sections } from './sections.js';
+import { EHDR, PHDR } from './structs.js';
 
 /** Enough of a file to tell what it is: the ELF header of the larger class. */
 export const IDENT_SIZE = 64;
@@ -172,116 +169,6 @@ function checkProgramHeader(source: ByteSource, header: ElfHeader, p: ProgramHea
       offset,
     });
   }
-}
-
-interface Sections {
-  readonly headers: readonly SectionHeader[];
-  readonly count: number;
-  readonly names: number;
-  readonly first: SectionHeader | undefined;
-  readonly error: ElfnoteError | undefined;
-}
-
-function readSections(source: ByteSource, encoding: Encoding, header: ElfHeader): Sections {
-  if (header.e_shoff === 0) {
-    return {
-      headers: [],
-      count: header.e_shnum,
-      names: header.e_shstrndx,
-      first: undefined,
-      error: undefined,
-    };
-  }
-  let first: SectionHeader | undefined;
-  try {
-    first = readSectionTable(source, encoding, header, 1)[0];
-    const count = header.e_shnum === 0 ? (first?.sh_size ?? 0) : header.e_shnum;
-    const names = header.e_shstrndx === SHN_XINDEX ? (first?.sh_link ?? 0) : header.e_shstrndx;
-    const table = readSectionTable(source, encoding, header, count);
-    for (const [i, section] of table.entries()) checkSection(source, section, i);
-    return { headers: nameSections(source, encoding, table, names), count, names, first, error: undefined };
-  } catch (error) {
-    if (!(error instanceof ElfnoteError) || error.code !== 'malformed') throw error;
-    return { headers: [], count: header.e_shnum, names: header.e_shstrndx, first, error };
-  }
-}
-
-function readSectionTable(
-  source: ByteSource,
-  encoding: Encoding,
-  header: ElfHeader,
-  count: number,
-): Unnamed[] {
-  const size = sectionHeaderSize(encoding);
-  if (header.e_shentsize !== size) {
-    throw new ElfnoteError('malformed', `e_shentsize is ${header.e_shentsize}, not ${size}`, {
-      path: source.path,
-      offset: EHDR.at(encoding, 'e_shentsize'),
-    });
-  }
-  checkRange(source, header.e_shoff, count * size, `section header table (${count} entries)`);
-  const table = source.read(header.e_shoff, count * size);
-  const result: Unnamed[] = [];
-  for (let at = 0; at < table.length; at += size) result.push(decodeSection(encoding, table, at));
-  return result;
-}
-
-/** A section header whose name is still to be read. */
-type Unnamed = Omit<SectionHeader, 'name'> & { name: ByteString };
-
-/** elfy reads `sh_addralign` and `sh_entsize` of 64-bit files two bytes early, so sections are decoded here. */
-function decodeSection(encoding: Encoding, table: Buffer, at: number): Unnamed {
-  const field = (name: Parameters<typeof SHDR.at>[1]) => SHDR.get(encoding, table, at, name);
-  return {
-    name: '',
-    sh_name: field('sh_name'),
-    sh_type: field('sh_type'),
-    sh_flags: field('sh_flags'),
-    sh_addr: field('sh_addr'),
-    sh_offset: field('sh_offset'),
-    sh_size: field('sh_size'),
-    sh_link: field('sh_link'),
-    sh_info: field('sh_info'),
-    sh_addralign: field('sh_addralign'),
-    sh_entsize: field('sh_entsize'),
-  };
-}
-
-function checkSection(source: ByteSource, section: SectionHeader, index: number): void {
-  if (section.sh_type === SHT_NULL || section.sh_type === SHT_NOBITS) return;
-  checkRange(source, section.sh_offset, section.sh_size, `section ${index}`);
-}
-
-/** In bytes; a hostile file can let every section name the same long string. */
-const LONGEST_NAME = 4096;
-
-function nameSections(
-  source: ByteSource,
-  encoding: Encoding,
-  table: readonly Unnamed[],
-  names: number,
-): readonly SectionHeader[] {
-  if (names === 0 || table.length === 0) return table;
-  const strings = table[names];
-  if (strings === undefined || strings.sh_type === SHT_NOBITS || strings.sh_type === SHT_NULL) {
-    throw new ElfnoteError('malformed', `e_shstrndx is ${names}, which is no string table`, {
-      path: source.path,
-      offset: EHDR.at(encoding, 'e_shstrndx'),
-    });
-  }
-  const bytes = source.read(strings.sh_offset, strings.sh_size);
-  for (const [i, section] of table.entries()) {
-    const end = bytes.subarray(0, section.sh_name + LONGEST_NAME).indexOf(0, section.sh_name);
-    if (section.sh_name >= bytes.length || end < 0) {
-      if (section.sh_name === 0) continue;
-      throw new ElfnoteError('malformed', `the name of section ${i} lies outside the string table`, {
-        path: source.path,
-        offset: strings.sh_offset + section.sh_name,
-      });
-    }
-    section.name = byteStringOf(bytes.subarray(section.sh_name, end));
-  }
-  return table;
 }
 
 function phnumOf(header: ElfHeader, sections: Sections): number {

@@ -293,6 +293,16 @@ describe('extended numbering', () => {
     assert.match(image.sectionError?.message ?? '', /^section header table \(4503599627370496 entries\)/);
     assert.deepEqual(image.dynamic?.needed, ['a']);
   });
+
+  test('more section headers than any linked file has are a section error, and are not read', () => {
+    const elf = buildElf({ needed: ['a'], extended: true });
+    elf.setU16(EHDR.e_phnum[1], elf.phnum);
+    elf.setWord(elf.shdr(0, 'sh_size'), 200_001);
+    const size = elf.bytes.length + 200_001 * 64;
+    const image = read(Buffer.concat([elf.bytes, Buffer.alloc(size - elf.bytes.length)]));
+    assert.equal(image.sectionError?.message, 'has 200001 section headers, more than 200000');
+    assert.deepEqual(image.dynamic?.needed, ['a']);
+  });
 });
 
 describe('the ELF header is checked first', () => {
