@@ -184,6 +184,8 @@ function judgeBytes({ tools, sample }: Trial, noted: Noted, after: State, verdic
   const own = tools.every(({ work, name }) => typeof work === 'string' || name === 'nothing');
   if (!own) return;
   const last = tools.findLast(({ work }) => typeof work === 'string')?.work;
+  // Where there was no room for the record, elfnote says that removal will not be exact.
+  if (last === 'remove-cache' && noted.outcome.hasRecord === false) return;
   const [expected] = hashesOf([last === 'remove-cache' ? sample.file : noted.file]);
   if (after.hash !== expected) verdict.wrong.push('the bytes are not what they were');
 }
