@@ -251,8 +251,8 @@ describe('other layouts', { skip: needs('gcc', 'ld.lld') }, () => {
     );
     const link = ['-fuse-ld=lld', `-Wl,--enable-new-dtags,-rpath,${dir}`, '-L', dir, '-lone'];
     runOk('gcc', ['-shared', '-fPIC', '-o', library, join(dir, 'two.c'), ...link, '-Wl,-soname,libtwo.so']);
-    const { stdout } = elfnote(['build-cache', library]);
-    assert.match(stdout, /written in slack, table phdr/);
+    const { stdout } = elfnote(['build-cache', '-v', library]);
+    assert.match(stdout, /table phdr/);
     assert.equal(run(join(dir, 'main')).status, 42);
     for (const strip of ['strip', 'eu-strip', 'llvm-strip']) {
       if (toolPath(strip) === undefined) continue;

@@ -103,6 +103,8 @@ const SOME_TOOLS = ['strip', 'patchelf --set-rpath longer'];
 /** After these, a note has a place and a longer path has none; the reader that is there stays. */
 const WITHOUT_ROOM_AFTER = [
   'x86_64 mold nopie, patchelf --set-rpath longer',
+  'x86_64 mold nopie, trixie patchelf --set-rpath longer',
+  'x86_64 mold nopie, llvm-strip',
   'x86_64 bfd nopie, trixie patchelf --set-rpath longer',
 ];
 
