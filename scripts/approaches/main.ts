@@ -19,10 +19,9 @@ import { staticMusl, type Variant, variants } from './variants.js';
 
 const DOCS = fileURLToPath(new URL('../../docs', import.meta.url));
 
-/** The program's arguments, for those that do something else without. */
+/** The program's arguments, for those that do something else without. emacs does not start away from its place. */
 const KNOWN: Readonly<Record<string, readonly string[]>> = {
   '/usr/bin/ffmpeg': ['-version'],
-  '/usr/bin/emacs': ['--version'],
   '/usr/bin/gdb': ['--version'],
   '/usr/bin/convert-im6.q16': ['--version'],
 };
