@@ -1,15 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { traceFile } from '../../src/loader/trace.js';
-import { runOk } from '../../test/support/cli.js';
+import { run, runOk } from '../../test/support/cli.js';
 import { median } from '../bench/measure.js';
 import type { Store } from './store.js';
 import type { Prepared } from './variants.js';
 
 /** What a start costs. Times are medians in milliseconds. */
 export interface Cost {
-  readonly failingOpens: number;
-  readonly failingStats: number;
+  readonly failingOpens: number | undefined;
+  readonly failingStats: number | undefined;
   /** Of all kinds until the program ends; undefined where there was only a simulation. */
   readonly calls: number | undefined;
   readonly warm: number | undefined;
@@ -25,6 +25,13 @@ export interface Runnable {
   readonly args: readonly string[];
   readonly prepared: Prepared;
 }
+
+/** Whether a program ends well at all. */
+export function starts({ program, args, prepared }: Runnable): boolean {
+  return run(program, args, { env: { ...prepared.environment } }).status === 0;
+}
+
+export const NOTHING = { failingOpens: undefined, failingStats: undefined, calls: undefined } as const;
 
 /** Failing look-ups and calls, by strace, or by simulation where no loader here does it. */
 export function counts({ program, args, prepared }: Runnable, dir: string): Omit<Cost, 'warm' | 'delayed'> {

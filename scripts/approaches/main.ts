@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { runOk } from '../../test/support/cli.js';
 import { buildReader } from '../../test/support/reader.js';
-import { counts, type Runnable, sizeOf, times } from './cost.js';
+import { counts, NOTHING, type Runnable, sizeOf, starts, times } from './cost.js';
 import { DELAYS } from './delays.js';
 import { tryPromises } from './promises.js';
 import { type Results, tables, withTables } from './report.js';
@@ -81,7 +81,9 @@ function measure(
     const store = build(join(work, `${name}-${i}`));
     return { way, store, runnable: { ...store, prepared: way.prepare(store) } satisfies Runnable };
   });
-  const runs = prepared.filter(({ runnable }) => runnable.prepared.simulatedCache === undefined);
+  const isSimulated = ({ runnable }: (typeof prepared)[number]) =>
+    runnable.prepared.simulatedCache !== undefined;
+  const runs = prepared.filter(one => !isSimulated(one) && starts(one.runnable));
   const timed = new Map(
     [0, ...DELAYS].map(delay => [
       delay,
@@ -97,8 +99,8 @@ function measure(
     const after = sizeOf(one.store);
     const delayed = Object.fromEntries(DELAYS.map(delay => [delay, timed.get(delay)?.[at]]));
     return {
-      approach: one.way.name,
-      ...counts(one.runnable, work),
+      approach: isSimulated(one) || at >= 0 ? one.way.name : `${one.way.name}: does not start`,
+      ...(isSimulated(one) || at >= 0 ? counts(one.runnable, work) : NOTHING),
       warm: timed.get(0)?.[at],
       delayed,
       addedBytes: after.bytes - before.bytes,
