@@ -51,11 +51,12 @@ export function resolveView(
   options: LookupOptions,
 ): Resolution {
   const { likePatchelf, systemLibraries, dlopen } = options;
+  const system = systemLibraries ? systemLibrariesFor(options) : undefined;
   return resolveImage(image, probe, {
     storeRoots: storeRoots(options),
     likePatchelf,
     more: dlopen ? dlopenSonames(readDlopenRequests(image, source)) : undefined,
-    systemLibrary: systemLibraries ? soname => systemLibrariesFor(options).find(soname, image) : undefined,
+    systemLibrary: system && (soname => system.find(soname, image)),
   });
 }
 

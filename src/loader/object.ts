@@ -16,8 +16,8 @@ import { ElfnoteError } from '../errors.js';
 import { type CacheEntry, decodeDescriptor, NOTE_ALIGN } from '../note/cache.js';
 import type { ClosureNote } from '../note/closure.js';
 import { decodeClosureDescriptor } from '../note/closure-decode.js';
-import { CLOSURE_OWNER, CLOSURE_TYPE } from '../note/closure-encode.js';
 import { type DlopenRequest, readDlopenRequests } from '../note/dlopen.js';
+import { OWN_OWNER, OWN_TYPE } from '../note/own.js';
 
 /** `DT_FLAGS_1`: neither the default directories nor ld.so.cache entries in them count for this object. */
 const DF_1_NODEFLIB = 0x800;
@@ -130,7 +130,7 @@ function readClosure(image: ElfImage, source: ByteSource): ClosureNote | undefin
   for (const p of image.programHeaders) {
     if (p.p_type !== PT_NOTE || !isMapped(image, p)) continue;
     for (const note of notesIn(source, encoding, p.p_offset, p.p_filesz, p.p_align)) {
-      if (note.owner !== CLOSURE_OWNER || note.n_type !== CLOSURE_TYPE || !note.isWhole) continue;
+      if (note.owner !== OWN_OWNER || note.n_type !== OWN_TYPE.closure || !note.isWhole) continue;
       const { descOffset, n_descsz } = note;
       const bytes = source.read(descOffset, n_descsz);
       return wellFormed(() => decodeClosureDescriptor(bytes, encoding, descOffset));

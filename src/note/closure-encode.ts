@@ -1,6 +1,5 @@
-import { alignUp, type ByteString, bytesOf, type Encoding } from '../elf/bytes.js';
+import { type ByteString, bytesOf, type Encoding } from '../elf/bytes.js';
 import { ElfnoteError } from '../errors.js';
-import { NOTE_ALIGN } from './cache.js';
 import {
   CLOSURE_VERSION,
   type ClosureNote,
@@ -11,9 +10,7 @@ import {
   ORIGIN,
   TRUSTED,
 } from './closure.js';
-
-export const CLOSURE_OWNER = 'elfnote';
-export const CLOSURE_TYPE = 2;
+import { encodeOwnNote, OWN_TYPE } from './own.js';
 
 /** An element of this many bytes or more is skipped by every reader. */
 const PATH_LIMIT = 4096;
@@ -23,16 +20,7 @@ const PATH_LIMIT = 4096;
  * @throws ElfnoteError `unsupported` for what the format cannot say, by name.
  */
 export function encodeClosureNote(note: ClosureNote, encoding: Encoding): Buffer {
-  const descriptor = encodeClosureDescriptor(note, encoding);
-  const owner = bytesOf(`${CLOSURE_OWNER}\0`);
-  const start = 12 + owner.length;
-  const bytes = Buffer.alloc(alignUp(start + descriptor.length, NOTE_ALIGN));
-  encoding.putU32(bytes, 0, owner.length);
-  encoding.putU32(bytes, 4, descriptor.length);
-  encoding.putU32(bytes, 8, CLOSURE_TYPE);
-  owner.copy(bytes, 12);
-  descriptor.copy(bytes, start);
-  return bytes;
+  return encodeOwnNote(OWN_TYPE.closure, encodeClosureDescriptor(note, encoding), encoding);
 }
 
 /** The descriptor without its padding. */
