@@ -1,6 +1,6 @@
 import { type ByteSource, type ByteString, byteStringOf, displayBytes, escapeControls } from './elf/bytes.js';
 import { PT_INTERP } from './elf/constants.js';
-import { badReaderPath, isProgram } from './elf/dt-audit.js';
+import { badModulePath, isProgram } from './elf/dt-audit.js';
 import type { ElfImage } from './elf/image.js';
 import { ElfnoteError } from './errors.js';
 import { staticTlsOf, tooLargeFor } from './loader/static-tls.js';
@@ -12,7 +12,7 @@ import type { LibraryProbe } from './resolve/probe.js';
 export function checkedModule(path: string | undefined): ByteString | undefined {
   if (path === undefined) return undefined;
   const bytes = byteStringOf(Buffer.from(path));
-  const bad = badReaderPath(bytes);
+  const bad = badModulePath(bytes);
   if (bad !== undefined)
     throw new ElfnoteError('usage', `the audit module's path ${bad}: ${escapeControls(path)}`);
   return bytes;
@@ -27,11 +27,11 @@ export function checkedModule(path: string | undefined): ByteString | undefined 
 export function refuseModule(
   image: ElfImage,
   source: ByteSource,
-  reader: ByteString | undefined,
+  auditModule: ByteString | undefined,
   probe: LibraryProbe,
   options: { readonly force?: boolean | undefined; readonly root?: string | undefined },
 ): void {
-  if (reader === undefined || !isProgram(image)) return;
+  if (auditModule === undefined || !isProgram(image)) return;
   const { path } = source;
   const interpreter = image.programHeaders.find(p => p.p_type === PT_INTERP);
   const loader = source.read(interpreter?.p_offset ?? 0, interpreter?.p_filesz ?? 0).toString('latin1');
@@ -43,9 +43,9 @@ export function refuseModule(
   if (options.force) return;
   const refuse = (what: string) =>
     new ElfnoteError('refused', `${what}; --force writes it all the same`, { path });
-  const verdict = judgeCandidate(probe.candidate(reader), image);
+  const verdict = judgeCandidate(probe.candidate(auditModule), image);
   if (verdict.kind !== 'accepted') {
-    throw refuse(`the loader would not take the audit module ${displayBytes(reader)}: ${verdict.why}`);
+    throw refuse(`the loader would not take the audit module ${displayBytes(auditModule)}: ${verdict.why}`);
   }
   const large = largeStaticTls(path, options.root);
   if (large === undefined) return;

@@ -1,5 +1,5 @@
 import { realpathSync } from 'node:fs';
-import { ownReader } from './elf/dt-audit.js';
+import { ownAuditModule } from './elf/dt-audit.js';
 import type { ElfImage } from './elf/image.js';
 import { ElfView } from './elf/view.js';
 import { ElfnoteError } from './errors.js';
@@ -45,7 +45,7 @@ export function carryOut(
 ): WorkedOutcome {
   if (plan.kind === 'keep') {
     leaveAlone(source, options);
-    return { ...explained, reader: ownReader(image, source), action: 'up-to-date' };
+    return { ...explained, reader: ownAuditModule(image, source), action: 'up-to-date' };
   }
   if (plan.kind === 'skip') {
     leaveAlone(source, options);
@@ -54,7 +54,7 @@ export function carryOut(
   const view = new ElfView(image, source);
   verifyPlan(view, plan);
   const bytesAdded = plan.size - image.size;
-  explained = { ...explained, reader: plan.reader };
+  explained = { ...explained, reader: plan.auditModule };
   if (plan.rung.table === 'move-table') {
     explained = { ...explained, warnings: [...explained.warnings, MOVED_TABLE] };
   }

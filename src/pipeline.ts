@@ -63,7 +63,7 @@ export function buildCache(path: string, options: BuildOptions = {}): WorkedOutc
       const view = new ElfView(image, source);
       const { resolution, extraNotes, warnings } = lookUpFile(view, probe, options);
       if (options.strict) refuseUnresolved(path, resolution, allowedOf(image, options));
-      const plan = planNote(view, resolution, extraNotes, { ...options, reader });
+      const plan = planNote(view, resolution, extraNotes, { ...options, auditModule: reader });
       if (plan.kind === 'skip' && options.strict) refuseNoRoom(path, plan);
       if (plan.kind !== 'skip') refuseModule(image, source, reader, probe, options);
       const explained = {
@@ -106,7 +106,7 @@ export function planBuild(
   const view = new ElfView(image, source);
   const { resolution, extraNotes } = lookUpFile(view, probeFor(options), options);
   const reader = checkedModule(options.reader);
-  const plan = planNote(view, resolution, extraNotes, { ...options, reader });
+  const plan = planNote(view, resolution, extraNotes, { ...options, auditModule: reader });
   return { image, resolution, plan };
 }
 

@@ -2,7 +2,7 @@ import { accessSync, constants, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { byteStringOf } from '../elf/bytes.js';
-import { badReaderPath } from '../elf/dt-audit.js';
+import { badModulePath } from '../elf/dt-audit.js';
 import { ElfnoteError } from '../errors.js';
 import type { Program } from '../loader/program.js';
 
@@ -36,7 +36,7 @@ export function modulePath(program: Program | undefined): string {
     const how = "'npm run build:audit' builds it, and needs a C compiler";
     throw new ElfnoteError('unreadable', `this audit module is not there: ${how}`, { path });
   }
-  const bad = badReaderPath(byteStringOf(Buffer.from(path)));
+  const bad = badModulePath(byteStringOf(Buffer.from(path)));
   if (bad !== undefined)
     throw new ElfnoteError('unreadable', `the path of this audit module ${bad}`, { path });
   return path;

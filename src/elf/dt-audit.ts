@@ -3,7 +3,7 @@ import { DT_AUDIT, DT_STRSZ, DT_STRTAB, PT_INTERP } from './constants.js';
 import { type DynamicEntry, type ElfImage, offsetOfAddress } from './image.js';
 
 /** The string in front of a path that elfnote wrote for `DT_AUDIT`; nothing refers to it. */
-export const READER_MARK = 'elfnote\0';
+export const AUDIT_MARK = 'elfnote\0';
 
 /** Linux `PATH_MAX`, the NUL included. */
 const PATH_MAX = 4096;
@@ -44,13 +44,13 @@ export function readAudit(image: ElfImage, source: ByteSource): Audit | undefine
   const text = source.read(at, Math.min(PATH_MAX, strings.size - entry.d_val));
   const end = text.indexOf(0);
   if (end < 0) return { entry, path: undefined, own: false };
-  const mark = bytesOf(`\0${READER_MARK}`);
+  const mark = bytesOf(`\0${AUDIT_MARK}`);
   const own = entry.d_val >= mark.length && source.read(at - mark.length, mark.length).equals(mark);
   return { entry, path: byteStringOf(text.subarray(0, end)), own };
 }
 
 /** The path that elfnote wrote into `DT_AUDIT`, or undefined. */
-export function ownReader(image: ElfImage, source: ByteSource): ByteString | undefined {
+export function ownAuditModule(image: ElfImage, source: ByteSource): ByteString | undefined {
   const audit = readAudit(image, source);
   return audit?.own ? audit.path : undefined;
 }
@@ -64,7 +64,7 @@ export function isProgram(image: ElfImage): boolean {
 export const AUDIT_NAME_MAX = 255;
 
 /** Why ld.so would not load a file by this name in `DT_AUDIT`, a colon-separated list, or undefined when it would. */
-export function badReaderPath(path: ByteString): string | undefined {
+export function badModulePath(path: ByteString): string | undefined {
   if (!path.startsWith('/')) return 'must be absolute';
   if (path.includes(':')) return 'must not have a colon, which separates the names in DT_AUDIT';
   if (path.includes('$')) return 'must not have a $, which the loader expands';

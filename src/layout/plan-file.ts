@@ -1,11 +1,11 @@
 import { PF_R, PT_LOAD } from '../elf/constants.js';
-import { isProgram, ownReader } from '../elf/dt-audit.js';
+import { isProgram, ownAuditModule } from '../elf/dt-audit.js';
 import type { CacheNoteLocation } from '../elf/image.js';
 import type { ElfView } from '../elf/view.js';
 import { encodeNote, NOTE_ALIGN } from '../note/cache.js';
 import { OWN_TYPE, ownNotesBehind } from '../note/own.js';
-import { noRoomForReader } from './dt-audit/plan.js';
-import { releaseReader } from './dt-audit/release.js';
+import { noRoomForAudit } from './dt-audit/plan.js';
+import { releaseAudit } from './dt-audit/release.js';
 import type { Commit, Plan, PlanOptions, SkipPlan, Wanted, WritePlan } from './model/plan.js';
 import { refuse } from './rungs/ladder.js';
 import { refuseRelease } from './undo/releasable.js';
@@ -15,18 +15,18 @@ import { planWithRecord } from './undo/with-record.js';
 
 /**
  * Decides what becomes of a file, given what its notes should say: nothing, new notes, others, none. A program's notes
- * may have a reader beside them, which comes and goes with them.
+ * may have an audit module beside them, which comes and goes with them.
  *
  * What elfnote has done before is undone first, by the file's own record, so that an update gives the bytes of a first
  * run; also what a run that was stopped has begun.
  *
- * @throws ElfnoteError `unsupported` for a program that cannot have the reader it is to get.
+ * @throws ElfnoteError `unsupported` for a program that cannot have the audit module it is to get.
  */
 export function planFile(view: ElfView, wanted: Wanted, options: PlanOptions = {}): Plan {
   const { image, source } = view;
-  const own = ownReader(image, source);
-  const reader = isProgram(image) ? (options.reader ?? own) : own;
-  if (own === reader && areNotesRight(view, wanted) && isNothingBegun(view)) return { kind: 'keep' };
+  const own = ownAuditModule(image, source);
+  const auditModule = isProgram(image) ? (options.auditModule ?? own) : own;
+  if (own === auditModule && areNotesRight(view, wanted) && isNothingBegun(view)) return { kind: 'keep' };
   const work = ownWork(view);
   const isBegun = work !== undefined && !work.isWhole;
   if (image.cacheNotes.length === 0 && own === undefined && !isBegun) {
@@ -34,19 +34,19 @@ export function planFile(view: ElfView, wanted: Wanted, options: PlanOptions = {
     return { kind: 'skip', reason: 'nothing-to-record', detail: 'no soname was found over the run path' };
   }
   const isRight = !isBegun && areNotesRight(view, wanted);
-  if (isRight && own === reader) return { kind: 'keep' };
+  if (isRight && own === auditModule) return { kind: 'keep' };
   const refusal = refuse(image) ?? (work === undefined ? refuseRelease(view) : undefined);
   if (refusal !== undefined) return refusal;
-  const plan = replan(view, work, wanted, { ...options, reader });
-  if (isRight && plan.rung.note === 'removed') throw noRoomForReader(image);
+  const plan = replan(view, work, wanted, { ...options, auditModule });
+  if (isRight && plan.rung.note === 'removed') throw noRoomForAudit(image);
   return plan;
 }
 
-/** Takes every note out, and the reader; `skip` when there is neither, and nothing that a stopped run has begun. */
+/** Takes every note out, and the audit module; `skip` when there is neither, and nothing that a stopped run has begun. */
 export function planRemoval(view: ElfView): WritePlan | SkipPlan {
   const work = ownWork(view);
   const { image, source } = view;
-  if (image.cacheNotes.length === 0 && ownReader(image, source) === undefined && work === undefined)
+  if (image.cacheNotes.length === 0 && ownAuditModule(image, source) === undefined && work === undefined)
     return { kind: 'skip', reason: 'no-note', detail: 'has no cache note' };
   const refusal = refuse(image) ?? (work === undefined ? refuseRelease(view) : undefined);
   return refusal ?? replan(view, work, { entries: [] }, {});
@@ -81,8 +81,8 @@ function notesOf(encoding: ElfView['image']['encoding'], { entries, extraNotes =
 }
 
 function planNew(view: ElfView, wanted: Wanted, options: PlanOptions): WritePlan | SkipPlan {
-  const reader = isProgram(view.image) ? options.reader : undefined;
-  const plan = planWithRecord(view, notesOf(view.image.encoding, wanted), { ...options, reader });
+  const auditModule = isProgram(view.image) ? options.auditModule : undefined;
+  const plan = planWithRecord(view, notesOf(view.image.encoding, wanted), { ...options, auditModule });
   if ('reason' in plan) return plan;
   const { note, commits, hasRecord } = plan;
   return {
@@ -91,7 +91,7 @@ function planNew(view: ElfView, wanted: Wanted, options: PlanOptions): WritePlan
     commits,
     size: commits.at(-1)?.size ?? note.size,
     wanted,
-    reader,
+    auditModule,
     exact: undefined,
     hasRecord,
     moved: note.moved,
@@ -105,10 +105,10 @@ function planNew(view: ElfView, wanted: Wanted, options: PlanOptions): WritePlan
 /** Takes out what is there, then plans on what is left: separate commits, each safe at every step. */
 function replan(view: ElfView, work: OwnWork | undefined, wanted: Wanted, options: PlanOptions): WritePlan {
   const out = takenOut(view, work, wanted, options);
-  const own = ownReader(out.left.image, out.left.source);
+  const own = ownAuditModule(out.left.image, out.left.source);
   const next =
     wanted.entries.length > 0
-      ? planNew(out.left, wanted, own === undefined ? options : { ...options, reader: undefined })
+      ? planNew(out.left, wanted, own === undefined ? options : { ...options, auditModule: undefined })
       : undefined;
   const { exact } = out;
   if (next?.kind === 'write') {
@@ -117,7 +117,7 @@ function replan(view: ElfView, work: OwnWork | undefined, wanted: Wanted, option
       ...next,
       exact,
       commits,
-      reader: own ?? next.reader,
+      auditModule: own ?? next.auditModule,
       inPlaceIsSafe: commits.every(commit => commit.inPlaceIsSafe),
     };
   }
@@ -127,7 +127,7 @@ function replan(view: ElfView, work: OwnWork | undefined, wanted: Wanted, option
     commits: out.commits,
     size: out.left.source.size,
     wanted: { entries: [] },
-    reader: own,
+    auditModule: own,
     exact,
     hasRecord: false,
     moved: [],
@@ -146,9 +146,9 @@ interface TakenOut {
 }
 
 /**
- * What is there by its record; without one, notes are released. A reader that is to stay does, where no record says what
+ * What is there by its record; without one, notes are released. An audit module that is to stay does, where no record says what
  * was there before it. One that is not to stay goes also where it is older than the record: another tool has changed
- * the file since, and the note that was written then kept the reader.
+ * the file since, and the note that was written then kept the audit module.
  */
 function takenOut(view: ElfView, work: OwnWork | undefined, wanted: Wanted, options: PlanOptions): TakenOut {
   const commits: Commit[] = [...(work?.undo ?? [])];
@@ -157,10 +157,10 @@ function takenOut(view: ElfView, work: OwnWork | undefined, wanted: Wanted, opti
     commits.push(next);
     left = left.with(next);
   };
-  const own = ownReader(left.image, left.source);
-  const wantedReader = wanted.entries.length > 0 ? options.reader : undefined;
-  if (own !== undefined && own !== wantedReader) {
-    const out = releaseReader(left);
+  const own = ownAuditModule(left.image, left.source);
+  const wantedModule = wanted.entries.length > 0 ? options.auditModule : undefined;
+  if (own !== undefined && own !== wantedModule) {
+    const out = releaseAudit(left);
     if (out !== undefined) commit(out);
   }
   for (let note = left.image.cacheNotes[0]; note !== undefined; note = left.image.cacheNotes[0])

@@ -8,7 +8,7 @@ import {
   PT_INTERP,
   PT_NOTE,
 } from '../elf/constants.js';
-import { dynamicStrings, ownReader } from '../elf/dt-audit.js';
+import { dynamicStrings, ownAuditModule } from '../elf/dt-audit.js';
 import { addressOfOffset, type ElfImage, type ProgramHeader } from '../elf/image.js';
 import { notesIn } from '../elf/notes.js';
 import { readImage } from '../elf/read.js';
@@ -45,7 +45,7 @@ export interface ObjectFacts {
   /** What it says that it may open at run time; no loader reads that. */
   readonly declared: readonly DlopenRequest[];
   /** The audit module that elfnote had the program ask for, by its path. */
-  readonly ownReader: ByteString | undefined;
+  readonly ownAuditModule: ByteString | undefined;
 }
 
 /** What an object asks the loader to load. */
@@ -76,7 +76,7 @@ export function readFacts(source: ByteSource): ObjectFacts {
     note: readNote(image, source),
     closure: readClosure(image, source),
     declared: readDlopenRequests(image, source),
-    ownReader: ownReader(image, source),
+    ownAuditModule: ownAuditModule(image, source),
   };
 }
 

@@ -59,7 +59,7 @@ export function traceFile(file: string, options: TraceOptions = {}): Trace {
     throw new ElfnoteError('unsupported', 'is statically linked: no loader searches for it', { path: file });
   }
   const probe = options.probe ?? new FileLoaderProbe(options.root);
-  const reader = options.with ?? (facts.ownReader === undefined ? 'none' : 'audit');
+  const reader = options.with ?? (facts.ownAuditModule === undefined ? 'none' : 'audit');
   const machine = machineFor(facts, file, probe, options);
   const closure = simulate(facts, pathInside(file, facts, options.root), probe, machine, {
     libraryPath: bytes(options.libraryPath ?? ''),

@@ -12,7 +12,7 @@ import { recordFaults, undoneFaults } from './invariants/record.js';
 import { KEPT_NOTES, OLD_LOADS, SEGMENTS } from './invariants/segments.js';
 import { TABLE } from './invariants/table.js';
 
-const WITH_READER: readonly Invariant[] = [...AUDIT, ...STRINGS, ...SEGMENTS];
+const WITH_AUDIT: readonly Invariant[] = [...AUDIT, ...STRINGS, ...SEGMENTS];
 
 /** What has to be so of each kind of commit, against the kernel, ld.so and binutils (docs/layout.md). */
 const INVARIANTS: Readonly<Record<Exclude<Commit['kind'], 'undo'>, readonly Invariant[]>> = {
@@ -37,12 +37,8 @@ const INVARIANTS: Readonly<Record<Exclude<Commit['kind'], 'undo'>, readonly Inva
     ...TABLE,
     ...CONTENTS,
   ],
-  'reader-in': [PLANNED_AUDIT, ...WITH_READER, ...TABLE, ...KEPT_NOTES, OTHER_EDITS, ...PATH],
-  'reader-out': [
-    RELEASED_AUDIT,
-    ...reversed([...WITH_READER, ...TABLE, ...KEPT_NOTES]),
-    OTHER_RELEASED_EDITS,
-  ],
+  'audit-in': [PLANNED_AUDIT, ...WITH_AUDIT, ...TABLE, ...KEPT_NOTES, OTHER_EDITS, ...PATH],
+  'audit-out': [RELEASED_AUDIT, ...reversed([...WITH_AUDIT, ...TABLE, ...KEPT_NOTES]), OTHER_RELEASED_EDITS],
 };
 
 /**
@@ -68,10 +64,10 @@ export function verifyPlan(view: ElfView, plan: WritePlan): void {
     now = after;
   }
   if (plan.rung.note === 'removed') return;
-  const added = plan.commits.findIndex(({ kind }) => kind === 'note' || kind === 'reader-in');
+  const added = plan.commits.findIndex(({ kind }) => kind === 'note' || kind === 'audit-in');
   const before = changed(view.source, plan.commits.slice(0, added));
   if (plan.hasRecord) refuseAll(recordFaults(before, now, plan.commits.slice(added)));
-  const again = planFile(now, plan.wanted, { reader: plan.reader });
+  const again = planFile(now, plan.wanted, { auditModule: plan.auditModule });
   if (again.kind !== 'keep') refuse(path, 'a second run would change the file again');
 }
 

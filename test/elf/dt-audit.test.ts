@@ -2,7 +2,13 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { BufferSource } from '../../src/elf/bytes.js';
 import { DT_AUDIT } from '../../src/elf/constants.js';
-import { badReaderPath, dynamicStrings, ownReader, READER_MARK, readAudit } from '../../src/elf/dt-audit.js';
+import {
+  AUDIT_MARK,
+  badModulePath,
+  dynamicStrings,
+  ownAuditModule,
+  readAudit,
+} from '../../src/elf/dt-audit.js';
 import { readImage } from '../../src/elf/read.js';
 import { buildElf, ENCODINGS, writerFor } from '../support/elf-builder.js';
 
@@ -23,7 +29,7 @@ for (const { name, is64, littleEndian } of ENCODINGS) {
       const image = readImage(source);
       return {
         audit: readAudit(image, source),
-        own: ownReader(image, source),
+        own: ownAuditModule(image, source),
         strings: dynamicStrings(image),
       };
     }
@@ -36,12 +42,12 @@ for (const { name, is64, littleEndian } of ENCODINGS) {
     });
 
     test("the mark in front of it makes it elfnote's", () => {
-      const { own } = read([READER_MARK.slice(0, -1), PATH]);
+      const { own } = read([AUDIT_MARK.slice(0, -1), PATH]);
       assert.equal(own, PATH);
     });
 
     test('the end of another string is no mark', () => {
-      assert.equal(read([`x${READER_MARK.slice(0, -1)}`, PATH]).own, undefined);
+      assert.equal(read([`x${AUDIT_MARK.slice(0, -1)}`, PATH]).own, undefined);
     });
 
     test('an index beyond the table has no path', () => {
@@ -57,12 +63,12 @@ for (const { name, is64, littleEndian } of ENCODINGS) {
 test('a file without DT_AUDIT has no reader', () => {
   const source = new BufferSource(buildElf().bytes);
   assert.equal(readAudit(readImage(source), source), undefined);
-  assert.equal(ownReader(readImage(source), source), undefined);
+  assert.equal(ownAuditModule(readImage(source), source), undefined);
 });
 
 test('a path that ld.so would not load by this name is no good', () => {
-  assert.equal(badReaderPath(PATH), undefined);
-  assert.equal(badReaderPath(`/${'a'.repeat(253)}`), undefined);
+  assert.equal(badModulePath(PATH), undefined);
+  assert.equal(badModulePath(`/${'a'.repeat(253)}`), undefined);
   for (const path of ['', 'audit.so', './audit.so', '/a:b', '/$ORIGIN/a', '/a\0b', `/${'a'.repeat(254)}`])
-    assert.notEqual(badReaderPath(path), undefined, path.slice(0, 10));
+    assert.notEqual(badModulePath(path), undefined, path.slice(0, 10));
 });

@@ -37,8 +37,8 @@ const { bytes: PROGRAM } = buildLayout({
   ],
 });
 
-function planned(bytes: Buffer, reader = READER): WritePlan {
-  const plan = planFile(viewOf(bytes), { entries: ENTRIES }, { reader });
+function planned(bytes: Buffer, auditModule = READER): WritePlan {
+  const plan = planFile(viewOf(bytes), { entries: ENTRIES }, { auditModule });
   if (plan.kind !== 'write') assert.fail(plan.kind);
   return plan;
 }
@@ -134,7 +134,7 @@ const FAULTS: readonly (readonly [string, Pick<Edit, 'offset' | 'bytes'>, string
 
 for (const [what, edit, why] of FAULTS) {
   test(`a reader with ${what} is refused`, () => {
-    refuses(PROGRAM, sabotaged(PLAN, 'reader-in', edit), why);
+    refuses(PROGRAM, sabotaged(PLAN, 'audit-in', edit), why);
   });
 }
 
@@ -143,11 +143,11 @@ test('a change of the note, of code or of other bytes is refused', () => {
   const code = IMAGE.programHeaders.find(p => p.p_flags === RX);
   assert.ok(note !== undefined && code !== undefined);
   const entry = { offset: note.descOffset, bytes: Buffer.from('X') };
-  refuses(PROGRAM, sabotaged(PLAN, 'reader-in', entry), 'a PT_NOTE is gone');
+  refuses(PROGRAM, sabotaged(PLAN, 'audit-in', entry), 'a PT_NOTE is gone');
   const other = { offset: code.p_offset + 8, bytes: Buffer.from('X') };
   refuses(
     PROGRAM,
-    sabotaged(PLAN, 'reader-in', other),
+    sabotaged(PLAN, 'audit-in', other),
     'an edit (sabotage) touches a section that must not change',
   );
 });
@@ -167,7 +167,7 @@ test('a release that leaves the reader, or takes more than that, is refused', ()
   const back = { offset: slot, bytes: RESULT.subarray(slot, slot + 16) };
   const path = { offset: pathAt - 8, bytes: RESULT.subarray(pathAt - 8, pathAt + READER.length) };
   const size = word(valueAt(DT_STRSZ), STRINGS.size);
-  refuses(changed, sabotaged(removal, 'reader-out', back, path, size), 'the old reader is still there');
+  refuses(changed, sabotaged(removal, 'audit-out', back, path, size), 'the old audit module is still there');
   const more = word(valueAt(DT_NEEDED) - 8, 21);
-  refuses(changed, sabotaged(removal, 'reader-out', more), 'the dynamic section has other entries');
+  refuses(changed, sabotaged(removal, 'audit-out', more), 'the dynamic section has other entries');
 });

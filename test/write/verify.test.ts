@@ -435,7 +435,7 @@ describe('the cache note', () => {
   });
 
   it('is right in the eyes of a second run', () => {
-    bfd.refuses('a second run would change the file again', { ...bfd.plan, reader: '/audit.so' });
+    bfd.refuses('a second run would change the file again', { ...bfd.plan, auditModule: '/audit.so' });
   });
 });
 

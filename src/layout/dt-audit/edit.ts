@@ -19,13 +19,13 @@ import {
   SHT_DYNAMIC,
   SHT_STRTAB,
 } from '../../elf/constants.js';
-import { dynamicStrings, READER_MARK, readAudit, type StringTable } from '../../elf/dt-audit.js';
+import { AUDIT_MARK, dynamicStrings, readAudit, type StringTable } from '../../elf/dt-audit.js';
 import { type ElfImage, type ProgramHeader, sectionHeaderSize } from '../../elf/image.js';
 import { DYN, SHDR } from '../../elf/structs.js';
 import type { ElfView } from '../../elf/view.js';
 import { ElfnoteError } from '../../errors.js';
 import { appendedData, occupiedRanges } from '../model/occupied.js';
-import { type Edit, type ReaderCommit, STEP } from '../model/plan.js';
+import { type AuditCommit, type Edit, STEP } from '../model/plan.js';
 import { fileGap, findSlack, type Slack } from '../model/slack.js';
 import { Ground } from '../rungs/ground.js';
 import { headerPlan } from '../rungs/header.js';
@@ -53,23 +53,23 @@ interface Layout {
  * @returns undefined where no segment has room.
  * @throws ElfnoteError `unsupported` for a program that cannot have an audit module.
  */
-export function planReader({ image, source }: ElfView, path: ByteString): ReaderCommit | undefined {
+export function planAudit({ image, source }: ElfView, path: ByteString): AuditCommit | undefined {
   const slot = spareEntry(image, source);
   const table = plainStrings(image, source);
-  const text = bytesOf(`${READER_MARK}${path}\0`);
+  const text = bytesOf(`${AUDIT_MARK}${path}\0`);
   const layout = findLayout(image, source, table, text.length);
   if (layout === undefined) return undefined;
   const { move, grown, pathAt, inPlaceIsSafe } = layout;
   const edits: Edit[] = [
     ...(move === undefined ? [] : relocation(image, source, move)),
     ...(grown === undefined ? [] : headerEdits(image, source, grown)),
-    { offset: pathAt, bytes: text, step: STEP.mapped, why: "the reader's path" },
+    { offset: pathAt, bytes: text, step: STEP.mapped, why: "the audit module's path" },
     ...sizeEdits(image, table, table.size + text.length, STEP.mapped),
-    // Last of all: whoever starts the program before it finds no reader, whoever comes later finds all of it.
-    slotEdit(image, slot, table.size + READER_MARK.length, path),
+    // Last of all: whoever starts the program before it finds no audit module, whoever comes later finds all of it.
+    slotEdit(image, slot, table.size + AUDIT_MARK.length, path),
   ];
   const size = Math.max(image.size, grown?.end ?? 0);
-  return { kind: 'reader-in', path, edits: edits.sort((a, b) => a.step - b.step), size, inPlaceIsSafe };
+  return { kind: 'audit-in', path, edits: edits.sort((a, b) => a.step - b.step), size, inPlaceIsSafe };
 }
 
 function refusal(image: ElfImage, why: string): ElfnoteError {

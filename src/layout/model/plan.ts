@@ -45,8 +45,8 @@ export interface PlanOptions {
   readonly moveTable?: boolean | undefined;
   /** Rungs that are not taken, for tests of files that a planner with other preferences has noted. */
   readonly avoid?: readonly TableRoom[] | undefined;
-  /** What `DT_AUDIT` of a program shall name; without it, a reader that elfnote has written stays. */
-  readonly reader?: ByteString | undefined;
+  /** What `DT_AUDIT` of a program shall name; without it, an audit module that elfnote has written stays. */
+  readonly auditModule?: ByteString | undefined;
 }
 
 /** Bytes to write at a file offset. Edits of a lower step are on disk before those of a higher one. */
@@ -72,7 +72,7 @@ export interface Payload {
 /** Edits that lead from one sound file to the next, planned on what the commit before leaves. */
 export interface Commit {
   /** `undo` by the file's own record, `release` where there is none; then what is written. */
-  readonly kind: 'undo' | 'release' | 'note' | 'reader-out' | 'reader-in';
+  readonly kind: 'undo' | 'release' | 'note' | 'audit-out' | 'audit-in';
   /** In commit order. */
   readonly edits: readonly Edit[];
   /** Of the file afterwards, in bytes: what is beyond is cut off when the edits are written. */
@@ -94,9 +94,9 @@ export interface NoteCommit extends Commit {
   readonly hasSection: boolean;
 }
 
-/** What writes a reader into a program that has none. */
-export interface ReaderCommit extends Commit {
-  readonly kind: 'reader-in';
+/** What writes an audit module into a program that has none. */
+export interface AuditCommit extends Commit {
+  readonly kind: 'audit-in';
   readonly path: ByteString;
 }
 
@@ -109,7 +109,7 @@ export interface WritePlan extends Pick<NoteCommit, 'moved' | 'addedLoads' | 'ha
   readonly size: number;
   readonly wanted: Wanted;
   /** What elfnote's `DT_AUDIT` names afterwards, if there is one. */
-  readonly reader: ByteString | undefined;
+  readonly auditModule: ByteString | undefined;
   /** Whether an old note was undone to the last byte; undefined where there was none. */
   readonly exact: boolean | undefined;
   /** Whether the file will say how to undo this. */

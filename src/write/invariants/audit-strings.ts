@@ -1,6 +1,6 @@
 import { isZero } from '../../elf/bytes.js';
 import { PF_R, PT_LOAD } from '../../elf/constants.js';
-import { dynamicStrings, READER_MARK, readAudit } from '../../elf/dt-audit.js';
+import { AUDIT_MARK, dynamicStrings, readAudit } from '../../elf/dt-audit.js';
 import type { ElfImage } from '../../elf/image.js';
 import type { ElfView } from '../../elf/view.js';
 import { occupiedRanges, tableEnd } from '../../layout/model/occupied.js';
@@ -21,7 +21,7 @@ function* stringFaults({ before, after }: Step): Generator<string> {
     yield 'the dynamic string table is not loaded';
     return;
   }
-  const start = audit.entry.d_val - READER_MARK.length;
+  const start = audit.entry.d_val - AUDIT_MARK.length;
   const end = audit.entry.d_val + audit.path.length + 1;
   if (old.size < start || old.size > now.size) {
     yield `the dynamic string table has a wrong size: ${old.size} is ${now.size}, with the path from ${start}`;
@@ -50,7 +50,7 @@ function* stringFaults({ before, after }: Step): Generator<string> {
 function pathRange({ image, source }: ElfView): { start: number; end: number } {
   const audit = readAudit(image, source);
   const at = (dynamicStrings(image)?.offset ?? 0) + (audit?.entry.d_val ?? 0);
-  return { start: at - READER_MARK.length, end: at + (audit?.path?.length ?? 0) + 1 };
+  return { start: at - AUDIT_MARK.length, end: at + (audit?.path?.length ?? 0) + 1 };
 }
 
 /** On nothing but the string table now, and on no bytes before that nothing described. */
@@ -60,10 +60,10 @@ function* pathFaults({ before, after }: Step): Generator<string> {
   const on = described(after.image).filter(range => range.start < end && range.end > start);
   const strings = dynamicStrings(after.image)?.offset;
   if (on.length !== 1 || on[0]?.start !== strings)
-    yield `the reader's path stands on something else: ${on.map(({ kind, index }) => `${kind} ${index}`).join()}`;
+    yield `the audit module's path is on something else: ${on.map(({ kind, index }) => `${kind} ${index}`).join()}`;
   for (const [from, to] of gapsIn(described(before.image), start, Math.min(end, before.image.size))) {
     if (!isZero(before.source, from, to - from))
-      yield `the reader's path stands on bytes that are not zero: ${from} to ${to}`;
+      yield `the audit module's path is on bytes that are not zero: ${from} to ${to}`;
   }
 }
 
@@ -73,14 +73,14 @@ export const OTHER_EDITS: Invariant = {
   faults: ({ before, after, commit }) => faultsBesides(before, after, commit.edits),
 };
 
-/** The same of a reader that is taken out. */
+/** The same of an audit module that is taken out. */
 export const OTHER_RELEASED_EDITS: Invariant = {
   name: 'edits besides the path touch what they may',
   faults: ({ before, commit }) => faultsBesides(before, before, commit.edits),
 };
 
-function faultsBesides(before: ElfView, reader: ElfView, edits: Step['commit']['edits']): Iterable<string> {
-  const { start, end } = pathRange(reader);
+function faultsBesides(before: ElfView, other: ElfView, edits: Step['commit']['edits']): Iterable<string> {
+  const { start, end } = pathRange(other);
   const others = edits.filter(({ offset, bytes }) => offset < start || offset + bytes.length > end);
   return editFaults(before, others, tableEnd(before.image));
 }

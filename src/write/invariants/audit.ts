@@ -1,6 +1,6 @@
 import { isZero, largest } from '../../elf/bytes.js';
 import { DT_AUDIT, DT_STRSZ, PF_W, PT_DYNAMIC, PT_LOAD } from '../../elf/constants.js';
-import { dynamicStrings, ownReader, readAudit } from '../../elf/dt-audit.js';
+import { dynamicStrings, ownAuditModule, readAudit } from '../../elf/dt-audit.js';
 import { type ElfImage, offsetOfAddress, type ProgramHeader } from '../../elf/image.js';
 import { DYN } from '../../elf/structs.js';
 import { hex, type Invariant, type Step, tell } from './invariant.js';
@@ -11,20 +11,20 @@ export const PLANNED_AUDIT: Invariant = {
   name: 'DT_AUDIT names what was planned',
   *faults({ after, plan }) {
     const audit = readAudit(after.image, after.source);
-    if (!audit?.own || audit.path !== plan.reader)
-      yield `DT_AUDIT does not say what was planned: ${audit?.path}, not ${plan.reader}`;
+    if (!audit?.own || audit.path !== plan.auditModule)
+      yield `DT_AUDIT does not say what was planned: ${audit?.path}, not ${plan.auditModule}`;
   },
 };
 
 export const RELEASED_AUDIT: Invariant = {
   name: 'DT_AUDIT is gone',
   *faults({ after }) {
-    const reader = ownReader(after.image, after.source);
-    if (reader !== undefined) yield `the old reader is still there: ${reader}`;
+    const auditModule = ownAuditModule(after.image, after.source);
+    if (auditModule !== undefined) yield `the old audit module is still there: ${auditModule}`;
   },
 };
 
-/** The one file is the other with a reader, and with nothing else that the kernel or ld.so could notice. */
+/** The one file is the other with an audit module, and with nothing else that the kernel or ld.so could notice. */
 export const AUDIT: readonly Invariant[] = [
   { name: 'DT_AUDIT comes behind the other entries', faults: entryFaults },
   { name: 'sections move with their contents', faults: sectionFaults },

@@ -1,5 +1,5 @@
 import type { ByteSource } from '../../elf/bytes.js';
-import { ownReader } from '../../elf/dt-audit.js';
+import { ownAuditModule } from '../../elf/dt-audit.js';
 import { changed, type ElfView } from '../../elf/view.js';
 import type { Commit, WritePlan } from '../../layout/model/plan.js';
 import { OWN_TYPE, ownNotesBehind } from '../../note/own.js';
@@ -41,16 +41,16 @@ function followed(source: ByteSource, { writes, oldSize }: UndoRecord): ByteSour
 }
 
 /**
- * The hashes say that the old bytes are back; they are those of the same program, without a note. A reader that is older
+ * The hashes say that the old bytes are back; they are those of the same program, without a note. An audit module that is older
  * than the record is the one that stays, or goes next.
  */
 export function* undoneFaults(noted: ElfView, undone: ElfView, plan: WritePlan): Generator<string> {
   const notes = undone.image.cacheNotes.length;
   if (notes > 0) yield `the old note is still there: ${notes}`;
-  const reader = ownReader(undone.image, undone.source);
-  const goes = plan.commits.some(({ kind }) => kind === 'reader-out');
-  if (reader !== undefined && !goes && reader !== plan.reader)
-    yield `the old reader is still there: ${reader}, not ${plan.reader}`;
+  const auditModule = ownAuditModule(undone.image, undone.source);
+  const goes = plan.commits.some(({ kind }) => kind === 'audit-out');
+  if (auditModule !== undefined && !goes && auditModule !== plan.auditModule)
+    yield `the old audit module is still there: ${auditModule}, not ${plan.auditModule}`;
   const said = ({ image }: ElfView) => {
     const { e_type, e_machine, e_flags } = image.header;
     return Object.entries({ e_type, e_machine, e_flags, ...saidBy(image) });

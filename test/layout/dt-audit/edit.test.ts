@@ -26,7 +26,7 @@ fc.configureGlobal({ seed: Number(process.env.FC_SEED ?? 20261121) });
 const ENTRIES: readonly CacheEntry[] = [
   { soname: 'libone.so.1', steps: [{ kind: 'path', path: '/store/one/lib/libone.so.1' }] },
 ];
-const READER = '/store/reader/lib/audit.so';
+const READER = '/store/auditModule/lib/audit.so';
 
 /** As GNU ld lays a program out. */
 const PROGRAM: LayoutSpec = {
@@ -55,7 +55,11 @@ function items(change: (item: ItemSpec) => readonly ItemSpec[]): readonly ItemSp
   return PROGRAM.items.flatMap(change);
 }
 
-function planned(bytes: Buffer, options: PlanOptions = { reader: READER }, entries = ENTRIES): WritePlan {
+function planned(
+  bytes: Buffer,
+  options: PlanOptions = { auditModule: READER },
+  entries = ENTRIES,
+): WritePlan {
   const plan = planFile(viewOf(bytes), { entries }, options);
   if (plan.kind !== 'write') assert.fail(`got no plan but ${plan.kind}`);
   verifyPlan(viewOf(bytes), plan);
@@ -77,7 +81,7 @@ function removed(bytes: Buffer): Buffer {
 
 /** What the reader's own commit copies to another place. */
 function movedFor(plan: WritePlan): string | undefined {
-  const change = plan.commits.find(({ kind }) => kind === 'reader-in');
+  const change = plan.commits.find(({ kind }) => kind === 'audit-in');
   return change?.edits.find(({ why }) => why.startsWith('copy of '))?.why.slice('copy of '.length);
 }
 
@@ -185,7 +189,7 @@ describe('what is refused', () => {
   });
 });
 
-describe('a reader that is older than the record', () => {
+describe('a auditModule that is older than the record', () => {
   const NEWER: readonly CacheEntry[] = [
     { soname: 'libone.so.1', steps: [{ kind: 'path', path: '/store/newer/lib/libone.so.1' }] },
   ];
@@ -200,18 +204,18 @@ describe('a reader that is older than the record', () => {
     assert.ok(record !== undefined);
     first.writeUInt8(first.readUInt8(record.descOffset + WROTE_AT) ^ 1, record.descOffset + WROTE_AT);
     const second = planned(first, {}, NEWER);
-    assert.ok(!second.exact && second.hasRecord && second.reader === READER);
+    assert.ok(!second.exact && second.hasRecord && second.auditModule === READER);
     return applied(first, second);
   }
 
   test('stays where the note is written anew', () => {
     const plan = planned(withOlderReader(), {});
-    assert.equal(plan.reader, READER);
+    assert.equal(plan.auditModule, READER);
     assert.equal(audit(applied(withOlderReader(), plan)), READER);
   });
 
   test('makes way for another', () => {
-    const edited = applied(withOlderReader(), planned(withOlderReader(), { reader: '/other.so' }));
+    const edited = applied(withOlderReader(), planned(withOlderReader(), { auditModule: '/other.so' }));
     assert.equal(audit(edited), '/other.so');
   });
 
@@ -229,7 +233,7 @@ describe('a reader that is older than the record', () => {
     const commits = plan.commits.filter(({ kind }) => kind === 'undo');
     assert.throws(
       () => verifyPlan(viewOf(withOlderReader()), { ...plan, commits }),
-      /the old reader is still there/,
+      /the old audit module is still there/,
     );
   });
 });
@@ -260,9 +264,9 @@ test('in any layout the path is written right or refused, each write leaves a go
       versym: fc.boolean(),
       gap: fc.nat({ max: 1200 }),
       symtab: fc.boolean(),
-      reader: fc.nat({ max: 300 }).map(length => `/${'r'.repeat(length)}`),
+      auditModule: fc.nat({ max: 300 }).map(length => `/${'r'.repeat(length)}`),
     })
-    .map(({ is64, littleEndian, type, tableGap, stringGap, hash, versym, gap, symtab, reader }) => {
+    .map(({ is64, littleEndian, type, tableGap, stringGap, hash, versym, gap, symtab, auditModule }) => {
       const machine = is64 ? 62 : 3;
       const own = items(item => {
         if (item.kind === 'versym' && !versym) return hash ? [{ kind: 'hash' }] : [];
@@ -285,19 +289,19 @@ test('in any layout the path is written right or refused, each write leaves a go
         items: own,
         segments,
       };
-      return { layout, reader };
+      return { layout, auditModule };
     });
   const seen = new Map<string, number>();
   fc.assert(
-    fc.property(spec, ({ layout, reader }) => {
+    fc.property(spec, ({ layout, auditModule }) => {
       const built = buildLayout(layout);
-      const plan = attempt(() => planned(built.bytes, { reader }));
+      const plan = attempt(() => planned(built.bytes, { auditModule }));
       const kind = plan === undefined ? 'refused' : (movedFor(plan) ?? 'nothing');
       seen.set(kind, (seen.get(kind) ?? 0) + 1);
       if (plan === undefined) return;
       const edited = applied(built.bytes, plan);
-      assert.equal(audit(edited), reader);
-      const longer = { reader: `${reader}2` };
+      assert.equal(audit(edited), auditModule);
+      const longer = { auditModule: `${auditModule}2` };
       const fresh = attempt(() => applied(built.bytes, planned(built.bytes, longer)));
       const updated = attempt(() => applied(edited, planned(edited, longer)));
       const bare = removed(edited);
@@ -308,7 +312,7 @@ test('in any layout the path is written right or refused, each write leaves a go
         assert.equal(audit(bytes), undefined, `after ${after}`);
         if (!plan.inPlaceIsSafe) continue;
         judgePrefix(built, bytes);
-        assert.deepEqual(applied(bytes, planned(bytes, { reader })), edited, `a run after ${after}`);
+        assert.deepEqual(applied(bytes, planned(bytes, { auditModule })), edited, `a run after ${after}`);
       }
     }),
     { numRuns: EVERYTHING ? 300 : 80, includeErrorInReport: true },
