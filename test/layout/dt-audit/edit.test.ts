@@ -189,7 +189,7 @@ describe('what is refused', () => {
   });
 });
 
-describe('a auditModule that is older than the record', () => {
+describe('an audit module that is older than the record', () => {
   const NEWER: readonly CacheEntry[] = [
     { soname: 'libone.so.1', steps: [{ kind: 'path', path: '/store/newer/lib/libone.so.1' }] },
   ];
