@@ -1,7 +1,7 @@
 import { fstatSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { escapeControls, jsonText } from '../elf/bytes.js';
-import { systemCode } from '../errors.js';
+import { fromSystemError, systemCode } from '../errors.js';
 
 const FULL = 16_384;
 export const OUT_IS_TERMINAL = isTerminal(1);
@@ -44,8 +44,16 @@ export function flushOut(): void {
       bytes = bytes.subarray(writeSync(1, bytes));
     } catch (error) {
       lost = systemCode(error) !== 'EAGAIN';
+      if (lost) sayLost(error);
     }
   }
+}
+
+/** A reader that went away has seen what it wanted, as that of any other tool in a pipe. */
+function sayLost(error: unknown): void {
+  if (systemCode(error) === 'EPIPE') return;
+  const { line } = fromSystemError('unwritable', 'cannot write to standard output', undefined, error);
+  writeError(`elfnote: ${line}\n`);
 }
 
 /** One line, whatever is in the text: names from files and arguments reach a terminal through here. */

@@ -20,22 +20,29 @@ export function displayBytes(text: ByteString): string {
 }
 
 /**
- * What a terminal or an editor obeys rather than shows: control characters with DEL and C1 (U+009B is as good as ESC `[`),
- * line ends of Unicode, and what turns the direction of a text around.
+ * What a terminal or an editor obeys or hides rather than shows, as Unicode's categories have it: control characters with
+ * DEL and C1 (U+009B is as good as ESC `[`), format characters (what turns a text around, byte order marks, joiners),
+ * line and paragraph ends. And all of U+E0000 to U+E0FFF, the tags, which nobody sees.
  */
-const UNSAFE = /[\p{Cc}\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu;
+const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\u{e0000}-\u{e0fff}]/gu;
 
 /** Keeps a name on one line, and terminals safe from it. */
 export function escapeControls(text: string): string {
   return text.replace(UNSAFE, c => {
-    const code = c.charCodeAt(0).toString(16);
+    const code = (c.codePointAt(0) ?? 0).toString(16);
+    if (code.length > 4) return `\\u{${code}}`;
     return code.length > 2 ? `\\u${code.padStart(4, '0')}` : `\\x${code.padStart(2, '0')}`;
   });
 }
 
 /** JSON on one line, with the same safety: what it leaves as it is inside strings becomes `\uNNNN`. */
 export function jsonText(value: unknown): string {
-  return JSON.stringify(value).replace(UNSAFE, c => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return JSON.stringify(value).replace(UNSAFE, c => c.split('').map(utf16Escape).join(''));
+}
+
+/** JSON has no other escape, so that a character beyond U+FFFF is two. */
+function utf16Escape(unit: string): string {
+  return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }
 
 /** Ranged reads over a file, a buffer, or a file with edits laid over it. */

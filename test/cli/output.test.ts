@@ -8,16 +8,35 @@ import { tempDir } from '../support/temp.js';
 import { needs } from '../support/tools.js';
 import { copies } from '../support/tree.js';
 
-/** ESC, DEL, C1's CSI, line ends, and what turns text around. */
-const UNSAFE = '\u001b[31m\u007f\u009b\n\r\u2028\u202e\u2066\u200f';
-const SHOWN = '\\x1b[31m\\x7f\\x9b\\x0a\\x0d\\u2028\\u202e\\u2066\\u200f';
-const NOT_SHOWN = /[\p{Cc}\u2028\u202e\u2066\u200f]/u;
+/** ESC, DEL, C1's CSI, line ends, what turns text around, a byte order mark, a tag. */
+const UNSAFE = '\u001b[31m\u007f\u009b\n\r\u2028\u202e\u2066\u200f\ufeff\u{e0041}';
+const SHOWN = '\\x1b[31m\\x7f\\x9b\\x0a\\x0d\\u2028\\u202e\\u2066\\u200f\\ufeff\\u{e0041}';
+const NOT_SHOWN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
 
 test('what a terminal obeys is escaped, and everything else is left as it is', () => {
   assert.equal(escapeControls(`a ${UNSAFE} ä 漢 😀`), `a ${SHOWN} ä 漢 😀`);
   const json = jsonText({ [UNSAFE]: UNSAFE });
   assert.doesNotMatch(json, NOT_SHOWN);
   assert.deepEqual(JSON.parse(json), { [UNSAFE]: UNSAFE });
+});
+
+test('of all of Unicode nothing is shown that is a control or format character, or ends a line', () => {
+  let escaped = 0;
+  for (let code = 0; code <= 0x10ffff; code++) {
+    // Halves of a pair are no characters; UTF-8 has none.
+    if (code >= 0xd800 && code <= 0xdfff) continue;
+    const character = String.fromCodePoint(code);
+    const isTag = code >= 0xe0000 && code <= 0xe0fff;
+    const shown = escapeControls(character);
+    assert.equal(shown !== character, NOT_SHOWN.test(character) || isTag, `U+${code.toString(16)}`);
+    if (shown === character) continue;
+    escaped++;
+    assert.match(shown, /^\\(?:x[0-9a-f]{2}|u[0-9a-f]{4}|u\{[0-9a-f]{5,6}\})$/);
+    const json = jsonText(character);
+    assert.match(json, /^"[\x20-\x7e]+"$/);
+    assert.equal(JSON.parse(json), character);
+  }
+  assert.ok(escaped > 4096);
 });
 
 describe('no control character of a name reaches standard output or standard error', () => {
@@ -57,14 +76,31 @@ describe('no control character of a name reaches standard output or standard err
   }
 });
 
+const FULL = 'elfnote: cannot write to standard output: no space left on device\n';
+
 describe('a device that is full', { skip: needs('/dev/full') }, () => {
   const full = (command: string) => run('sh', ['-c', command, process.execPath, BIN]);
   for (const args of ['--help', 'build-cache --help', '--version', 'help', 'completion bash']) {
-    test(`for ${args} is exit status 1 and no stack`, () => {
+    test(`for ${args} is exit status 1 and one line`, () => {
       const { status, stderr } = full(`exec "$0" "$1" ${args} > /dev/full`.replace('"$1"', `"${BIN}"`));
-      assert.deepEqual([status, stderr], [1, '']);
+      assert.deepEqual([status, stderr], [1, FULL]);
     });
   }
+
+  test('is told of once, and the files are written all the same', t => {
+    const dir = join(tempDir(t), 'tree');
+    const [file = ''] = copies(dir, 2);
+    const { status, stderr } = full(
+      `exec "$0" "${BIN}" build-cache -v --json --root "${ROOT}" "${dir}" > /dev/full`,
+    );
+    assert.deepEqual([status, stderr], [1, FULL]);
+    assert.equal(elfnote(['dump', '--root', ROOT, file]).status, 0);
+  });
+
+  test('is not what a reader is that goes away early: of that nobody is told', () => {
+    const { status, stdout, stderr } = full(`"$0" "${BIN}" build-cache --help | head -n 1; exit 0`);
+    assert.deepEqual([status, stdout.split('\n').length, stderr], [0, 2, '']);
+  });
 
   test('as standard error loses the message, and keeps the exit status', () => {
     const { status, stdout } = full(`exec "$0" "${BIN}" build-cache /no/such/file 2> /dev/full`);
