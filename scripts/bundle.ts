@@ -1,5 +1,5 @@
 /**
- * Bundles the command line, the library and their worker threads, so that a command reads few files when it starts and
+ * Bundles the command line and the library, so that a command reads few files when it starts and
  * an installation fetches few packages. What is bundled is no dependency of the package; its licences go with it.
  */
 import { rmSync, writeFileSync } from 'node:fs';
@@ -57,8 +57,6 @@ const common = {
   metafile: true,
   legalComments: 'none',
   plugins: [builtins],
-  // It starts its threads from files of its own, and stays a dependency.
-  external: ['tinypool'],
   // CommonJS packages in the bundle ask for Node's modules this way.
   banner: {
     js: "import { createRequire } from 'node:module';const require = createRequire(import.meta.url);",
@@ -66,10 +64,9 @@ const common = {
 } as const satisfies BuildOptions;
 
 rmSync(dist, { recursive: true, force: true });
-const worker = 'src/batch/worker.ts';
 const built = [
-  await build({ ...common, entryPoints: { main: 'src/cli/main.ts', worker }, outdir: join(dist, 'cli') }),
-  await build({ ...common, entryPoints: { index: 'src/index.ts', worker }, outdir: dist }),
+  await build({ ...common, entryPoints: { main: 'src/cli/main.ts' }, outdir: join(dist, 'cli') }),
+  await build({ ...common, entryPoints: { index: 'src/index.ts' }, outdir: dist }),
 ];
 // Node asks for the nearest package.json to know what a file is in; this one is read faster.
 writeFileSync(join(dist, 'cli/package.json'), '{"type":"module"}\n');

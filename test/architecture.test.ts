@@ -70,7 +70,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     'resolve',
     'files/source',
   ],
-  // What the pipeline is to one file, this is to many, in threads where that pays.
+  // What the pipeline is to one file, this is to many.
   batch: [
     'errors',
     'kinds',
@@ -85,7 +85,6 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     'elf/read',
     'fast-glob',
     'picomatch',
-    'tinypool',
   ],
   cli: [
     'errors',

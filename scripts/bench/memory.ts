@@ -16,7 +16,7 @@ export function measureMemory(work: string, files: number): void {
       if (i % FILES_A_DIRECTORY === 0) mkdirSync(sub, { recursive: true });
       copyFileSync(FIXTURE, join(sub, String(i)));
     }
-    const cost = elfnote('build-cache', '--quiet', '--jobs', '1', directory);
+    const cost = elfnote('build-cache', '--quiet', directory);
     rmSync(directory, { recursive: true });
     const each = ((cost.seconds / count) * 1e6).toFixed(0);
     const memory = Math.round(cost.memory / 2 ** 20);

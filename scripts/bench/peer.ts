@@ -26,7 +26,6 @@ const ROWS = [
   'elfnote, writing all',
   'elfnote, all up to date',
   'elfnote remove-cache',
-  'elfnote -j 2, writing all',
   'elfnote --fast, writing all',
   'elfnote --fast, all up to date',
   'elfnote remove-cache --fast',
@@ -62,9 +61,6 @@ export function measureAgainst(peer: string, store: Store, work: string, rounds:
           add(remove, elfnote('remove-cache', ...fast, directory));
         });
       }
-      withCopy(store, size, work, directory =>
-        add('elfnote -j 2, writing all', elfnote('build-cache', '-j', '2', directory)),
-      );
       withCopy(store, size, work, (_, files) => {
         const before = files.map(file => statSync(file).mtimeMs);
         add('peer, one process', timed('"$0" --build-resolution-cache "$@"', peer, files));

@@ -8,18 +8,15 @@ type Copy = () => string;
 
 /** Every measurement has a fresh copy, in which no file has a note. */
 export function measureThroughput(store: Store, copy: Copy, rounds: number): void {
-  const one = medianOf(rounds, copy, directory => elfnote('build-cache', '-q', '-j1', directory).seconds);
-  const two = medianOf(rounds, copy, directory => elfnote('build-cache', '-q', '-j2', directory).seconds);
+  const one = medianOf(rounds, copy, directory => elfnote('build-cache', '-q', directory).seconds);
   const again = medianOf(
     rounds,
     withNotes(copy),
-    directory => elfnote('build-cache', '-q', '-j1', directory).seconds,
+    directory => elfnote('build-cache', '-q', directory).seconds,
   );
   console.log('Throughput:');
-  say('build-cache --jobs 1', one, store);
-  say('build-cache --jobs 2', two, store);
+  say('build-cache', one, store);
   say('build-cache again, all up to date', again, store);
-  console.log(`  --jobs 2 takes ${(two / one).toFixed(2)} times the time of --jobs 1`);
   measureSize(store, copy, rounds, one);
   measureCalls(store, copy);
   measureRewrite(store, copy, rounds, one);
@@ -55,11 +52,7 @@ function measureSize(store: Store, copy: Copy, rounds: number, base: number): vo
       for (const object of objectsIn(directory, store)) pad(object, times);
       return directory;
     };
-    const seconds = medianOf(
-      rounds,
-      padded,
-      directory => elfnote('build-cache', '-q', '-j1', directory).seconds,
-    );
+    const seconds = medianOf(rounds, padded, directory => elfnote('build-cache', '-q', directory).seconds);
     console.log(`  files ${times} times as large: ${(seconds / base).toFixed(2)} times the time`);
   }
 }
@@ -71,9 +64,9 @@ function objectsIn(directory: string, store: Store): string[] {
 function measureCalls(store: Store, copy: Copy): void {
   const files = store.objects.length;
   const directory = copy();
-  const { read, written } = elfnote('build-cache', '-q', '-j1', directory);
+  const { read, written } = elfnote('build-cache', '-q', directory);
   rmSync(directory, { recursive: true });
-  const idle = elfnote('build-cache', '-q', '-j1', process.execPath, '--dry-run');
+  const idle = elfnote('build-cache', '-q', process.execPath, '--dry-run');
   console.log(
     `  a file: ${Math.round((read - idle.read) / files)} bytes read, ${Math.round((written - idle.written) / files)} written`,
   );
@@ -84,7 +77,7 @@ const WATCHED = ['openat', 'pread64', 'pwrite64', 'ftruncate', 'statx', 'newfsta
 
 function callsByName(directory: string, files: number): string {
   const log = join(directory, 'strace');
-  const args = ['-f', '-c', '-o', log, process.execPath, ELFNOTE, 'build-cache', '-q', '-j1', directory];
+  const args = ['-f', '-c', '-o', log, process.execPath, ELFNOTE, 'build-cache', '-q', directory];
   time('strace', args);
   const table = readFileSync(log, 'utf8');
   rmSync(directory, { recursive: true });

@@ -126,14 +126,6 @@ const building = {
   trustStore: flag,
 };
 
-const MOST_JOBS = 9999;
-const jobs = z
-  .int(`must be a whole number from 1 to ${MOST_JOBS}`)
-  .check(
-    z.minimum(1, `must be from 1 to ${MOST_JOBS}`),
-    z.maximum(MOST_JOBS, `must be from 1 to ${MOST_JOBS}`),
-  );
-
 const places = {
   include: patterns,
   exclude: patterns,
@@ -144,7 +136,6 @@ const places = {
 
 const walking = {
   ...places,
-  jobs: z.optional(jobs),
   failFast: flag,
   signal: z.optional(signal),
 };

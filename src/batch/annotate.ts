@@ -29,8 +29,7 @@ export function cleanTree(paths: readonly string[], options: CleanOptions = {}):
 }
 
 function ofOneFile<T extends WalkOptions & RunOptions>(options: T) {
-  const { include, exclude, listed, crossFileSystems, preserveRoot, jobs, failFast, signal, ...rest } =
-    options;
+  const { include, exclude, listed, crossFileSystems, preserveRoot, failFast, signal, ...rest } = options;
   return rest;
 }
 

@@ -10,21 +10,13 @@ export interface Batch {
 /** Files whose attributes are asked for at once: one process of the tool that knows them serves so many. */
 const GROUP = 500;
 
-/** @param size the largest number of files in a batch. */
-export function* batchesOf(
-  found: readonly Found[],
-  size: number,
-  readsAttributes: boolean,
-): Generator<Batch> {
+export function* batchesOf(found: readonly Found[], readsAttributes: boolean): Generator<Batch> {
   for (let from = 0; from < found.length; from += GROUP) {
-    const group = found.slice(from, from + GROUP);
+    const files = found.slice(from, from + GROUP);
     const attributes = readsAttributes
-      ? readAttributes(withDirectories(group.filter(isToBeRead).map(({ path }) => path)))
+      ? readAttributes(withDirectories(files.filter(isToBeRead).map(({ path }) => path)))
       : { found: new Map<string, string[]>(), knowsAll: true };
-    for (let at = 0; at < group.length; at += size) {
-      const files = group.slice(at, at + size);
-      yield { files, attributes: only(attributes, files) };
-    }
+    yield { files, attributes };
   }
 }
 
@@ -35,14 +27,4 @@ function isToBeRead({ unreadable, outside, sameAs }: Found): boolean {
 /** A directory may give new files an access list. */
 function withDirectories(paths: readonly string[]): string[] {
   return [...new Set([...paths, ...paths.map(directoryOf)])];
-}
-
-function only({ found, knowsAll }: AttributeCheck, files: readonly Found[]): AttributeCheck {
-  if (found === undefined) return { found, knowsAll };
-  const wanted = withDirectories(files.map(({ path }) => path));
-  const some = wanted.flatMap(path => {
-    const names = found.get(path);
-    return names === undefined ? [] : [[path, names] as const];
-  });
-  return { found: new Map(some), knowsAll };
 }

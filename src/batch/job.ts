@@ -9,7 +9,7 @@ import type { Found } from './walk.js';
 
 type PerFile = 'attributes' | 'probe' | 'objects';
 
-/** What is done to every file of a tree. Plain data: worker threads get a copy. */
+/** What is done to every file of a tree. */
 export type Job =
   | { readonly kind: 'build'; readonly options: Omit<BuildOptions, PerFile> }
   | { readonly kind: 'remove'; readonly options: Omit<RemoveOptions, PerFile> };

@@ -10,9 +10,7 @@ import { type Job, startJob } from './job.js';
 import type { Found } from './walk.js';
 
 export interface RunOptions {
-  /** Worker threads; by default none but the caller's, which was the fastest where it was measured (docs/performance.md). */
-  readonly jobs?: number | undefined;
-  /** Stop after the first failure; files are then worked on one after the other. */
+  /** Stop after the first failure. */
   readonly failFast?: boolean | undefined;
   /** The files in hand are finished, no further one is begun. */
   readonly signal?: AbortSignal | undefined;
@@ -24,8 +22,7 @@ export interface Result {
 }
 
 /**
- * Works on the files, one process for all; outcomes come in the order of the files, whatever the number of jobs. What
- * shares its content with others in a Nix store is replaced, and its other names in this run follow it.
+ * Works on the files, one after the other; outcomes come in the order of the files. What shares its content with others in a Nix store is replaced, and its other names in this run follow it.
  */
 export async function* runOver(
   found: readonly Found[],
@@ -79,16 +76,10 @@ function followed(result: Result, links: ForeignLinks): Result {
 }
 
 async function* workOver(found: readonly Found[], job: Job, options: RunOptions): AsyncGenerator<Result> {
-  const jobs = options.failFast ? 1 : Math.min(options.jobs ?? 1, found.length);
   const readsAttributes = job.options.dryRun !== true;
-  if (jobs > 1) {
-    const { runInThreads } = await import('./threads.js');
-    yield* runInThreads(found, job, { jobs, readsAttributes, signal: options.signal });
-    return;
-  }
   const work = startJob(job);
   const turn = new Turn();
-  for (const { files, attributes } of batchesOf(found, found.length, readsAttributes)) {
+  for (const { files, attributes } of batchesOf(found, readsAttributes)) {
     for (const file of files) {
       if (options.signal?.aborted) return;
       const outcome = work(file, attributes);

@@ -40,11 +40,11 @@ export async function runOverFiles(
   const found = hook ? files.map(file => ({ ...file, explicit: isMissing(file) })) : files;
   const named = [...paths, ...(listed?.paths ?? []), ...(listed?.failures ?? []).map(({ path }) => path)];
   const target = new Target(named, found, flags);
-  const { jobs, failFast } = flags;
+  const { failFast } = flags;
   const reporter = new Reporter(flags, named, found.length);
   for (const store of target.registered) await reporter.warn(store, REGISTERED_STORE);
   let done = 0;
-  for await (const result of runOver(target.files(), job, { jobs, failFast, signal: interrupt.signal })) {
+  for await (const result of runOver(target.files(), job, { failFast, signal: interrupt.signal })) {
     await reporter.report(result);
     done++;
   }

@@ -77,17 +77,7 @@ export const refused = ({
     () => annotateTree(['/no/such'], { dryrun: true }),
     'annotateTree: there is no option "dryrun"; "dryRun" is meant?',
   ],
-  [() => annotateTree(['/no/such'], { job: 2 }), 'annotateTree: there is no option "job"; "jobs" is meant?'],
   [() => annotateTree(['/no/such'], { output: '/no/out' }), 'annotateTree: there is no option "output"'],
-  [() => annotateTree(['/no/such'], { jobs: 0 }), 'annotateTree: jobs must be from 1 to 9999, not 0'],
-  [
-    () => annotateTree(['/no/such'], { jobs: 1.5 }),
-    'annotateTree: jobs must be a whole number from 1 to 9999, not 1.5',
-  ],
-  [
-    () => annotateTree(['/no/such'], { jobs: Number.NaN }),
-    'annotateTree: jobs must be a whole number from 1 to 9999, not NaN',
-  ],
   [
     () => annotateTree(['/no/such'], { include: '*.so' }),
     'annotateTree: include must be a list of patterns, not "*.so"',

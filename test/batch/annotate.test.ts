@@ -6,7 +6,6 @@ import { describe, type TestContext, test } from 'node:test';
 import { setImmediate, setTimeout } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import type { AnnotateOptions } from '../../src/batch/annotate.js';
 import type { FileOutcome } from '../../src/outcome.js';
 import { tempDir } from '../support/temp.js';
 import { completeOf, copies, IN_PLACE, library, malformed, OPTIONS, stateOf } from '../support/tree.js';
@@ -25,122 +24,112 @@ function lineOf(outcome: FileOutcome): string {
   return `${name} ${outcome.action}${outcome.action === 'skipped' ? `: ${outcome.reason}` : ''}`;
 }
 
-const WAYS = [1, 2];
-
-for (const jobs of WAYS) {
-  const options: AnnotateOptions = { ...OPTIONS, jobs };
-
-  describe(`with --jobs ${jobs}`, () => {
-    test('annotateTree writes what cleanTree takes out again', async t => {
-      const dir = tempDir(t);
-      const files = copies(dir, 12);
-      assert.deepEqual(
-        (await all(annotateTree([dir], options))).map(({ path, action }) => [path, action]),
-        files.map(path => [path, 'written']),
-      );
-      assert.deepEqual(completeOf(dir, files), files);
-      assert.ok((await all(annotateTree([dir], options))).every(({ action }) => action === 'up-to-date'));
-      await all(cleanTree([dir], { jobs }));
-      assert.deepEqual(completeOf(dir, files), []);
-    });
-
-    test('hard links are written once, and stay links', async t => {
-      const dir = tempDir(t);
-      const [file = ''] = copies(dir, 1);
-      const links = ['a', 'b'].map(name => join(dir, name));
-      for (const link of links) linkSync(file, link);
-      const outcomes = await all(annotateTree([dir], options));
-      assert.deepEqual(outcomes.map(lineOf), [
-        '0000 written',
-        'a skipped: same-file',
-        'b skipped: same-file',
-      ]);
-      for (const link of links) {
-        assert.equal(statSync(link).ino, statSync(file).ino);
-        assert.equal(stateOf(link), 'complete');
-      }
-    });
-
-    test('a file that has gone when its turn comes fails, and the others are done', async t => {
-      const dir = tempDir(t);
-      const files = copies(dir, 60);
-      const [first = '', last = ''] = [files[0], files.at(-1)];
-      const outcomes: FileOutcome[] = [];
-      for await (const outcome of annotateTree([dir], options)) {
-        if (outcome.path === first) rmSync(last);
-        outcomes.push(outcome);
-      }
-      assert.deepEqual(outcomes.slice(-2).map(lineOf), [
-        '0058 written',
-        '0059 failed: unreadable: cannot open: no such file or directory',
-      ]);
-      assert.deepEqual(completeOf(dir, files.slice(0, -1)), files.slice(0, -1));
-    });
-
-    test('an aborted signal finishes the files in hand, and no outcome is missing', async t => {
-      const dir = tempDir(t);
-      const files = copies(dir, 300);
-      const stopper = new AbortController();
-      const done: string[] = [];
-      for await (const { path } of annotateTree([dir], { ...options, signal: stopper.signal })) {
-        done.push(path);
-        stopper.abort();
-      }
-      assert.ok(done.length < files.length, 'it stopped');
-      assert.deepEqual(completeOf(dir, files), done.sort());
-    });
-
-    test('a signal that was aborted before the start does nothing', async t => {
-      const dir = tempDir(t);
-      const files = copies(dir, 3);
-      assert.deepEqual(await all(annotateTree([dir], { ...options, signal: AbortSignal.abort() })), []);
-      assert.deepEqual(completeOf(dir, files), []);
-    });
-
-    test('ending the iteration early leaves every file original or complete', async t => {
-      const dir = tempDir(t);
-      const files = copies(dir, 200);
-      for (let round = 0; round < 4; round++) {
-        for await (const { action } of annotateTree([dir], options)) {
-          if (action === 'written') break;
-        }
-        const complete = completeOf(dir, files);
-        await setTimeout(20);
-        assert.deepEqual(completeOf(dir, files), complete, 'nobody goes on behind our back');
-      }
-      assert.notEqual(stateOf(files.at(-1) ?? ''), 'complete', 'it stopped early');
-    });
-
-    test('failFast ends with the first failure', async t => {
-      const dir = tempDir(t);
-      const files = copies(dir, 100);
-      for (const broken of [files[3] ?? '', files[50] ?? ''])
-        writeFileSync(broken, malformed(IN_PLACE.original));
-      const outcomes = await all(annotateTree([dir], { ...options, failFast: true }));
-      assert.deepEqual(
-        outcomes.map(({ action }) => action),
-        ['written', 'written', 'written', 'failed'],
-      );
-      assert.deepEqual(
-        files.filter(file => stateOf(file) === 'complete'),
-        files.slice(0, 3),
-      );
-    });
-
-    test('outcomes are not kept once they are taken', async t => {
-      const dir = tempDir(t);
-      copies(dir, 300);
-      const taken: WeakRef<FileOutcome>[] = [];
-      let alive = 0;
-      for await (const outcome of annotateTree([dir], { ...options, dryRun: true })) {
-        taken.push(new WeakRef(outcome));
-        if (taken.length === 250) alive = await stillAlive(taken);
-      }
-      assert.equal(taken.length, 300);
-      assert.ok(alive < 100, `${alive} of 250 outcomes are still alive`);
-    });
+describe('a tree', () => {
+  test('annotateTree writes what cleanTree takes out again', async t => {
+    const dir = tempDir(t);
+    const files = copies(dir, 12);
+    assert.deepEqual(
+      (await all(annotateTree([dir], OPTIONS))).map(({ path, action }) => [path, action]),
+      files.map(path => [path, 'written']),
+    );
+    assert.deepEqual(completeOf(dir, files), files);
+    assert.ok((await all(annotateTree([dir], OPTIONS))).every(({ action }) => action === 'up-to-date'));
+    await all(cleanTree([dir]));
+    assert.deepEqual(completeOf(dir, files), []);
   });
-}
+
+  test('hard links are written once, and stay links', async t => {
+    const dir = tempDir(t);
+    const [file = ''] = copies(dir, 1);
+    const links = ['a', 'b'].map(name => join(dir, name));
+    for (const link of links) linkSync(file, link);
+    const outcomes = await all(annotateTree([dir], OPTIONS));
+    assert.deepEqual(outcomes.map(lineOf), ['0000 written', 'a skipped: same-file', 'b skipped: same-file']);
+    for (const link of links) {
+      assert.equal(statSync(link).ino, statSync(file).ino);
+      assert.equal(stateOf(link), 'complete');
+    }
+  });
+
+  test('a file that has gone when its turn comes fails, and the others are done', async t => {
+    const dir = tempDir(t);
+    const files = copies(dir, 60);
+    const [first = '', last = ''] = [files[0], files.at(-1)];
+    const outcomes: FileOutcome[] = [];
+    for await (const outcome of annotateTree([dir], OPTIONS)) {
+      if (outcome.path === first) rmSync(last);
+      outcomes.push(outcome);
+    }
+    assert.deepEqual(outcomes.slice(-2).map(lineOf), [
+      '0058 written',
+      '0059 failed: unreadable: cannot open: no such file or directory',
+    ]);
+    assert.deepEqual(completeOf(dir, files.slice(0, -1)), files.slice(0, -1));
+  });
+
+  test('an aborted signal finishes the files in hand, and no outcome is missing', async t => {
+    const dir = tempDir(t);
+    const files = copies(dir, 300);
+    const stopper = new AbortController();
+    const done: string[] = [];
+    for await (const { path } of annotateTree([dir], { ...OPTIONS, signal: stopper.signal })) {
+      done.push(path);
+      stopper.abort();
+    }
+    assert.ok(done.length < files.length, 'it stopped');
+    assert.deepEqual(completeOf(dir, files), done.sort());
+  });
+
+  test('a signal that was aborted before the start does nothing', async t => {
+    const dir = tempDir(t);
+    const files = copies(dir, 3);
+    assert.deepEqual(await all(annotateTree([dir], { ...OPTIONS, signal: AbortSignal.abort() })), []);
+    assert.deepEqual(completeOf(dir, files), []);
+  });
+
+  test('ending the iteration early leaves every file original or complete', async t => {
+    const dir = tempDir(t);
+    const files = copies(dir, 200);
+    for (let round = 0; round < 4; round++) {
+      for await (const { action } of annotateTree([dir], OPTIONS)) {
+        if (action === 'written') break;
+      }
+      const complete = completeOf(dir, files);
+      await setTimeout(20);
+      assert.deepEqual(completeOf(dir, files), complete, 'nobody goes on behind our back');
+    }
+    assert.notEqual(stateOf(files.at(-1) ?? ''), 'complete', 'it stopped early');
+  });
+
+  test('failFast ends with the first failure', async t => {
+    const dir = tempDir(t);
+    const files = copies(dir, 100);
+    for (const broken of [files[3] ?? '', files[50] ?? ''])
+      writeFileSync(broken, malformed(IN_PLACE.original));
+    const outcomes = await all(annotateTree([dir], { ...OPTIONS, failFast: true }));
+    assert.deepEqual(
+      outcomes.map(({ action }) => action),
+      ['written', 'written', 'written', 'failed'],
+    );
+    assert.deepEqual(
+      files.filter(file => stateOf(file) === 'complete'),
+      files.slice(0, 3),
+    );
+  });
+
+  test('outcomes are not kept once they are taken', async t => {
+    const dir = tempDir(t);
+    copies(dir, 300);
+    const taken: WeakRef<FileOutcome>[] = [];
+    let alive = 0;
+    for await (const outcome of annotateTree([dir], { ...OPTIONS, dryRun: true })) {
+      taken.push(new WeakRef(outcome));
+      if (taken.length === 250) alive = await stillAlive(taken);
+    }
+    assert.equal(taken.length, 300);
+    assert.ok(alive < 100, `${alive} of 250 outcomes are still alive`);
+  });
+});
 
 setFlagsFromString('--expose-gc');
 const collectGarbage: unknown = runInNewContext('gc');
@@ -159,7 +148,7 @@ test('a file that changes between reading and writing fails and is left as it is
   const files = copies(dir, 3);
   const victim = files[2] ?? '';
   meanwhile(t, victim, () => appendFileSync(victim, 'by another process'));
-  const outcomes = await all(annotateTree([dir], { ...OPTIONS, jobs: 1 }));
+  const outcomes = await all(annotateTree([dir], OPTIONS));
   assert.deepEqual(outcomes.map(lineOf), [
     '0000 written',
     '0001 written',
@@ -183,18 +172,3 @@ function meanwhile(t: TestContext, victim: string, happens: () => void): void {
     syncBuiltinESMExports();
   });
 }
-
-test('threads do not run far ahead of who takes the outcomes', async t => {
-  const dir = tempDir(t);
-  const files = copies(dir, 300);
-  const outcomes = annotateTree([dir], { ...OPTIONS, jobs: 2 });
-  await outcomes.next();
-  const countComplete = () => files.filter(file => stateOf(file) === 'complete').length;
-  let count = 0;
-  for (let before = -1; count !== before; ) {
-    await setTimeout(300);
-    [before, count] = [count, countComplete()];
-  }
-  assert.ok(count < files.length / 2, `${count} files were worked on`);
-  await outcomes.return(undefined);
-});

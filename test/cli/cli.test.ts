@@ -926,7 +926,6 @@ describe('help and version', () => {
       '--exclude <glob>',
       '--files-from <file>',
       '-0, --null',
-      '-j, --jobs <n>',
       '--fail-fast',
       '--no-progress',
       '--force',

@@ -16,9 +16,9 @@ function command(...args: readonly string[]): [string, ...string[]] {
   return [process.execPath, BIN, ...args];
 }
 
-const build = (dir: string, jobs: number, ...more: readonly string[]) =>
-  command('build-cache', '--json', '--root', ROOT, ...more, '-j', String(jobs), dir);
-const remove = (dir: string, jobs: number) => command('remove-cache', '--json', '-j', String(jobs), dir);
+const build = (dir: string, ...more: readonly string[]) =>
+  command('build-cache', '--json', '--root', ROOT, ...more, dir);
+const remove = (dir: string) => command('remove-cache', '--json', dir);
 
 /** A file that the other has half-written, and is kept from finishing, may look as if it had no room. */
 const EXPECTED = ['written', 'up-to-date', 'changed', 'skipped'];
@@ -38,26 +38,24 @@ function outcomesOf(stdout: string): string[] {
   return named.map(({ outcome }) => outcome);
 }
 
-for (const jobs of [1, 2]) {
-  test(`two runs over one tree at once, with ${jobs} jobs each, do all of its files`, async t => {
-    const dir = join(tempDir(t), 'tree');
-    const files = copies(dir, 300);
-    const results = await runMany([build(dir, jobs), build(dir, jobs)], DEADLINE);
-    for (const { status, stdout } of results) {
-      const outcomes = outcomesOf(stdout);
-      assert.equal(outcomes.length, files.length);
-      assert.equal(status, outcomes.includes('changed') ? 1 : 0);
-    }
-    assert.deepEqual(completeOf(dir, files), files);
-  });
-}
+test('two runs over one tree at once do all of its files', async t => {
+  const dir = join(tempDir(t), 'tree');
+  const files = copies(dir, 300);
+  const results = await runMany([build(dir), build(dir)], DEADLINE);
+  for (const { status, stdout } of results) {
+    const outcomes = outcomesOf(stdout);
+    assert.equal(outcomes.length, files.length);
+    assert.equal(status, outcomes.includes('changed') ? 1 : 0);
+  }
+  assert.deepEqual(completeOf(dir, files), files);
+});
 
 test('build-cache against remove-cache leaves every file with its whole note or without', async t => {
   const dir = join(tempDir(t), 'tree');
   const files = copies(dir, 300);
   elfnoteOk(['build-cache', '-q', '--root', ROOT, ...files.slice(0, 150)]);
   for (let round = 0; round < 3; round++) {
-    const results = await runMany([build(dir, 1), remove(dir, 1)], DEADLINE);
+    const results = await runMany([build(dir), remove(dir)], DEADLINE);
     for (const { stdout } of results) outcomesOf(stdout);
     completeOf(dir, files);
   }
@@ -66,7 +64,7 @@ test('build-cache against remove-cache leaves every file with its whole note or 
 /** A run that waits after each look at the file's time stamp. */
 function slowRun(file: string): ChildProcess {
   const args = ['-f', '-o', '/dev/null', '-P', file, '-e', 'inject=statx:delay_exit=600000'];
-  return spawn('strace', [...args, ...build(file, 1, '--fast')], { stdio: ['ignore', 'ignore', 'pipe'] });
+  return spawn('strace', [...args, ...build(file, '--fast')], { stdio: ['ignore', 'ignore', 'pipe'] });
 }
 
 test('a run stops between two writes where another process has written to the file', {

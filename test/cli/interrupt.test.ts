@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, type TestContext, test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { BIN, elfnoteOk, jsonLines, numberIn, ROOT } from '../support/cli.js';
 import { tempDir } from '../support/temp.js';
 import { completeOf, copies } from '../support/tree.js';
@@ -36,35 +36,31 @@ function big(t: TestContext): { dir: string; files: string[] } {
   return { dir, files: copies(dir, 700) };
 }
 
-for (const jobs of ['1', '2']) {
-  describe(`with --jobs ${jobs}`, () => {
-    for (const [signal, status] of [
-      ['SIGINT', 130],
-      ['SIGTERM', 143],
-    ] as const) {
-      test(`${signal} finishes the files in hand, reports them and exits with ${status}`, async t => {
-        const { dir, files } = big(t);
-        const report = join(dir, '../report.json');
-        const args = ['build-cache', '--json', '-j', jobs, '--root', ROOT, '--report', report, dir];
-        const ended = await elfnoteWith(args, child => child.kill(signal));
-        assert.deepEqual([ended.status, ended.killedBy, ended.stderr], [status, null, '']);
+for (const [signal, status] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const) {
+  test(`${signal} finishes the files in hand, reports them and exits with ${status}`, async t => {
+    const { dir, files } = big(t);
+    const report = join(dir, '../report.json');
+    const args = ['build-cache', '--json', '--root', ROOT, '--report', report, dir];
+    const ended = await elfnoteWith(args, child => child.kill(signal));
+    assert.deepEqual([ended.status, ended.killedBy, ended.stderr], [status, null, '']);
 
-        const complete = completeOf(dir, files);
-        assert.ok(complete.length < files.length, 'it was stopped');
-        const objects = jsonLines(ended.stdout);
-        const summary = objects.pop() ?? {};
-        assert.deepEqual(
-          objects.map(({ path, action }) => [path, action]),
-          complete.map(path => [path, 'written']),
-        );
-        assert.equal(summary.stopped, signal);
-        assert.deepEqual(
-          [numberIn(summary, 'files'), numberIn(summary, 'written')],
-          [complete.length, complete.length],
-        );
-        assert.deepEqual(JSON.parse(readFileSync(report, 'utf8')), summary);
-      });
-    }
+    const complete = completeOf(dir, files);
+    assert.ok(complete.length < files.length, 'it was stopped');
+    const objects = jsonLines(ended.stdout);
+    const summary = objects.pop() ?? {};
+    assert.deepEqual(
+      objects.map(({ path, action }) => [path, action]),
+      complete.map(path => [path, 'written']),
+    );
+    assert.equal(summary.stopped, signal);
+    assert.deepEqual(
+      [numberIn(summary, 'files'), numberIn(summary, 'written')],
+      [complete.length, complete.length],
+    );
+    assert.deepEqual(JSON.parse(readFileSync(report, 'utf8')), summary);
   });
 }
 

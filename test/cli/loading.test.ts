@@ -8,9 +8,9 @@ import { needs } from '../support/tools.js';
 import { copies } from '../support/tree.js';
 
 const DIST = join(PROJECT, 'dist/cli');
-const PACKAGES = ['commander', 'fast-glob', 'pino', 'cli-progress', 'tinypool', 'elfy'];
+const PACKAGES = ['commander', 'fast-glob', 'pino', 'cli-progress', 'elfy'];
 
-/** In the bundle every CommonJS module is called by its path; tinypool is not in the bundle. */
+/** In the bundle every CommonJS module is called by its path. */
 function packagesIn(file: string): string[] {
   const bundled = file.startsWith(DIST) ? readFileSync(file, 'utf8') : file;
   return PACKAGES.filter(name => bundled.includes(`node_modules/${name}/`));
@@ -31,10 +31,6 @@ describe('a command reads only the packages that it needs', { skip: needs('strac
     'build-cache with a warning': [
       ['build-cache', '-n', '--root', ROOT, join(FIXTURES, 'kinds/rpath')],
       ['commander', 'elfy', 'fast-glob', 'pino'],
-    ],
-    'build-cache with threads': [
-      ['build-cache', '-n', '--root', ROOT, '-j', '2', 'tree'],
-      ['commander', 'elfy', 'fast-glob', 'tinypool'],
     ],
   };
   for (const [what, [args, expected]] of Object.entries(COMMANDS)) {
@@ -59,7 +55,7 @@ describe('a command reads only the packages that it needs', { skip: needs('strac
 test('the bundle holds every package that it is asked for, and names no directory of this machine', () => {
   const files = readdirSync(DIST).map(name => join(DIST, name));
   const bundled = [...new Set(files.flatMap(packagesIn))].sort();
-  assert.deepEqual(bundled, PACKAGES.filter(name => name !== 'tinypool').sort());
+  assert.deepEqual(bundled, [...PACKAGES].sort());
   for (const file of files) assert.ok(!readFileSync(file, 'utf8').includes(PROJECT));
 });
 

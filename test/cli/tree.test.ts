@@ -222,7 +222,7 @@ describe('one bad file does not stop the rest', () => {
   test('but --fail-fast stops at the first failure and says so', t => {
     const { dir, files } = tree(t, 6);
     for (const file of [files[2] ?? '', files[4] ?? '']) writeFileSync(file, malformed(IN_PLACE.original));
-    const result = elfnote([...BUILD, '--fail-fast', '-j', '2', dir]);
+    const result = elfnote([...BUILD, '--fail-fast', dir]);
     assert.equal(result.status, 1);
     assert.match(result.stdout, /^stopped by --fail-fast\n3 files, 3 ELF; 2 written, 1 failed\n/);
     assert.equal(result.stderr.split('\n').length, 2, result.stderr);
@@ -353,7 +353,6 @@ describe('--files-from', () => {
     '-0 without --files-from': ['-0', 'file'],
     'no path and no list': [],
     'an empty pattern': ['--exclude', '', '/none'],
-    'no number of jobs': ['-j', '0', '/none'],
   };
   for (const [what, args] of Object.entries(MISTAKES)) {
     test(`${what} is a mistake: status 2 and one line`, () => {

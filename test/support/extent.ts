@@ -24,7 +24,6 @@ export const ONLY_IN_ALL: readonly string[] = [
   // Signals, locks and threads.
   'test/cli/interrupt.test.ts',
   'test/cli/concurrent.test.ts',
-  'test/batch/jobs.test.ts',
   // Large programs of the machine; e2e/reader and e2e/gcc have small ones.
   'test/e2e/programs.test.ts',
   'test/e2e/system.test.ts',

@@ -1,4 +1,4 @@
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
 import type { ColorWhen } from '../colours.js';
 import type { LogFlags } from '../log-options.js';
 import { LOG_LEVELS } from '../log-options.js';
@@ -16,7 +16,6 @@ export interface RunFlags extends LogFlags {
   readonly preserveRoot: boolean;
   readonly filesFrom?: string;
   readonly null?: boolean;
-  readonly jobs?: number;
   readonly failFast?: boolean;
   readonly color?: ColorWhen;
   readonly progress: boolean;
@@ -62,7 +61,6 @@ export function fileCommand(name: string, description: string, own: readonly Opt
     .option('--fast', 'edit in place and do not wait for the disk (see docs/safety.md)')
     .optionsGroup(GROUP.run)
     .option('--report <file>', 'write the summary object there as well')
-    .option('-j, --jobs <n>', 'worker threads (default: 1, see docs/performance.md)', count)
     .option('--fail-fast', 'stop at the first file that fails')
     .option('--no-progress', 'show no progress bar on a terminal')
     .addOption(colorOption())
@@ -96,9 +94,4 @@ export function colorOption(): Option {
 
 export function repeated(value: string, previous: string[] | undefined): string[] {
   return [...(previous ?? []), value];
-}
-
-function count(text: string): number {
-  if (!/^[1-9]\d{0,3}$/.test(text)) throw new InvalidArgumentError('It must be a number from 1 to 9999.');
-  return Number(text);
 }
