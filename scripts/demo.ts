@@ -1,4 +1,7 @@
-/** Shows the storm of a small shipped store, and what is left of it once one program has been patched: `npm run demo`. */
+/**
+ * Shows the storm of a small shipped store, and what is left of it once one program has been patched: `npm run demo`.
+ * What is given behind `--` goes to the first trace, such as `--hwcaps x86-64-v3` for another processor than this one.
+ */
 import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -25,7 +28,7 @@ function demo(store: string): void {
   const original = readFileSync(program);
 
   say('A store of 25 packages. What does the loader look for in vain when its program starts?\n');
-  elfnote(store, 'trace', '--depth', '1', '--store-dir', store, PROGRAM);
+  elfnote(store, 'trace', '--depth', '1', ...process.argv.slice(2), '--store-dir', store, PROGRAM);
   say(counted('Counted by running it on this machine', program, {}));
 
   say('\nOne note on the program alone, for all that it loads:\n');
