@@ -19,8 +19,8 @@ interface Size {
 
 const FEW = 80;
 const MANY = 3000;
-/** In bytes: the many are copies of what is smaller, so that a disk holds them. */
-const SMALL = 1 << 20;
+/** In bytes: of the many, what is larger is left out, so that a disk holds them; and then nearly all, to see small ones. */
+const LIMITS = [32 << 20, 1 << 20];
 
 const ROWS = [
   'elfnote, writing all',
@@ -82,11 +82,13 @@ function sizesOf({ objects }: Store, work: string): Size[] {
     { copies: 1, objects: few.filter(path => path !== undefined) },
     { copies: 1, objects },
   ];
-  const small = objects.filter(path => statSync(path).size < SMALL);
-  const copies = Math.ceil(MANY / Math.max(1, small.length));
   const { bavail, bsize } = statfsSync(work);
-  if (bytesOf(small) * copies * 2 < bavail * bsize) sizes.push({ copies, objects: small });
-  else console.log(`No room on the disk for ${MANY} objects.`);
+  for (const limit of LIMITS) {
+    const some = objects.filter(path => statSync(path).size < limit);
+    const copies = Math.ceil(MANY / Math.max(1, some.length));
+    if (bytesOf(some) * copies * 2 < bavail * bsize) sizes.push({ copies, objects: some });
+    else console.log(`No room on the disk for ${MANY} objects of less than ${limit >> 20} MiB.`);
+  }
   return sizes;
 }
 
