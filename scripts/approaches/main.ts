@@ -19,11 +19,21 @@ import { staticMusl, type Variant, variants } from './variants.js';
 
 const DOCS = fileURLToPath(new URL('../../docs', import.meta.url));
 
-/** The program's arguments, for those that do something else without. emacs does not start away from its place. */
-const KNOWN: Readonly<Record<string, readonly string[]>> = {
-  '/usr/bin/ffmpeg': ['-version'],
-  '/usr/bin/gdb': ['--version'],
-  '/usr/bin/convert-im6.q16': ['--version'],
+interface Known {
+  /** For programs that do something else without. */
+  readonly args: readonly string[];
+  /** What the program looks for beside the directory that it is in, by path; a wildcard for the version. */
+  readonly beside?: readonly string[];
+}
+
+const EMACS: Known = { args: ['--version'], beside: ['/usr/lib/emacs/*/native-lisp'] };
+
+const KNOWN: Readonly<Record<string, Known>> = {
+  '/usr/bin/ffmpeg': { args: ['-version'] },
+  '/usr/bin/emacs-gtk': EMACS,
+  '/usr/bin/emacs-nox': EMACS,
+  '/usr/bin/gdb': { args: ['--version'] },
+  '/usr/bin/convert-im6.q16': { args: ['--version'] },
 };
 
 const { values, positionals } = parseArgs({
@@ -52,7 +62,10 @@ function measureAll(): Results {
   const ways = variants(buildReader(work), values.loader);
   const programs = isForDocs ? Object.keys(KNOWN).filter(existsSync) : positionals;
   const measured = programs.map(path =>
-    measure(basename(path), ways, launch, dir => layOut(dir, path, KNOWN[path] ?? ['--version'])),
+    measure(basename(path), ways, launch, dir => {
+      const { args, beside = [] } = KNOWN[path] ?? { args: ['--version'] };
+      return layOut(dir, path, args, beside);
+    }),
   );
   const made = isForDocs ? [measureMade(ways, launch)] : [];
   const promises = values.promises
@@ -75,11 +88,10 @@ function measure(
   launch: string,
   build: (dir: string) => Store,
 ): Results['programs'][number] {
-  const plain = build(join(work, `${name}-plain`));
-  const before = sizeOf(plain);
   const prepared = ways.map((way, i) => {
     const store = build(join(work, `${name}-${i}`));
-    return { way, store, runnable: { ...store, prepared: way.prepare(store) } satisfies Runnable };
+    const before = sizeOf(store);
+    return { way, store, before, runnable: { ...store, prepared: way.prepare(store) } satisfies Runnable };
   });
   const isSimulated = ({ runnable }: (typeof prepared)[number]) =>
     runnable.prepared.simulatedCache !== undefined;
@@ -103,12 +115,12 @@ function measure(
       ...(isSimulated(one) || at >= 0 ? counts(one.runnable, work) : NOTHING),
       warm: timed.get(0)?.[at],
       delayed,
-      addedBytes: after.bytes - before.bytes,
-      addedInodes: after.inodes - before.inodes,
+      addedBytes: after.bytes - one.before.bytes,
+      addedInodes: after.inodes - one.before.inodes,
     };
   });
   for (const { store } of prepared) rmSync(store.dir, { recursive: true });
-  return { name, libraries: plain.libraries.length, rows };
+  return { name, libraries: prepared[0]?.store.libraries.length ?? 0, rows };
 }
 
 /** A C program of one line: what static linking comes to where a program can be linked anew. */

@@ -1,5 +1,6 @@
-import { copyFileSync, existsSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import fastGlob from 'fast-glob';
 import { runOk } from '../../test/support/cli.js';
 
 /** A program and its closure, each library in a directory of its own, each object with a run path for what it needs. */
@@ -31,8 +32,16 @@ export function found(file: string): { readonly soname: string; readonly path: s
   });
 }
 
-/** Copies a program of the machine and all that ldd says it loads. */
-export function layOut(dir: string, binary: string, args: readonly string[]): Store {
+/**
+ * Copies a program of the machine and all that ldd says it loads.
+ * @param beside paths, as globs, to which links lead from the program's package.
+ */
+export function layOut(
+  dir: string,
+  binary: string,
+  args: readonly string[],
+  beside: readonly string[] = [],
+): Store {
   const listed = [...runOk('ldd', [binary]).stdout.matchAll(/^\s+(\S+) => (\/\S+) /gm)];
   const libraries = new Map(
     listed.map(([, soname = '', path = '']) => {
@@ -45,6 +54,8 @@ export function layOut(dir: string, binary: string, args: readonly string[]): St
   const program = join(dir, 'store', 'program', 'bin', basename(binary));
   mkdirSync(dirname(program), { recursive: true });
   copyFileSync(realpathSync(binary), program);
+  for (const path of fastGlob.sync([...beside], { onlyDirectories: true }))
+    symlinkSync(path, join(dir, 'store', 'program', basename(path)));
   const store = { dir, program, args, libraries: [...libraries.values()] };
   for (const file of searching(store)) runOk('patchelf', ['--set-rpath', runPathFor(libraries, file), file]);
   return store;
