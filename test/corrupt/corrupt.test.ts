@@ -11,11 +11,12 @@ import { describe, test } from 'node:test';
 import { BufferSource } from '../../src/elf/bytes.js';
 import type { ElfImage } from '../../src/elf/image.js';
 import { readImage } from '../../src/elf/read.js';
+import { EHDR, PHDR, SHDR } from '../../src/elf/structs.js';
 import { ElfnoteError } from '../../src/errors.js';
 import { readNote } from '../../src/note-report.js';
 import { buildCache, removeCache } from '../../src/pipeline.js';
 import { FileSystemProbe } from '../../src/resolve/fs-probe.js';
-import { type EHDR, ehdrAt, phdrAt, shdrAt, writerFor } from '../support/elf-builder.js';
+import { pokerFor } from '../support/elf-file.js';
 import { EXTENT, share } from '../support/extent.js';
 import { memoryDir, suiteScope } from '../support/temp.js';
 
@@ -142,7 +143,7 @@ function attempt(action = () => buildCache(SUBJECT, OPTIONS)): Outcome {
 function poked({ bytes, image }: Fixture, width: 1 | 2 | 4 | 'word', at: number, value: number): Buffer {
   const copy = Buffer.from(bytes);
   const { is64, littleEndian } = image.encoding;
-  const put = writerFor(copy, is64, littleEndian);
+  const put = pokerFor(copy, is64, littleEndian);
   if (width === 1) copy[at] = value;
   else if (width === 2) put.u16(at, value);
   else if (width === 4) put.u32(at, value);
@@ -154,17 +155,17 @@ function poked({ bytes, image }: Fixture, width: 1 | 2 | 4 | 'word', at: number,
 function places({ image }: Fixture) {
   const { header, encoding, programHeaders, dynamic } = image;
   return {
-    ehdr: (field: keyof typeof EHDR) => ehdrAt(encoding.is64, field),
+    ehdr: (field: Parameters<typeof EHDR.at>[1]) => EHDR.at(encoding, field),
     segment: (p_type: number, n = 0) => {
       const indexes = programHeaders.flatMap((p, i) => (p.p_type === p_type ? [i] : []));
       const index = indexes[n];
       assert.ok(index !== undefined, `no program header ${n} of type ${p_type}`);
       return index;
     },
-    phdr: (index: number, field: Parameters<typeof phdrAt>[1] = 'p_type') =>
-      header.e_phoff + index * header.e_phentsize + phdrAt(encoding.is64, field),
-    shdr: (index: number, field: Parameters<typeof shdrAt>[1]) =>
-      header.e_shoff + index * header.e_shentsize + shdrAt(encoding.is64, field),
+    phdr: (index: number, field: Parameters<typeof PHDR.at>[1] = 'p_type') =>
+      header.e_phoff + index * header.e_phentsize + PHDR.at(encoding, field),
+    shdr: (index: number, field: Parameters<typeof SHDR.at>[1]) =>
+      header.e_shoff + index * header.e_shentsize + SHDR.at(encoding, field),
     /** File offset of the last dynamic entry of a tag. */
     dynamic: (d_tag: number) => {
       const entry = dynamic?.entries.findLast(({ d_tag: tag }) => tag === d_tag);

@@ -20,7 +20,7 @@ import {
 } from '../../src/elf/bytes.js';
 import { ElfnoteError } from '../../src/errors.js';
 import { FileSource } from '../../src/files/source.js';
-import { ENCODINGS } from '../support/elf-builder.js';
+import { ENCODINGS } from '../support/elf-file.js';
 
 /** The same inputs every time, so that a failure is the change's own; `FC_SEED` tries others. */
 fc.configureGlobal({ seed: Number(process.env.FC_SEED ?? 20261121) });

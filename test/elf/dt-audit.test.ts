@@ -10,7 +10,8 @@ import {
   readAudit,
 } from '../../src/elf/dt-audit.js';
 import { readImage } from '../../src/elf/read.js';
-import { buildElf, ENCODINGS, writerFor } from '../support/elf-builder.js';
+import { buildElf } from '../support/elf-builder.js';
+import { ENCODINGS, pokerFor } from '../support/elf-file.js';
 
 const PATH = '/store/reader/audit.so';
 
@@ -22,7 +23,7 @@ for (const { name, is64, littleEndian } of ENCODINGS) {
       const entries = readImage(new BufferSource(bytes)).dynamic?.entries ?? [];
       const last = entries.findLast(({ d_tag }) => d_tag === 1);
       assert.ok(last !== undefined);
-      const put = writerFor(bytes, is64, littleEndian);
+      const put = pokerFor(bytes, is64, littleEndian);
       put.word(last.offset, DT_AUDIT);
       if (d_val !== undefined) put.word(last.offset + (is64 ? 8 : 4), d_val);
       const source = new BufferSource(bytes);

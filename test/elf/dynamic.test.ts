@@ -5,7 +5,8 @@ import { DT_NEEDED, DT_NULL, DT_RUNPATH, DT_STRSZ, DT_STRTAB } from '../../src/e
 import type { DynamicTable } from '../../src/elf/image.js';
 import { readImage } from '../../src/elf/read.js';
 import { ElfnoteError } from '../../src/errors.js';
-import { type BuiltElf, buildElf, ENCODINGS } from '../support/elf-builder.js';
+import { type BuiltElf, buildElf } from '../support/elf-builder.js';
+import { ENCODINGS } from '../support/elf-file.js';
 
 function dynamicOf(elf: BuiltElf): DynamicTable {
   const { dynamic } = readImage(new BufferSource(elf.bytes, 'the/file'));

@@ -4,7 +4,8 @@ import { BufferSource, Encoding } from '../../src/elf/bytes.js';
 import type { CacheNoteLocation } from '../../src/elf/image.js';
 import { endOfNotes } from '../../src/elf/notes.js';
 import { readImage } from '../../src/elf/read.js';
-import { type BuiltElf, buildElf, ENCODINGS, makeNote } from '../support/elf-builder.js';
+import { type BuiltElf, buildElf } from '../support/elf-builder.js';
+import { ENCODINGS, makeNote } from '../support/elf-file.js';
 
 const TYPE = 0x63a86cb6;
 const DESC = Buffer.from('liba.so\0=/x/liba.so\0\0', 'latin1');

@@ -1,51 +1,63 @@
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { Encoding } from '../../src/elf/bytes.js';
-import { DYN, EHDR, NHDR, PHDR, SHDR, SYM } from '../../src/elf/structs.js';
+import { DYN, EHDR, NHDR, PHDR, SHDR, type Struct, SYM } from '../../src/elf/structs.js';
+import { runOk } from '../support/cli.js';
+import { tempDir } from '../support/temp.js';
+import { needs } from '../support/tools.js';
 
 const [ELF32, ELF64] = [new Encoding(false, false), new Encoding(true, true)];
 
-test('the structs have the sizes of elf.h', () => {
-  const sizes = [EHDR, PHDR, SHDR, SYM, DYN, NHDR].map(struct => [struct.size(ELF32), struct.size(ELF64)]);
-  assert.deepEqual(sizes, [
-    [52, 64],
-    [32, 56],
-    [40, 64],
-    [16, 24],
-    [8, 16],
-    [12, 12],
-  ]);
-});
+/** What the compiler is asked, and what elfnote has. */
+type Row = readonly [expression: string, ours: number];
 
-test('fields are where elf.h has them, also those that the classes order differently', () => {
-  const both = (at: (encoding: Encoding) => number) => [at(ELF32), at(ELF64)];
+function rowsOf<Name extends string>(name: string, struct: Struct<Name>, fields: readonly Name[]): Row[] {
+  return [ELF32, ELF64].flatMap(e => {
+    const type = `${e.is64 ? 'Elf64' : 'Elf32'}_${name}`;
+    const places = fields.map((field): Row => {
+      const member = name === 'Dyn' && field === 'd_val' ? 'd_un.d_val' : field;
+      return [`offsetof(${type}, ${member})`, struct.at(e, field)];
+    });
+    return [[`sizeof(${type})`, struct.size(e)], ...places] satisfies Row[];
+  });
+}
+
+test('structs have the sizes, and their fields the places, that elf.h has, in both classes', {
+  skip: needs('gcc'),
+}, t => {
+  const ehdr = ['e_type', 'e_machine', 'e_version', 'e_entry', 'e_phoff', 'e_shoff', 'e_flags'] as const;
+  const counts = ['e_ehsize', 'e_phentsize', 'e_phnum', 'e_shentsize', 'e_shnum', 'e_shstrndx'] as const;
+  const phdr = [
+    'p_type',
+    'p_flags',
+    'p_offset',
+    'p_vaddr',
+    'p_paddr',
+    'p_filesz',
+    'p_memsz',
+    'p_align',
+  ] as const;
+  const shdr = ['sh_name', 'sh_type', 'sh_flags', 'sh_addr', 'sh_offset', 'sh_size'] as const;
+  const links = ['sh_link', 'sh_info', 'sh_addralign', 'sh_entsize'] as const;
+  const rows = [
+    ...rowsOf('Ehdr', EHDR, [...ehdr, ...counts]),
+    ...rowsOf('Phdr', PHDR, phdr),
+    ...rowsOf('Shdr', SHDR, [...shdr, ...links]),
+    ...rowsOf('Sym', SYM, ['st_name', 'st_info', 'st_other', 'st_shndx', 'st_value', 'st_size']),
+    ...rowsOf('Dyn', DYN, ['d_tag', 'd_val']),
+    ...rowsOf('Nhdr', NHDR, ['n_namesz', 'n_descsz', 'n_type']),
+  ];
+  const dir = tempDir(t);
+  const prints = rows.map(([expression]) => `printf("%zu\\n", ${expression});`);
+  const head = ['elf', 'stddef', 'stdio'].map(name => `#include <${name}.h>\n`).join('');
+  writeFileSync(join(dir, 'a.c'), `${head}int main(void) { ${prints.join('\n')} }\n`);
+  runOk('gcc', [join(dir, 'a.c'), '-o', join(dir, 'a')]);
+  const said = runOk(join(dir, 'a')).stdout.trimEnd().split('\n');
   assert.deepEqual(
-    both(e => EHDR.at(e, 'e_shoff')),
-    [32, 40],
-  );
-  assert.deepEqual(
-    both(e => EHDR.at(e, 'e_shstrndx')),
-    [50, 62],
-  );
-  assert.deepEqual(
-    both(e => PHDR.at(e, 'p_flags')),
-    [24, 4],
-  );
-  assert.deepEqual(
-    both(e => PHDR.at(e, 'p_align')),
-    [28, 48],
-  );
-  assert.deepEqual(
-    both(e => SHDR.at(e, 'sh_size')),
-    [20, 32],
-  );
-  assert.deepEqual(
-    both(e => SYM.at(e, 'st_value')),
-    [4, 8],
-  );
-  assert.deepEqual(
-    both(e => SYM.at(e, 'st_shndx')),
-    [14, 6],
+    rows.map(([expression, ours]) => `${expression} ${ours}`),
+    rows.map(([expression], i) => `${expression} ${said[i]}`),
   );
 });
 

@@ -5,6 +5,7 @@ import type { Plan, WritePlan } from '../../src/layout/model/plan.js';
 import { planFile, planRemoval } from '../../src/layout/plan-file.js';
 import { type CacheEntry, encodeDescriptor } from '../../src/note/cache.js';
 import { verifyPlan } from '../../src/write/verify-plan.js';
+import { Elf } from '../support/elf-reader.js';
 import { EXTENT } from '../support/extent.js';
 import {
   type BuiltLayout,
@@ -18,7 +19,7 @@ import {
   RX,
   type SegmentSpec,
 } from '../support/layout-builder.js';
-import { Elf, judge, judgePrefix } from '../support/layout-oracle.js';
+import { judge, judgePrefix } from '../support/layout-oracle.js';
 import { withMovedTable } from '../support/moved-table.js';
 import { applied, type Halfway, halfway, viewOf } from '../support/plans.js';
 

@@ -1,5 +1,8 @@
-import { Encoding } from '../../src/elf/bytes.js';
-import { EHDR, PHDR, SHDR } from '../../src/elf/structs.js';
+import { alignUp, Encoding } from '../../src/elf/bytes.js';
+import type { ProgramHeader, SectionHeader } from '../../src/elf/image.js';
+import { DYN, EHDR, PHDR, SHDR, SYM } from '../../src/elf/structs.js';
+import { type Content, type DynamicPair, encodeDynamic, makeNote, withNames, writeElf } from './elf-file.js';
+import { program, section } from './image.js';
 
 /**
  * Builds small but valid dynamic ELF files from a description of their layout, and keeps the truth about every
@@ -149,9 +152,6 @@ const NEEDED = ['libone.so.1', 'libtwo.so.2'];
 const RUNPATH = '/store/one/lib:/store/two/lib';
 const DYNSTR = `\0${NEEDED.join('\0')}\0${RUNPATH}\0libself.so\0`;
 
-const up = (value: number, alignment: number) =>
-  alignment <= 1 ? value : Math.ceil(value / alignment) * alignment;
-
 interface Placed {
   readonly item: ItemSpec;
   readonly offset: number;
@@ -164,28 +164,6 @@ interface PlacedSegment {
   readonly offset: number;
   readonly address: number;
   readonly size: number;
-}
-
-interface Section {
-  readonly name: string;
-  readonly type: number;
-  readonly flags: number;
-  readonly address: number;
-  readonly offset: number;
-  readonly size: number;
-  readonly align: number;
-  readonly link?: number;
-  readonly entsize?: number;
-}
-
-interface Header {
-  readonly type: number;
-  readonly flags: number;
-  readonly offset: number;
-  readonly address: number;
-  readonly filesz: number;
-  readonly memsz: number;
-  readonly align: number;
 }
 
 function dynamicCount(spec: LayoutSpec): number {
@@ -250,64 +228,58 @@ class Builder {
   readonly #e: Encoding;
   readonly #w: number;
   readonly #base: number;
-  readonly #ehsize: number;
-  readonly #phentsize: number;
   readonly #placed: Placed[] = [];
   readonly #segments: PlacedSegment[] = [];
   readonly #claims: Claim[] = [];
-  readonly #sections: Section[] = [];
-  readonly #fills: { at: number; byte: number }[] = [];
+  readonly #sections: SectionHeader[] = [];
+  /** Bytes that are not zero in gaps that nothing describes. */
+  readonly #fills: Content[] = [];
 
   constructor(spec: LayoutSpec) {
     this.#spec = spec;
     this.#e = new Encoding(spec.is64, spec.littleEndian);
-    this.#w = spec.is64 ? 8 : 4;
+    this.#w = this.#e.wordSize;
     this.#base = spec.base ?? 0;
-    this.#ehsize = spec.is64 ? 64 : 52;
-    this.#phentsize = spec.is64 ? 56 : 32;
   }
 
   build(): BuiltLayout {
     const spec = this.#spec;
-    // The number of program headers does not depend on where things stand.
-    const count = this.#noteRuns().length + this.#otherHeaders();
-    const tableEnd = this.#ehsize + count * this.#phentsize;
-    const firstEnd = this.#placeItems(tableEnd);
-    const loadedEnd = this.#placeSegments(firstEnd);
-    const headers = this.#programHeaders(firstEnd, count);
-
-    const parts: { at: number; bytes: Buffer }[] = [];
-    for (const placed of this.#placed) parts.push({ at: placed.offset, bytes: this.#itemBytes(placed) });
-    for (const segment of this.#segments)
-      parts.push({ at: segment.offset, bytes: this.#segmentBytes(segment) });
-    let end = loadedEnd;
-    let shoff = 0;
-    if ((spec.sections ?? 'end') !== 'none') {
-      const tail = this.#unloaded(end);
-      parts.push(...tail.parts);
-      shoff = tail.shoff;
+    // The number of program headers does not depend on where things are.
+    const tableSize = (this.#noteRuns().length + this.#otherHeaders()) * PHDR.size(this.#e);
+    const firstEnd = this.#placeItems(EHDR.size(this.#e) + tableSize);
+    let end = this.#placeSegments(firstEnd);
+    const contents = [
+      ...this.#fills,
+      ...this.#placed.map(placed => ({ at: placed.offset, bytes: this.#itemBytes(placed) })),
+      ...this.#segments.map(segment => ({ at: segment.offset, bytes: this.#segmentBytes(segment) })),
+    ];
+    const tail = (spec.sections ?? 'end') === 'none' ? undefined : this.#unloaded(end);
+    if (tail !== undefined) {
+      contents.push(...tail.contents);
       end = tail.end;
     }
-    const appended = spec.appended ?? 0;
-    if (appended > 0) {
-      parts.push({ at: end, bytes: Buffer.alloc(appended, 0x5a) });
-      this.#claims.push({
-        name: 'appended',
-        start: end,
-        end: end + appended,
-        address: undefined,
-        movable: false,
-        tag: undefined,
-      });
-      end += appended;
+    if (spec.appended !== undefined && spec.appended > 0) {
+      contents.push({ at: end, bytes: Buffer.alloc(spec.appended, 0x5a) });
+      this.#claim('appended', end, spec.appended);
     }
-    parts.push({ at: 0, bytes: this.#ehdr(count, shoff) });
-    parts.push({ at: this.#ehsize, bytes: this.#encodeHeaders(headers) });
-    const bytes = Buffer.alloc(end);
-    for (const { at, byte } of this.#fills) bytes[at] = byte;
-    for (const part of parts) part.bytes.copy(bytes, part.at);
+    const bytes = writeElf({
+      encoding: this.#e,
+      header: {
+        e_type: spec.type ?? 3,
+        e_machine: spec.machine,
+        ...(tail === undefined ? { e_shentsize: 0 } : { e_shoff: tail.e_shoff }),
+      },
+      programHeaders: this.#programHeaders(firstEnd, tableSize),
+      contents,
+      ...(tail === undefined ? {} : { sectionHeaders: tail.sectionHeaders }),
+    });
     const pinned = new Set((spec.pins ?? []).map(pin => NAMES[pin.target]));
     return { bytes, claims: this.#claims, pinned, spec, needed: NEEDED, runpath: RUNPATH };
+  }
+
+  #claim(name: string, start: number, size: number, more: Partial<Claim> = {}): void {
+    const plain = { address: undefined, movable: false, tag: undefined };
+    this.#claims.push({ name, start, end: start + size, ...plain, ...more });
   }
 
   #otherHeaders(): number {
@@ -339,7 +311,7 @@ class Builder {
   }
 
   #fill(start: number, end: number, byte: number | undefined): void {
-    if (byte !== undefined && byte !== 0 && end > start) this.#fills.push({ at: end - 1, byte });
+    if (byte !== undefined && end > start) this.#fills.push({ at: end - 1, bytes: Buffer.of(byte) });
   }
 
   #placeItems(tableEnd: number): number {
@@ -351,29 +323,25 @@ class Builder {
       at += item.gap ?? 0;
       this.#fill(gapStart, at, item.fill);
       const align = alignOf(spec, item.kind);
-      const offset = up(at, align);
+      const offset = alignUp(at, align);
       const size = sizeOf(spec, item);
       this.#placed.push({ item, offset, size, align });
       const name = NAMES[item.kind];
       const tag = TAGS[item.kind];
-      this.#claims.push({
-        name,
-        start: offset,
-        end: offset + size,
-        address: this.#base + offset,
-        movable: tag !== undefined || isNote(item.kind) || item.kind === 'interp',
-        tag,
-      });
-      this.#sections.push({
-        name,
-        type: item.kind === 'relocations' && !spec.rela ? 9 : TYPES[item.kind],
-        flags: 2,
-        address: this.#base + offset,
-        offset,
-        size,
-        align,
-        entsize: item.kind === 'dynsym' ? (spec.is64 ? 24 : 16) : 0,
-      });
+      const address = this.#base + offset;
+      const movable = tag !== undefined || isNote(item.kind) || item.kind === 'interp';
+      this.#claim(name, offset, size, { address, movable, tag });
+      this.#sections.push(
+        section({
+          name,
+          sh_type: item.kind === 'relocations' && !spec.rela ? 9 : TYPES[item.kind],
+          sh_addr: address,
+          sh_offset: offset,
+          sh_size: size,
+          sh_addralign: align,
+          sh_entsize: item.kind === 'dynsym' ? SYM.size(this.#e) : 0,
+        }),
+      );
       at = offset + size;
     }
     return at;
@@ -387,38 +355,25 @@ class Builder {
       const gapStart = offset;
       offset += spec.gap ?? 0;
       this.#fill(gapStart, offset, spec.fill);
-      offset = up(offset, spec.padded ? align : this.#w);
-      address = up(address, align) + (spec.skip ?? 0) * align + (offset % align);
-      const head = spec.dynamic ? dynamicCount(this.#spec) * 2 * this.#w : 0;
+      offset = alignUp(offset, spec.padded ? align : this.#w);
+      address = alignUp(address, align) + (spec.skip ?? 0) * align + (offset % align);
+      const head = spec.dynamic ? this.#dynamicSize() : 0;
       const size = head + spec.size;
       this.#segments.push({ spec, offset, address, size });
-      const claim = (name: string, from: number, to: number, type: number, flags: number) => {
+      const part = (name: string, from: number, to: number, sh_type: number, sh_flags: number) => {
         if (from >= to) return;
-        const where = { address: address + from, align: this.#w };
-        this.#claims.push({
-          name,
-          start: offset + from,
-          end: offset + to,
-          address: where.address,
-          movable: false,
-          tag: undefined,
-        });
-        this.#sections.push({ name, type, flags, offset: offset + from, size: to - from, ...where });
+        const [start, length] = [offset + from, to - from];
+        this.#claim(name, start, length, { address: address + from });
+        const place = { sh_addr: address + from, sh_offset: start, sh_size: length, sh_addralign: this.#w };
+        this.#sections.push(section({ name, sh_type, sh_flags, ...place }));
       };
       const writable = (spec.flags & 2) === 0 ? 0 : 1;
-      claim('.dynamic', 0, head, 6, 2 | writable);
-      claim(`.content${i}`, head, size, 1, 2 | writable | ((spec.flags & 1) === 0 ? 0 : 4));
+      part('.dynamic', 0, head, 6, 2 | writable);
+      part(`.content${i}`, head, size, 1, 2 | writable | ((spec.flags & 1) === 0 ? 0 : 4));
       const bss = spec.bss ?? 0;
       if (bss > 0) {
-        this.#sections.push({
-          name: `.bss${i}`,
-          type: 8,
-          flags: 3,
-          address: address + size,
-          offset: offset + size,
-          size: bss,
-          align: 1,
-        });
+        const place = { sh_addr: address + size, sh_offset: offset + size, sh_size: bss, sh_addralign: 1 };
+        this.#sections.push(section({ name: `.bss${i}`, sh_type: 8, sh_flags: 3, ...place }));
       }
       offset += size;
       address += size + bss;
@@ -436,113 +391,54 @@ class Builder {
     return found;
   }
 
-  #programHeaders(firstEnd: number, count: number): Header[] {
+  #dynamicSize(): number {
+    return dynamicCount(this.#spec) * DYN.size(this.#e);
+  }
+
+  #programHeaders(firstEnd: number, tableSize: number): ProgramHeader[] {
     const spec = this.#spec;
-    const base = this.#base;
-    const plain = (type: number, placed: { offset: number; size: number; align: number }): Header => ({
-      type,
-      flags: R,
-      offset: placed.offset,
-      address: base + placed.offset,
-      filesz: placed.size,
-      memsz: placed.size,
-      align: placed.align,
-    });
-    const headers: Header[] = [];
-    if (spec.phdr) {
-      headers.push(plain(6, { offset: this.#ehsize, size: count * this.#phentsize, align: this.#w }));
-    }
-    const interp = this.#placedOf('interp');
-    if (interp !== undefined) headers.push(plain(3, interp));
-    const first = plain(1, { offset: 0, size: firstEnd, align: spec.align });
-    headers.push({ ...first, flags: spec.firstFlags ?? R });
-    for (const { spec: segment, offset, address, size } of this.#segments) {
-      headers.push({
-        type: 1,
-        flags: segment.flags,
-        offset,
-        address,
-        filesz: size,
-        memsz: size + (segment.bss ?? 0),
-        align: spec.align,
-      });
-    }
+    const inFirst = (p_type: number, p_offset: number, p_filesz: number, p_align: number): ProgramHeader =>
+      program({ p_type, p_offset, p_vaddr: this.#base + p_offset, p_filesz, p_align });
+    const ofItem = (p_type: number, placed: Placed | undefined): ProgramHeader[] =>
+      placed === undefined ? [] : [inFirst(p_type, placed.offset, placed.size, placed.align)];
     const dynamic = this.#dynamicSegment();
-    const dynamicSize = dynamicCount(spec) * 2 * this.#w;
-    headers.push({
-      type: 2,
-      flags: dynamic.spec.flags,
-      offset: dynamic.offset,
-      address: dynamic.address,
-      filesz: dynamicSize,
-      memsz: dynamicSize,
-      align: this.#w,
-    });
-    const empty = { type: 0, flags: 0, offset: 0, address: 0, filesz: 0, memsz: 0, align: 0 };
-    const nulls = Array.from({ length: spec.nulls ?? 0 }, () => empty);
-    if (!spec.nullsLast) headers.push(...nulls);
-    for (const run of this.#noteRuns()) {
-      const parts = run.map(i => this.#placed[i]).filter(part => part !== undefined);
-      const from = Math.min(...parts.map(part => part.offset));
-      const to = Math.max(...parts.map(part => part.offset + part.size));
-      headers.push(plain(4, { offset: from, size: to - from, align: parts[0]?.align ?? 4 }));
-    }
-    const property = this.#placedOf('property');
-    if (property !== undefined) headers.push(plain(0x6474e553, property));
-    headers.push({ type: 0x6474e551, flags: RW, offset: 0, address: 0, filesz: 0, memsz: 0, align: 16 });
-    if (spec.relro) {
-      headers.push({
-        type: 0x6474e552,
-        flags: R,
-        offset: dynamic.offset,
-        address: dynamic.address,
-        filesz: dynamicSize,
-        memsz: dynamicSize,
-        align: 1,
+    const ofDynamic = (fields: Partial<ProgramHeader>): ProgramHeader =>
+      program({
+        p_offset: dynamic.offset,
+        p_vaddr: dynamic.address,
+        p_filesz: this.#dynamicSize(),
+        ...fields,
       });
-    }
-    if (spec.nullsLast) headers.push(...nulls);
-    return headers;
-  }
-
-  #encodeHeaders(headers: readonly Header[]): Buffer {
-    const e = this.#e;
-    const bytes = Buffer.alloc(headers.length * this.#phentsize);
-    for (const [i, h] of headers.entries()) {
-      PHDR.put(e, bytes, i * this.#phentsize, {
-        p_type: h.type,
-        p_flags: h.flags,
-        p_offset: h.offset,
-        p_vaddr: h.address,
-        p_paddr: h.address,
-        p_filesz: h.filesz,
-        p_memsz: h.memsz,
-        p_align: h.align,
-      });
-    }
-    return bytes;
-  }
-
-  #ehdr(phnum: number, shoff: number): Buffer {
-    const { is64, littleEndian, machine, type } = this.#spec;
-    const e = this.#e;
-    const b = Buffer.alloc(this.#ehsize);
-    b.set([0x7f, 0x45, 0x4c, 0x46, is64 ? 2 : 1, littleEndian ? 1 : 2, 1]);
-    const shnum = shoff === 0 ? 0 : this.#sections.length + 1;
-    EHDR.put(e, b, 0, {
-      e_type: type ?? 3,
-      e_machine: machine,
-      e_version: 1,
-      e_phoff: this.#ehsize,
-      e_shoff: shoff,
-      e_ehsize: this.#ehsize,
-      e_phentsize: this.#phentsize,
-      e_phnum: phnum,
-      e_shentsize: shoff === 0 ? 0 : SHDR.size(e),
-      e_shnum: shnum,
-      e_shstrndx: shnum === 0 ? 0 : shnum - 1,
-    });
-    return b;
+    const nulls = Array.from({ length: spec.nulls ?? 0 }, () =>
+      program({ p_type: 0, p_flags: 0, p_align: 0 }),
+    );
+    return [
+      ...(spec.phdr ? [inFirst(6, EHDR.size(this.#e), tableSize, this.#w)] : []),
+      ...ofItem(3, this.#placedOf('interp')),
+      { ...inFirst(1, 0, firstEnd, spec.align), p_flags: spec.firstFlags ?? R },
+      ...this.#segments.map(({ spec: { flags, bss = 0 }, offset, address, size }) =>
+        program({
+          p_flags: flags,
+          p_offset: offset,
+          p_vaddr: address,
+          p_filesz: size,
+          p_memsz: size + bss,
+          p_align: spec.align,
+        }),
+      ),
+      ofDynamic({ p_type: 2, p_flags: dynamic.spec.flags, p_align: this.#w }),
+      ...(spec.nullsLast ? [] : nulls),
+      ...this.#noteRuns().map(run => {
+        const parts = run.map(i => this.#placed[i]).filter(part => part !== undefined);
+        const from = Math.min(...parts.map(part => part.offset));
+        const to = Math.max(...parts.map(part => part.offset + part.size));
+        return inFirst(4, from, to - from, parts[0]?.align ?? 4);
+      }),
+      ...ofItem(0x6474e553, this.#placedOf('property')),
+      program({ p_type: 0x6474e551, p_flags: RW, p_align: 16 }),
+      ...(spec.relro ? [ofDynamic({ p_type: 0x6474e552, p_align: 1 })] : []),
+      ...(spec.nullsLast ? nulls : []),
+    ];
   }
 
   #pinAddress(kind: ItemKind): number {
@@ -552,84 +448,72 @@ class Builder {
 
   #itemBytes({ item, size }: Placed): Buffer {
     const spec = this.#spec;
-    const e = this.#e;
-    const b = Buffer.alloc(size);
-    const words32 = (values: readonly number[]) => {
-      for (const [i, value] of values.entries()) e.putU32(b, i * 4, value);
-    };
+    const { littleEndian } = spec;
     switch (item.kind) {
       case 'interp':
-        b.write(`/lib/${'l'.repeat(size - 24)}ayouts/ld-elf.so.1`);
-        break;
+        return Buffer.from(`/lib/${'l'.repeat(size - 24)}ayouts/ld-elf.so.1\0`);
       case 'build-id':
-        words32([4, 20, 3]);
-        b.write('GNU\0', 12);
-        b.fill(0xab, 16);
-        break;
+        return makeNote('GNU', 3, Buffer.alloc(20, 0xab), { littleEndian });
       case 'abi-tag':
-        words32([4, 16, 1]);
-        b.write('GNU\0', 12);
-        e.putU32(b, 20, 3);
-        break;
+        return makeNote('GNU', 1, Buffer.concat([Buffer.alloc(4), this.#words([3, 0, 0])]), { littleEndian });
       case 'property':
-        words32([4, size - 16, 5]);
-        b.write('GNU\0', 12);
-        b.fill(0xcd, 16);
-        break;
+        return makeNote('GNU', 5, Buffer.alloc(size - 16, 0xcd), { littleEndian, align: this.#w });
       case 'gnu-hash': {
         const symbols = symbolCount(spec);
-        words32([1, 1, 1, 6]);
-        b.fill(0xff, 16, 16 + this.#w);
-        e.putU32(b, 16 + this.#w, 1);
-        for (let i = 1; i < symbols; i++) {
-          e.putU32(b, 20 + this.#w + (i - 1) * 4, 0x1000 + 2 * i + (i === symbols - 1 ? 1 : 0));
-        }
-        break;
+        const chain = Array.from(
+          { length: symbols - 1 },
+          (_, i) => 0x1002 + 2 * i + (i === symbols - 2 ? 1 : 0),
+        );
+        return Buffer.concat([
+          this.#words([1, 1, 1, 6]),
+          Buffer.alloc(this.#w, 0xff),
+          this.#words([1, ...chain]),
+        ]);
       }
       case 'hash': {
-        const values = [1, symbolCount(spec), 1];
-        for (const [i, value] of values.entries()) {
-          if (wideHash(spec)) e.putU64(b, i * 8, value);
-          else e.putU32(b, i * 4, value);
+        const b = Buffer.alloc(size);
+        for (const [i, value] of [1, symbolCount(spec), 1].entries()) {
+          if (wideHash(spec)) this.#e.putU64(b, i * 8, value);
+          else this.#e.putU32(b, i * 4, value);
         }
-        break;
+        return b;
       }
       case 'dynsym':
-        this.#dynsym(b);
-        break;
+        return this.#dynsym();
       case 'dynstr':
-        b.write(DYNSTR, 'latin1');
-        break;
+        return Buffer.from(DYNSTR, 'latin1');
       case 'versym':
-        b.fill(1);
-        break;
+        return Buffer.alloc(size, 1);
       case 'relocations':
-        this.#relocations(b);
-        break;
+        return this.#relocations(size);
       case 'rodata':
-        b.fill(0x11);
-        break;
+        return Buffer.alloc(size, 0x11);
     }
-    return b;
   }
 
-  #dynsym(b: Buffer): void {
-    const spec = this.#spec;
-    const size = spec.is64 ? 24 : 16;
+  /** Words of 4 bytes. */
+  #words(values: readonly number[]): Buffer {
+    const bytes = Buffer.alloc(values.length * 4);
+    for (const [i, value] of values.entries()) this.#e.putU32(bytes, i * 4, value);
+    return bytes;
+  }
+
+  #dynsym(): Buffer {
     const text = this.#segments[0]?.address ?? 0;
-    const pins = (spec.pins ?? []).filter(pin => pin.by === 'symbol');
-    const symbols = [
-      { value: 0, shndx: 0 },
-      { value: 0, shndx: 0 },
-      { value: text, shndx: 1 },
-      ...pins.map(pin => ({ value: this.#pinAddress(pin.target), shndx: 1 })),
-      { value: text + 4, shndx: 1 },
-    ];
-    for (const [i, { value, shndx }] of symbols.entries()) {
-      this.#e.putU32(b, i * size, i === 0 ? 0 : 1);
-      this.#e.putWord(b, i * size + (spec.is64 ? 8 : 4), value);
-      this.#e.putU16(b, i * size + (spec.is64 ? 6 : 14), shndx);
-    }
+    const pins = (this.#spec.pins ?? []).filter(pin => pin.by === 'symbol');
+    return this.#symbols([
+      {},
+      { st_name: 1 },
+      { st_name: 1, st_value: text, st_shndx: 1 },
+      ...pins.map(pin => ({ st_name: 1, st_value: this.#pinAddress(pin.target), st_shndx: 1 })),
+      { st_name: 1, st_value: text + 4, st_shndx: 1 },
+    ]);
+  }
+
+  #symbols(symbols: readonly Parameters<typeof SYM.put>[3][]): Buffer {
+    const bytes = Buffer.alloc(symbols.length * SYM.size(this.#e));
+    for (const [i, symbol] of symbols.entries()) SYM.put(this.#e, bytes, i * SYM.size(this.#e), symbol);
+    return bytes;
   }
 
   /** Where each relocation applies: words at the end of the segment that holds `.dynamic`. */
@@ -644,7 +528,8 @@ class Builder {
     return [text, ...pins.map(pin => this.#pinAddress(pin.target))];
   }
 
-  #relocations(b: Buffer): void {
+  #relocations(size: number): Buffer {
+    const b = Buffer.alloc(size);
     const { rela } = this.#spec;
     const step = (rela ? 3 : 2) * this.#w;
     const targets = this.#relocationTargets();
@@ -657,6 +542,7 @@ class Builder {
     const last = targets.length;
     this.#e.putWord(b, last * step, this.#relocationPlace(last));
     this.#putInfo(b, last * step + this.#w, 1);
+    return b;
   }
 
   #putInfo(b: Buffer, at: number, symbol: number): void {
@@ -674,7 +560,9 @@ class Builder {
   #segmentBytes(segment: PlacedSegment): Buffer {
     const bytes = Buffer.alloc(segment.size, (segment.spec.flags & 1) === 0 ? 0x22 : 0x90);
     if (!segment.spec.dynamic) return bytes;
-    this.#dynamic(bytes);
+    // What no entry takes is DT_NULL, as linkers leave it.
+    bytes.fill(0, 0, this.#dynamicSize());
+    this.#dynamic().copy(bytes);
     if (!this.#spec.rela && this.#placedOf('relocations') !== undefined) {
       for (const [i, target] of this.#relocationTargets().entries()) {
         this.#e.putWord(bytes, bytes.length - (i + 1) * this.#w, target);
@@ -690,13 +578,9 @@ class Builder {
     return bytes;
   }
 
-  #dynamic(bytes: Buffer): void {
+  #dynamic(): Buffer {
     const spec = this.#spec;
-    const address = (kind: ItemKind) => {
-      const placed = this.#placedOf(kind);
-      return placed === undefined ? undefined : this.#base + placed.offset;
-    };
-    const entries: [number, number][] = [];
+    const entries: DynamicPair[] = [];
     const put = (tag: number, value: number | undefined) => {
       if (value !== undefined) entries.push([tag, value]);
     };
@@ -704,10 +588,11 @@ class Builder {
     put(29, DYNSTR.indexOf(`\0${RUNPATH}\0`) + 1);
     put(12, this.#segments[0]?.address);
     for (const kind of ['gnu-hash', 'hash', 'dynstr', 'dynsym', 'versym'] as const) {
-      put(TAGS[kind] ?? 0, address(kind));
+      const placed = this.#placedOf(kind);
+      if (placed !== undefined) put(TAGS[kind] ?? 0, this.#base + placed.offset);
     }
     put(10, DYNSTR.length);
-    put(11, spec.is64 ? 24 : 16);
+    put(11, SYM.size(this.#e));
     put(21, 0);
     const relocations = this.#placedOf('relocations');
     if (relocations !== undefined) {
@@ -724,96 +609,53 @@ class Builder {
         put(37, this.#w);
       }
     }
-    // What no entry takes is DT_NULL, as linkers leave it.
-    bytes.fill(0, 0, dynamicCount(spec) * 2 * this.#w);
-    for (const [i, [tag, value]] of entries.entries()) {
-      this.#e.putWord(bytes, 2 * i * this.#w, tag);
-      this.#e.putWord(bytes, (2 * i + 1) * this.#w, value);
-    }
+    return encodeDynamic(this.#e, entries);
   }
 
-  #unloaded(from: number): { parts: { at: number; bytes: Buffer }[]; shoff: number; end: number } {
-    const spec = this.#spec;
-    const parts: { at: number; bytes: Buffer }[] = [];
+  /** What no segment holds: symbols, a comment, the sections' names and their headers. */
+  #unloaded(from: number) {
+    const contents: Content[] = [];
     let at = from;
-    const add = (name: string, type: number, bytes: Buffer, more: Partial<Section> = {}) => {
-      at = up(at, more.align ?? 1);
-      parts.push({ at, bytes });
-      this.#claims.push({
-        name,
-        start: at,
-        end: at + bytes.length,
-        address: undefined,
-        movable: false,
-        tag: undefined,
-      });
-      const section = { name, type, flags: 0, address: 0, offset: at, size: bytes.length, align: 1 };
-      this.#sections.push({ ...section, ...more });
+    const add = (name: string, sh_type: number, bytes: Buffer, more: Partial<SectionHeader> = {}) => {
+      at = alignUp(at, more.sh_addralign ?? 1);
+      contents.push({ at, bytes });
+      this.#claim(name, at, bytes.length);
+      const plain = { sh_type, sh_flags: 0, sh_addr: 0, sh_addralign: 1 };
+      this.#sections.push(section({ name, ...plain, sh_offset: at, sh_size: bytes.length, ...more }));
       at += bytes.length;
     };
-    if (spec.symtab) {
-      const symbols = this.#symtab();
-      const own = this.#sections.length + 1;
-      const entsize = spec.is64 ? 24 : 16;
-      add('.symtab', 2, symbols, { align: this.#w, link: own + 1, entsize });
+    if (this.#spec.symtab) {
+      const sh_link = this.#sections.length + 2;
+      add('.symtab', 2, this.#symtab(), { sh_addralign: this.#w, sh_link, sh_entsize: SYM.size(this.#e) });
       add('.strtab', 3, Buffer.from('\0symbol\0'));
     }
-    const comment = Buffer.from('made by a test\0');
-    const size = spec.is64 ? 64 : 40;
-    const total = this.#sections.length + 3;
-    let shoff = 0;
+    let e_shoff = 0;
     const table = () => {
-      shoff = up(at, this.#w);
-      at = shoff + total * size;
-      this.#claims.push({
-        name: 'section headers',
-        start: shoff,
-        end: at,
-        address: undefined,
-        movable: false,
-        tag: undefined,
-      });
+      // Besides those so far: the null section, the names, and the comment where it is still to come.
+      const count = this.#sections.length + (this.#spec.sections === 'middle' ? 3 : 2);
+      e_shoff = alignUp(at, this.#w);
+      this.#claim('section headers', e_shoff, count * SHDR.size(this.#e));
+      at = e_shoff + count * SHDR.size(this.#e);
     };
-    if (spec.sections === 'middle') table();
-    add('.comment', 1, comment);
-    const names = ['', ...this.#sections.map(section => section.name), '.shstrtab'];
-    const strings = Buffer.from(`${names.join('\0')}\0`);
-    add('.shstrtab', 3, strings);
-    if (spec.sections !== 'middle') table();
-    const bytes = Buffer.alloc(total * size);
-    for (const [i, section] of this.#sections.entries())
-      this.#section(bytes, (i + 1) * size, section, strings);
-    parts.push({ at: shoff, bytes });
-    return { parts, shoff, end: at };
-  }
-
-  #section(b: Buffer, at: number, s: Section, strings: Buffer): void {
-    SHDR.put(this.#e, b, at, {
-      sh_name: strings.indexOf(`\0${s.name}\0`) + 1,
-      sh_type: s.type,
-      sh_flags: s.flags,
-      sh_addr: s.address,
-      sh_offset: s.offset,
-      sh_size: s.size,
-      sh_link: s.link ?? 0,
-      sh_addralign: s.align,
-      sh_entsize: s.entsize ?? 0,
-    });
+    if (this.#spec.sections === 'middle') table();
+    add('.comment', 1, Buffer.from('made by a test\0'));
+    const { sectionHeaders, names } = withNames(this.#sections, at);
+    contents.push(names);
+    this.#claim('.shstrtab', at, names.bytes.length);
+    at += names.bytes.length;
+    if (this.#spec.sections !== 'middle') table();
+    return { contents, sectionHeaders, e_shoff, end: at };
   }
 
   /** A section symbol for each section so far, and one in the middle of each. */
   #symtab(): Buffer {
-    const { is64 } = this.#spec;
-    const size = is64 ? 24 : 16;
-    const b = Buffer.alloc((1 + 2 * this.#sections.length) * size);
-    for (const [i, section] of this.#sections.entries()) {
-      for (const [j, value] of [section.address, section.address + Math.min(2, section.size)].entries()) {
-        const at = (1 + 2 * i + j) * size;
-        this.#e.putU32(b, at, j);
-        this.#e.putWord(b, at + (is64 ? 8 : 4), value);
-        this.#e.putU16(b, at + (is64 ? 6 : 14), i + 1);
-      }
-    }
-    return b;
+    const symbols = this.#sections.flatMap(({ sh_addr, sh_size }, i) =>
+      [sh_addr, sh_addr + Math.min(2, sh_size)].map((st_value, j) => ({
+        st_name: j,
+        st_value,
+        st_shndx: i + 1,
+      })),
+    );
+    return this.#symbols([{}, ...symbols]);
   }
 }

@@ -1,206 +1,17 @@
 import assert from 'node:assert/strict';
+import { Elf, LOAD, NOTE } from './elf-reader.js';
 import type { BuiltLayout, Claim } from './layout-builder.js';
 
 /**
  * Judges an edited file against FL section 4 by its bytes and by what the builder knows of the original. It has
- * its own parser and shares nothing with src/layout or src/write/verify.ts.
+ * the tests' own parser and shares nothing with src/layout or src/write/verify.ts.
  */
 
-export interface Phdr {
-  readonly type: number;
-  readonly flags: number;
-  readonly offset: number;
-  readonly vaddr: number;
-  readonly paddr: number;
-  readonly filesz: number;
-  readonly memsz: number;
-  readonly align: number;
-}
-
-interface Shdr {
-  readonly name: string;
-  readonly type: number;
-  readonly flags: number;
-  readonly addr: number;
-  readonly offset: number;
-  readonly size: number;
-  readonly link: number;
-  readonly info: number;
-  readonly align: number;
-  readonly entsize: number;
-}
-
-const LOAD = 1;
-const DYNAMIC = 2;
 const INTERP = 3;
-const NOTE = 4;
-const GNU_PROPERTY = 0x6474e553;
 const PHDR = 6;
-const PROPERTY = 0x6474e553;
+const GNU_PROPERTY = 0x6474e553;
 const TABLE_TAGS = new Set([4, 5, 6, 0x6ffffef5, 0x6ffffff0]);
-const CACHE_TYPE = 0x63a86cb6;
 const CACHE_SECTION = '.note.nixos.ldcache';
-
-/** A file as this oracle reads it. */
-export class Elf {
-  readonly bytes: Buffer;
-  readonly is64: boolean;
-  readonly little: boolean;
-  readonly machine: number;
-  readonly word: number;
-  readonly phoff: number;
-  readonly shoff: number;
-  readonly phdrs: readonly Phdr[];
-  readonly shdrs: readonly Shdr[];
-
-  constructor(bytes: Buffer) {
-    this.bytes = bytes;
-    assert.equal(bytes.toString('latin1', 0, 4), '\x7fELF');
-    this.is64 = bytes[4] === 2;
-    this.little = bytes[5] === 1;
-    this.word = this.is64 ? 8 : 4;
-    this.machine = this.u16(18);
-    this.phoff = this.uword(24 + this.word);
-    this.shoff = this.uword(24 + 2 * this.word);
-    const halves = 28 + 3 * this.word;
-    const phnum = this.u16(halves + 4);
-    const shnum = this.u16(halves + 8);
-    this.phdrs = Array.from({ length: phnum }, (_, i) => this.#phdr(this.phoff + i * this.phentsize));
-    const raw = Array.from({ length: shnum }, (_, i) => this.#shdr(this.shoff + i * this.shentsize));
-    const strings = raw[this.u16(halves + 10)];
-    this.shdrs = raw.map(({ nameAt, ...section }) => ({
-      ...section,
-      name: strings === undefined ? '' : this.string(strings.offset + nameAt),
-    }));
-  }
-
-  get phentsize(): number {
-    return this.is64 ? 56 : 32;
-  }
-
-  get shentsize(): number {
-    return this.is64 ? 64 : 40;
-  }
-
-  get tableEnd(): number {
-    return this.phoff + this.phdrs.length * this.phentsize;
-  }
-
-  get loads(): Phdr[] {
-    return this.phdrs.filter(p => p.type === LOAD);
-  }
-
-  u16(at: number): number {
-    return this.little ? this.bytes.readUInt16LE(at) : this.bytes.readUInt16BE(at);
-  }
-
-  u32(at: number): number {
-    return this.little ? this.bytes.readUInt32LE(at) : this.bytes.readUInt32BE(at);
-  }
-
-  uword(at: number): number {
-    if (!this.is64) return this.u32(at);
-    return Number(this.little ? this.bytes.readBigUInt64LE(at) : this.bytes.readBigUInt64BE(at));
-  }
-
-  string(at: number): string {
-    return this.bytes.toString('latin1', at, this.bytes.indexOf(0, at));
-  }
-
-  slice(offset: number, size: number): Buffer {
-    assert.ok(
-      offset >= 0 && offset + size <= this.bytes.length,
-      `bytes ${offset}+${size} lie outside the file`,
-    );
-    return this.bytes.subarray(offset, offset + size);
-  }
-
-  /** The offset at which `size` bytes of an address are loaded. */
-  offsetOf(address: number, size: number): number | undefined {
-    const load = this.loads.find(p => p.vaddr <= address && address + size <= p.vaddr + p.filesz);
-    return load === undefined ? undefined : address - load.vaddr + load.offset;
-  }
-
-  /** As the loader maps it: whole pages of 4 KiB, where no `.bss` is zeroed. */
-  offsetOfMapped(address: number, size: number): number | undefined {
-    const load = this.loads.find(p => {
-      const end = p.vaddr + p.filesz;
-      const mapped = p.filesz === p.memsz ? Math.ceil(end / 4096) * 4096 : end;
-      return p.vaddr <= address && address + size <= mapped;
-    });
-    return load === undefined ? undefined : address - load.vaddr + load.offset;
-  }
-
-  dynamic(): { tag: number; value: number; at: number }[] {
-    const segment = this.phdrs.find(p => p.type === DYNAMIC);
-    assert.ok(segment);
-    const entries: { tag: number; value: number; at: number }[] = [];
-    for (let at = segment.offset; at < segment.offset + segment.filesz; at += 2 * this.word) {
-      const tag = this.uword(at);
-      if (tag === 0) break;
-      entries.push({ tag, value: this.uword(at + this.word), at });
-    }
-    return entries;
-  }
-
-  /** Name, type and content of each note that a program header covers, walked as ld.so does. */
-  /** Of every `PT_NOTE`, or of every program header of another type. */
-  notes(
-    p_type = NOTE,
-  ): { key: string; cache: boolean; at: number; descAt: number; descsz: number; phdr: Phdr }[] {
-    const found = [];
-    for (const phdr of this.phdrs) {
-      if (phdr.type !== p_type) continue;
-      const pad = phdr.align === 8 ? 8 : 4;
-      const end = phdr.offset + phdr.filesz;
-      for (let at = phdr.offset; at + 12 <= end; ) {
-        const namesz = this.u32(at);
-        const descsz = this.u32(at + 4);
-        const type = this.u32(at + 8);
-        const descAt = at + Math.ceil((12 + namesz) / pad) * pad;
-        assert.ok(descAt + descsz <= end, `a note at ${at} leaves its segment`);
-        const name = this.bytes.toString('latin1', at + 12, at + 12 + namesz);
-        const desc = this.bytes.toString('hex', descAt, descAt + descsz);
-        const cache = type === CACHE_TYPE && name === 'NixOS\0';
-        found.push({ key: `${type} ${name} ${desc}`, cache, at, descAt, descsz, phdr });
-        at = descAt + Math.ceil(descsz / pad) * pad;
-      }
-    }
-    return found;
-  }
-
-  #phdr(at: number): Phdr {
-    const from = at + (this.is64 ? 8 : 4);
-    const word = (i: number) => this.uword(from + i * this.word);
-    return {
-      type: this.u32(at),
-      flags: this.u32(at + (this.is64 ? 4 : 24)),
-      offset: word(0),
-      vaddr: word(1),
-      paddr: word(2),
-      filesz: word(3),
-      memsz: word(4),
-      align: this.uword(at + (this.is64 ? 48 : 28)),
-    };
-  }
-
-  #shdr(at: number): Omit<Shdr, 'name'> & { nameAt: number } {
-    const word = (i: number) => this.uword(at + 8 + i * this.word);
-    const halves = at + 8 + 4 * this.word;
-    return {
-      nameAt: this.u32(at),
-      type: this.u32(at + 4),
-      flags: word(0),
-      addr: word(1),
-      offset: word(2),
-      size: word(3),
-      link: this.u32(halves),
-      info: this.u32(halves + 4),
-      align: this.uword(halves + 8),
-      entsize: this.uword(halves + 8 + this.word),
-    };
-  }
-}
 
 export interface Expected {
   /** The descriptor that the cache note must have; undefined for none. */
@@ -323,10 +134,11 @@ function judgeOtherHeaders(before: Elf, after: Elf): void {
   for (const [i, was] of others(before).entries()) {
     const is = now[i];
     assert.ok(is, 'a program header vanished');
-    if (was.type !== INTERP && was.type !== PROPERTY) assert.deepEqual(is, was, 'a program header changed');
+    if (was.type !== INTERP && was.type !== GNU_PROPERTY)
+      assert.deepEqual(is, was, 'a program header changed');
     assert.equal(is.type, was.type);
     assert.equal(is.filesz, was.filesz);
-    if (was.type !== INTERP && was.type !== PROPERTY) continue;
+    if (was.type !== INTERP && was.type !== GNU_PROPERTY) continue;
     assert.deepEqual(after.slice(is.offset, is.filesz), before.slice(was.offset, was.filesz));
     assert.equal(after.offsetOf(is.vaddr, is.memsz), is.offset, 'PT_INTERP or PT_GNU_PROPERTY is not loaded');
     assert.equal(is.vaddr % Math.max(1, is.align), was.vaddr % Math.max(1, was.align));

@@ -1,6 +1,6 @@
 import { Encoding } from '../../src/elf/bytes.js';
 import { EHDR, PHDR } from '../../src/elf/structs.js';
-import { Elf } from './layout-oracle.js';
+import { Elf } from './elf-reader.js';
 
 /**
  * The same program with its program header table in a segment of its own at the end of the file, as patchelf up to 0.9,

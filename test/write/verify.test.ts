@@ -7,8 +7,8 @@ import { type Edit, editsOf, type PlanOptions, type WritePlan } from '../../src/
 import { planFile, planRemoval } from '../../src/layout/plan-file.js';
 import type { CacheEntry } from '../../src/note/cache.js';
 import { verifyPlan } from '../../src/write/verify-plan.js';
+import { Elf } from '../support/elf-reader.js';
 import { buildLayout, type LayoutSpec, RW, RX } from '../support/layout-builder.js';
-import { Elf } from '../support/layout-oracle.js';
 import { applied, isFault, viewOf } from '../support/plans.js';
 
 const ENTRIES: readonly CacheEntry[] = [
