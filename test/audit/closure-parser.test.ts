@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { before, describe, test } from 'node:test';
 import { Encoding } from '../../src/elf/bytes.js';
 import { encodeClosureNote } from '../../src/note/closure-encode.js';
+import { SANITIZED } from '../support/audit-module.js';
 import { run, runOk } from '../support/cli.js';
 import { answer, closureObject, path, WORKED } from '../support/closure-samples.js';
 import { READER_SOURCES } from '../support/reader.js';
@@ -11,14 +12,6 @@ import { needs } from '../support/tools.js';
 
 const object = closureObject;
 const LE = new Encoding(true, true);
-const SANITIZED = [
-  '-g',
-  '-Wall',
-  '-Wextra',
-  '-Werror',
-  '-fsanitize=address,undefined',
-  '-fno-sanitize-recover=all',
-];
 const OWN_NAMES = ['-fno-builtin', '-Dmemcpy=own_memcpy', '-Dmemset=own_memset'];
 
 /** The reader of closure notes, with a harness of this directory. */

@@ -2,6 +2,16 @@ import { writeFileSync } from 'node:fs';
 import { runOk } from './cli.js';
 import type { Target } from './workshop.js';
 
+/** For gcc: whatever is undefined in C ends the program. */
+export const SANITIZED: readonly string[] = [
+  '-g',
+  '-Wall',
+  '-Wextra',
+  '-Werror',
+  '-fsanitize=address,undefined',
+  '-fno-sanitize-recover=all',
+];
+
 /** Says its word on standard error whenever the loader asks where a library is, and changes nothing. */
 const SOURCE = `#define _GNU_SOURCE
 #include <link.h>

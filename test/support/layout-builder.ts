@@ -98,6 +98,32 @@ export interface Claim {
   readonly tag: number | undefined;
 }
 
+export const R = 4;
+export const RX = 5;
+export const RW = 6;
+
+/** A program for x86-64 as GNU ld lays it out. */
+export const PROGRAM: LayoutSpec = {
+  is64: true,
+  littleEndian: true,
+  machine: 62,
+  align: 4096,
+  phdr: true,
+  items: [
+    { kind: 'interp' },
+    { kind: 'build-id' },
+    { kind: 'gnu-hash' },
+    { kind: 'dynsym' },
+    { kind: 'dynstr' },
+    { kind: 'versym' },
+    { kind: 'relocations' },
+  ],
+  segments: [
+    { flags: RX, size: 200, gap: 2000, padded: true },
+    { flags: RW, size: 400, dynamic: true, bss: 100, padded: true },
+  ],
+};
+
 export interface BuiltLayout {
   readonly bytes: Buffer;
   readonly claims: readonly Claim[];
@@ -107,10 +133,6 @@ export interface BuiltLayout {
   readonly needed: readonly string[];
   readonly runpath: string;
 }
-
-export const R = 4;
-export const RX = 5;
-export const RW = 6;
 
 const NAMES: Readonly<Record<ItemKind, string>> = {
   interp: '.interp',

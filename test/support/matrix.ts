@@ -1,6 +1,9 @@
 import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Encoding } from '../../src/elf/bytes.js';
+import { EHDR } from '../../src/elf/structs.js';
 import { FIXTURES, runOk } from './cli.js';
+import { Elf } from './elf-reader.js';
 import { isTested } from './extent.js';
 import { BSS_C, GO, MAIN_C, PAYLOAD_C, PAYLOAD_TEXT, RUST, SAYS } from './matrix-program.js';
 import { architecture } from './programs.js';
@@ -122,13 +125,9 @@ function derived(name: string, from: Cell, change: (file: string, shop: Workshop
 /** No section headers, and nothing behind the last loaded byte, as `sstrip` leaves it. */
 function dropSections(file: string): void {
   const bytes = readFileSync(file);
-  const table = Number(bytes.readBigUInt64LE(32));
-  const ends = Array.from({ length: bytes.readUInt16LE(56) }, (_, i) => table + i * 56).map(
-    at => Number(bytes.readBigUInt64LE(at + 8)) + Number(bytes.readBigUInt64LE(at + 32)),
-  );
-  bytes.writeBigUInt64LE(0n, 40);
-  bytes.writeUInt32LE(0, 60);
-  writeFileSync(file, bytes.subarray(0, Math.max(...ends)));
+  const end = Math.max(...new Elf(bytes).phdrs.map(p => p.offset + p.filesz));
+  EHDR.put(new Encoding(true, true), bytes, 0, { e_shoff: 0, e_shnum: 0, e_shstrndx: 0 });
+  writeFileSync(file, bytes.subarray(0, end));
 }
 
 const X86_FORMS: readonly Form[] = ['pie', 'nopie', 'shared'];

@@ -7,7 +7,7 @@ import type { Commit, Edit, WritePlan } from '../../src/layout/model/plan.js';
 import { planFile, planRemoval } from '../../src/layout/plan-file.js';
 import type { CacheEntry } from '../../src/note/cache.js';
 import { verifyPlan } from '../../src/write/verify-plan.js';
-import { buildLayout, RW, RX } from '../support/layout-builder.js';
+import { buildLayout, PROGRAM, RX } from '../support/layout-builder.js';
 import { applied, isFault, viewOf } from '../support/plans.js';
 
 const ENTRIES: readonly CacheEntry[] = [
@@ -15,27 +15,7 @@ const ENTRIES: readonly CacheEntry[] = [
 ];
 const READER = '/store/audit.so';
 
-const { bytes: PROGRAM } = buildLayout({
-  is64: true,
-  littleEndian: true,
-  machine: 62,
-  align: 4096,
-  phdr: true,
-  items: [
-    { kind: 'interp' },
-    { kind: 'build-id' },
-    { kind: 'gnu-hash' },
-    { kind: 'dynsym' },
-    { kind: 'dynstr' },
-    { kind: 'versym' },
-    { kind: 'hash' },
-    { kind: 'relocations' },
-  ],
-  segments: [
-    { flags: RX, size: 200, padded: true },
-    { flags: RW, size: 400, dynamic: true, bss: 100, padded: true },
-  ],
-});
+const { bytes: FILE } = buildLayout({ ...PROGRAM, items: [...PROGRAM.items, { kind: 'hash' }] });
 
 function planned(bytes: Buffer, auditModule = READER): WritePlan {
   const plan = planFile(viewOf(bytes), { entries: ENTRIES }, { auditModule });
@@ -43,8 +23,8 @@ function planned(bytes: Buffer, auditModule = READER): WritePlan {
   return plan;
 }
 
-const PLAN = planned(PROGRAM);
-const RESULT = applied(PROGRAM, PLAN);
+const PLAN = planned(FILE);
+const RESULT = applied(FILE, PLAN);
 const { image: IMAGE, source: SOURCE } = viewOf(RESULT);
 const AUDIT = readAudit(IMAGE, SOURCE);
 const STRINGS = dynamicStrings(IMAGE);
@@ -98,7 +78,7 @@ const stackHeader = IMAGE.header.e_phoff + 56 * IMAGE.programHeaders.findIndex(p
 const grown = IMAGE.programHeaders.findIndex(p => p.p_type === PT_LOAD);
 
 test('a good plan passes', () => {
-  verifyPlan(viewOf(PROGRAM), PLAN);
+  verifyPlan(viewOf(FILE), PLAN);
 });
 
 const FAULTS: readonly (readonly [string, Pick<Edit, 'offset' | 'bytes'>, string])[] = [
@@ -134,7 +114,7 @@ const FAULTS: readonly (readonly [string, Pick<Edit, 'offset' | 'bytes'>, string
 
 for (const [what, edit, why] of FAULTS) {
   test(`a reader with ${what} is refused`, () => {
-    refuses(PROGRAM, sabotaged(PLAN, 'audit-in', edit), why);
+    refuses(FILE, sabotaged(PLAN, 'audit-in', edit), why);
   });
 }
 
@@ -143,10 +123,10 @@ test('a change of the note, of code or of other bytes is refused', () => {
   const code = IMAGE.programHeaders.find(p => p.p_flags === RX);
   assert.ok(note !== undefined && code !== undefined);
   const entry = { offset: note.descOffset, bytes: Buffer.from('X') };
-  refuses(PROGRAM, sabotaged(PLAN, 'audit-in', entry), 'a PT_NOTE is gone');
+  refuses(FILE, sabotaged(PLAN, 'audit-in', entry), 'a PT_NOTE is gone');
   const other = { offset: code.p_offset + 8, bytes: Buffer.from('X') };
   refuses(
-    PROGRAM,
+    FILE,
     sabotaged(PLAN, 'audit-in', other),
     'an edit (sabotage) touches a section that must not change',
   );
@@ -154,7 +134,7 @@ test('a change of the note, of code or of other bytes is refused', () => {
 
 test('edits out of order are refused', () => {
   const commits = PLAN.commits.map(commit => ({ ...commit, edits: commit.edits.toReversed() }));
-  refuses(PROGRAM, { ...PLAN, commits }, 'the edits are not in commit order');
+  refuses(FILE, { ...PLAN, commits }, 'the edits are not in commit order');
 });
 
 test('a release that leaves the reader, or takes more than that, is refused', () => {

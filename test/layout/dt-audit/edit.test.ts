@@ -14,8 +14,7 @@ import {
   type BuiltLayout,
   buildLayout,
   type ItemSpec,
-  type LayoutSpec,
-  RW,
+  PROGRAM,
   RX,
 } from '../../support/layout-builder.js';
 import { judgePrefix } from '../../support/layout-oracle.js';
@@ -27,28 +26,6 @@ const ENTRIES: readonly CacheEntry[] = [
   { soname: 'libone.so.1', steps: [{ kind: 'path', path: '/store/one/lib/libone.so.1' }] },
 ];
 const READER = '/store/auditModule/lib/audit.so';
-
-/** As GNU ld lays a program out. */
-const PROGRAM: LayoutSpec = {
-  is64: true,
-  littleEndian: true,
-  machine: 62,
-  align: 4096,
-  phdr: true,
-  items: [
-    { kind: 'interp' },
-    { kind: 'build-id' },
-    { kind: 'gnu-hash' },
-    { kind: 'dynsym' },
-    { kind: 'dynstr' },
-    { kind: 'versym' },
-    { kind: 'relocations' },
-  ],
-  segments: [
-    { flags: RX, size: 200, gap: 2000, padded: true },
-    { flags: RW, size: 400, dynamic: true, bss: 100, padded: true },
-  ],
-};
 
 /** The items without some, and with more room for the string behind others. */
 function items(change: (item: ItemSpec) => readonly ItemSpec[]): readonly ItemSpec[] {

@@ -10,7 +10,7 @@ import type { CacheEntry } from '../../../src/note/cache.js';
 import { verifyPlan } from '../../../src/write/verify-plan.js';
 import { FIXTURES } from '../../support/cli.js';
 import { EVERYTHING } from '../../support/extent.js';
-import { buildLayout, type ItemKind, type LayoutSpec, RW, RX } from '../../support/layout-builder.js';
+import { buildLayout, type ItemKind, PROGRAM } from '../../support/layout-builder.js';
 import { applied, halfway, viewOf } from '../../support/plans.js';
 
 fc.configureGlobal({ seed: Number(process.env.FC_SEED ?? 20261126) });
@@ -72,26 +72,6 @@ describe('a run that was stopped after any single write is finished by the next'
     });
   }
 });
-
-const PROGRAM: LayoutSpec = {
-  is64: true,
-  littleEndian: true,
-  machine: 62,
-  align: 4096,
-  phdr: true,
-  items: [
-    { kind: 'interp' },
-    { kind: 'build-id' },
-    { kind: 'gnu-hash' },
-    { kind: 'dynsym' },
-    { kind: 'dynstr' },
-    { kind: 'rodata' },
-  ],
-  segments: [
-    { flags: RX, size: 200, gap: 2000, padded: true },
-    { flags: RW, size: 400, dynamic: true, bss: 100, padded: true },
-  ],
-};
 
 describe('a note section that ends the segment which grows', () => {
   // As binutils 2.44 has .note.ABI-tag, and musl's old linkers .note.gnu.property.
