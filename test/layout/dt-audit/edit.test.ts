@@ -10,7 +10,7 @@ import { ownNotesBehind } from '../../../src/note/own.js';
 import { WROTE_AT } from '../../../src/note/undo.js';
 import { verifyPlan } from '../../../src/write/verify-plan.js';
 import { EVERYTHING } from '../../support/extent.js';
-import { type BuiltLayout, buildLayout, type ItemSpec, PROGRAM, RX } from '../../support/layout-builder.js';
+import { type BuiltLayout, buildLayout, type ItemSpec, PROGRAM } from '../../support/layout-builder.js';
 import { judgePrefix } from '../../support/layout-oracle.js';
 import { applied, halfway, viewOf } from '../../support/plans.js';
 
