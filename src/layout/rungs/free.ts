@@ -1,17 +1,24 @@
 import { tableEnd } from '../model/occupied.js';
+import { type Change, NOTHING_MOVED, newEntries, type Target } from './change.js';
 import type { Ground } from './ground.js';
-import type { Room } from './room.js';
+import { NO_SPARE, type StillRoom } from './room.js';
 
 /** `free`: nothing moves; unused bytes behind the table that no section claims, or `PT_NULL` entries. */
-export function free(ground: Ground, needed: number): Room | undefined {
-  const { image } = ground;
-  const nullsUsed = Math.min(needed, ground.nulls());
-  const added = needed - nullsUsed;
-  const next = ground.after(tableEnd(image))[0];
+export function free(ground: Ground, needed: number): StillRoom | undefined {
+  const nulls = Math.min(needed, ground.nulls());
+  const added = needed - nulls;
+  const tableNow = tableEnd(ground.image);
+  const next = ground.nextBehind(tableNow);
   const end = ground.tableEndWith(added > 0 ? added + ground.spareFor(next) : added);
   if (next !== undefined && next.start < end) return undefined;
-  if (end > tableEnd(image) && !ground.hasSections()) return undefined;
+  if (end > tableNow && !ground.hasSections()) return undefined;
   if (!ground.loadHolds(end)) return undefined;
-  if (!ground.isUnused(tableEnd(image), ground.tableEndWith(added))) return undefined;
-  return { kind: 'free', block: undefined, nullsUsed, reused: undefined };
+  if (!ground.isUnused(tableNow, ground.tableEndWith(added))) return undefined;
+  const spare = nulls === 0 ? NO_SPARE : { ...NO_SPARE, nulls };
+  return { kind: 'free', spare, front: undefined, note: undefined, load: undefined };
+}
+
+/** For each room in which nothing moves. */
+export function applyStill({ spare }: StillRoom, target: Target): Change {
+  return { ...NOTHING_MOVED, programHeaders: newEntries(target, spare, undefined, undefined) };
 }

@@ -1,5 +1,5 @@
 import { type ByteSource, isZero } from '../../elf/bytes.js';
-import { SHF_ALLOC, SHT_NOBITS } from '../../elf/constants.js';
+import { PT_NULL, SHF_ALLOC, SHT_NOBITS } from '../../elf/constants.js';
 import { addressOfOffset, type ElfImage, programHeaderSize } from '../../elf/image.js';
 import { hasSections, isWiped, type Occupied, tableEnd } from '../model/occupied.js';
 import { type Group, groupOverlapping, Movable } from './movable.js';
@@ -24,6 +24,11 @@ export class Ground {
     return this.groups.filter(group => group.end > offset);
   }
 
+  /** The first of them. */
+  nextBehind(offset: number): Group | undefined {
+    return this.groups.find(group => group.end > offset);
+  }
+
   /** File offset at which the table ends with that many more entries. */
   tableEndWith(added: number): number {
     return tableEnd(this.image) + added * programHeaderSize(this.image.encoding);
@@ -32,10 +37,17 @@ export class Ground {
   /** Empty `PT_NULL` entries at the end of the table; one with anything but an alignment may be somebody's. */
   nulls(): number {
     const { programHeaders, encoding } = this.image;
-    const used = programHeaders.findLastIndex(({ p_align, ...fields }) => {
-      const empty = Object.values(fields).every(value => value === 0);
-      return !empty || (p_align !== 0 && p_align !== encoding.wordSize);
-    });
+    const used = programHeaders.findLastIndex(
+      p =>
+        p.p_type !== PT_NULL ||
+        p.p_flags !== 0 ||
+        p.p_offset !== 0 ||
+        p.p_vaddr !== 0 ||
+        p.p_paddr !== 0 ||
+        p.p_filesz !== 0 ||
+        p.p_memsz !== 0 ||
+        (p.p_align !== 0 && p.p_align !== encoding.wordSize),
+    );
     return programHeaders.length - 1 - used;
   }
 

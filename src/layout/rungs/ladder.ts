@@ -7,22 +7,22 @@ import {
   PT_PHDR,
   SHN_LORESERVE,
 } from '../../elf/constants.js';
-import { addressOfOffset, type ElfImage } from '../../elf/image.js';
+import { addressOfOffset, type ElfImage, type ProgramHeader } from '../../elf/image.js';
 import { hasSections, tableEnd } from '../model/occupied.js';
 import { isCongruent, isPageCongruent, mapsNothing } from '../model/pages.js';
 import type { NoteCommit, Payload, PlanOptions, SkipPlan } from '../model/plan.js';
 import { buildPlan, type Candidate } from './build.js';
-import { cheapest } from './cost.js';
+import { type Cost, costOf, isCheaper, isLeast } from './cost.js';
 import { fitsPhnum } from './header.js';
 import { moveTable } from './move-table.js';
-import { type Place, placeInTail, placesInSlack } from './place.js';
+import { type Place, placeInTail } from './place.js';
 import type { Room } from './room.js';
+import { FINDERS, rungOf } from './rooms.js';
 import { Study } from './study.js';
 
 /**
- * Plans a place for notes in a file that has none of elfnote's: the ladder of docs/layout.md. The cheapest rung that fits wins: fewest added
- * segments, then fewest sections moved, then fewest bytes added. Reads only, and depends on nothing but the file and
- * the payload.
+ * Plans a place for notes in a file that has none of elfnote's: the ladder of docs/layout.md. The cheapest rung that fits
+ * wins. Reads only, and depends on nothing but the file and the payload.
  */
 export function planNote(
   image: ElfImage,
@@ -30,7 +30,7 @@ export function planNote(
   payload: Payload,
   options: PlanOptions = {},
 ): NoteCommit | SkipPlan {
-  const refusal = refuse(image);
+  const refusal = Study.has(image) ? undefined : refuse(image);
   if (refusal !== undefined) return refusal;
   const study = Study.of(image, source);
   const candidate = findCandidate(image, study, payload.bytes.length, options);
@@ -58,40 +58,50 @@ function refuseStray(image: ElfImage, { place }: Candidate): SkipPlan | undefine
 
 /** Layouts that elfnote does not understand well enough to touch. */
 export function refuse(image: ElfImage): SkipPlan | undefined {
-  const skip = (detail: string): SkipPlan => ({ kind: 'skip', reason: 'unsupported-layout', detail });
-  const loads = image.programHeaders.filter(p => p.p_type === PT_LOAD);
-  for (const [i, load] of loads.entries()) {
-    const next = loads[i + 1];
-    if (next !== undefined && next.p_vaddr < load.p_vaddr + load.p_memsz) {
-      return skip('the PT_LOAD entries overlap or are not in ascending order');
-    }
+  const detail = refusalOfLoads(image) ?? refusalOfTable(image);
+  return detail === undefined ? undefined : { kind: 'skip', reason: 'unsupported-layout', detail };
+}
+
+function refusalOfLoads({ programHeaders }: ElfImage): string | undefined {
+  let last: ProgramHeader | undefined;
+  const faults = (load: ProgramHeader, next: ProgramHeader | undefined, isFirst: boolean) => {
+    if (next !== undefined && next.p_vaddr < load.p_vaddr + load.p_memsz)
+      return 'the PT_LOAD entries overlap or are not in ascending order';
     // Kernels before 5.18 compute AT_PHDR from the first one, whatever it maps.
-    if (!isCongruent(load) && !(i > 0 && (isPageCongruent(load) || mapsNothing(load)))) {
-      return skip('a PT_LOAD has an offset that is not congruent to its address');
-    }
+    if (isCongruent(load) || (!isFirst && (isPageCongruent(load) || mapsNothing(load)))) return undefined;
+    return 'a PT_LOAD has an offset that is not congruent to its address';
+  };
+  let isFirst = true;
+  for (const p of programHeaders) {
+    if (p.p_type !== PT_LOAD) continue;
+    const fault = last && faults(last, p, isFirst);
+    if (fault !== undefined) return fault;
+    if (last !== undefined) isFirst = false;
+    last = p;
   }
-  const { header, programHeaders } = image;
-  const phdr = programHeaders.find(p => p.p_type === PT_PHDR);
+  return last && faults(last, undefined, isFirst);
+}
+
+function refusalOfTable(image: ElfImage): string | undefined {
+  const { header, programHeaders, sectionHeaders, size } = image;
   const table = addressOfOffset(programHeaders, header.e_phoff, tableEnd(image) - header.e_phoff);
-  if (table === undefined) return skip('no PT_LOAD holds the program header table');
-  if (phdr !== undefined && (phdr.p_offset !== header.e_phoff || phdr.p_vaddr !== table)) {
-    return skip('PT_PHDR does not say where the program header table is');
-  }
+  if (table === undefined) return 'no PT_LOAD holds the program header table';
+  const phdr = programHeaders.find(p => p.p_type === PT_PHDR);
+  if (phdr !== undefined && (phdr.p_offset !== header.e_phoff || phdr.p_vaddr !== table))
+    return 'PT_PHDR does not say where the program header table is';
   const interp = programHeaders.find(p => p.p_type === PT_INTERP);
   if (
     interp !== undefined &&
     addressOfOffset(programHeaders, interp.p_offset, interp.p_filesz) !== interp.p_vaddr
-  ) {
-    return skip('no PT_LOAD holds PT_INTERP');
-  }
-  for (const [i, { p_type, p_offset, p_filesz }] of programHeaders.entries()) {
-    // What is appended to the file would be taken for a part of it.
-    if (p_type !== PT_NULL && p_filesz > 0 && p_offset + p_filesz > image.size)
-      return skip(`program header ${i} reaches beyond the end of the file`);
-  }
-  if (image.sectionHeaders.length >= SHN_LORESERVE) return skip('too many section headers');
-  if (!fitsPhnum(image.programHeaders.length + 2)) return skip('too many program headers');
-  return undefined;
+  )
+    return 'no PT_LOAD holds PT_INTERP';
+  // What is appended to the file would be taken for a part of it.
+  const beyond = programHeaders.findIndex(
+    ({ p_type, p_offset, p_filesz }) => p_type !== PT_NULL && p_filesz > 0 && p_offset + p_filesz > size,
+  );
+  if (beyond >= 0) return `program header ${beyond} reaches beyond the end of the file`;
+  if (sectionHeaders.length >= SHN_LORESERVE) return 'too many section headers';
+  return fitsPhnum(programHeaders.length + 2) ? undefined : 'too many program headers';
 }
 
 function findCandidate(
@@ -100,36 +110,51 @@ function findCandidate(
   noteSize: number,
   options: PlanOptions,
 ): Candidate | undefined {
-  const { source, ground, mayAppend } = study;
-  const fit = (kind: Place['kind'], room: Room): Candidate[] => {
-    if (options.avoid?.includes(room.kind)) return [];
-    const sections = study.sections(copiedSections(room));
-    // A note that nobody can give a section header would take the others it shares a segment with down in strip.
-    if (room.reused !== undefined && sections === undefined && hasSections(image)) return [];
-    const inTail = () => placeInTail(image, room, noteSize, sections?.fileEnd ?? image.size) ?? [];
-    const places =
-      kind === 'slack'
-        ? placesInSlack(image, source, study.slacks(sections), room, noteSize)
-        : [inTail()].flat();
-    return places.map(place => ({ rung: { note: kind, table: room.kind }, room, place, sections }));
-  };
+  const { placement, avoid } = options;
   const kinds: Place['kind'][] = [];
-  if (options.placement !== 'tail') kinds.push('slack');
-  if (options.placement !== 'slack' && mayAppend) kinds.push('tail');
+  if (placement !== 'tail') kinds.push('slack');
+  if (placement !== 'slack' && study.mayAppend) kinds.push('tail');
   // A tail costs a segment, so any slack beats it.
   for (const kind of kinds) {
-    const rooms = study.rooms(kind === 'slack' ? 1 : 2);
-    const best = cheapest(
-      image,
-      rooms.flatMap(room => fit(kind, room)),
-    );
+    let best: Candidate | undefined;
+    let least: Cost | undefined;
+    for (const find of FINDERS[kind]) {
+      const room = study.room(find);
+      if (room === undefined || avoid?.includes(rungOf(room))) continue;
+      for (const candidate of fit(image, study, kind, room, noteSize)) {
+        const cost = costOf(image, candidate);
+        if (least !== undefined && !isCheaper(cost, least)) continue;
+        best = candidate;
+        least = cost;
+      }
+      if (least !== undefined && isLeast(least)) break;
+    }
     if (best !== undefined) return best;
   }
   if (!options.moveTable) return undefined;
-  return kinds.flatMap(kind => fit(kind, moveTable(ground, kind === 'slack' ? 1 : 2)))[0];
+  for (const kind of kinds) {
+    const room = moveTable(study.ground, kind === 'slack' ? 1 : 2);
+    const [first] = fit(image, study, kind, room, noteSize);
+    if (first !== undefined) return first;
+  }
+  return undefined;
 }
+
+/** Every place in which a room can be used. */
+function fit(image: ElfImage, study: Study, kind: Place['kind'], room: Room, noteSize: number): Candidate[] {
+  const sections = study.sections(copiedSections(room));
+  const sharesNote = room.note !== undefined || room.spare.twin !== undefined;
+  // A note that nobody can give a section header would take the others it shares a segment with down in strip.
+  if (sharesNote && sections === undefined && hasSections(image)) return [];
+  if (kind === 'slack')
+    return study.placesInSlack(sections, room, noteSize).map(place => ({ room, place, sections }));
+  const place = placeInTail(image, room, noteSize, sections?.fileEnd ?? image.size);
+  return place === undefined ? [] : [{ room, place, sections }];
+}
+
+const NONE: readonly number[] = [];
 
 /** Only `reuse-note` gives what it moves new section headers. */
 function copiedSections(room: Room): readonly number[] {
-  return room.kind === 'reuse-note' ? (room.block?.sections ?? []) : [];
+  return room.kind === 'reuse-note' ? room.front.sections : NONE;
 }

@@ -1,22 +1,33 @@
 import { PT_NOTE } from '../../elf/constants.js';
 import { NOTE_ALIGN } from '../../note/cache.js';
 import { tableEnd } from '../model/occupied.js';
+import { type Change, NOTHING_MOVED, newEntries, type Target } from './change.js';
 import type { Ground } from './ground.js';
 import type { Group } from './movable.js';
-import type { Room } from './room.js';
-
-type Moving = 'move-notes' | 'move-tables';
+import { moveEdits } from './move.js';
+import { type MovedRoom, NO_SPARE } from './room.js';
 
 /** `move-notes`: `.interp` and the toolchain's notes right behind the table move. */
-export function moveNotes(ground: Ground, needed: number): Room | undefined {
+export function moveNotes(ground: Ground, needed: number): MovedRoom | undefined {
   return moveLeading(ground, 'move-notes', needed)?.room;
 }
 
+/** What moves is there twice until the header write grows the table over the old place. */
+export function applyMove({ kind, spare, front, note }: MovedRoom, target: Target): Change {
+  const { image, source, place } = target;
+  const programHeaders = newEntries(target, spare, front, note);
+  if (place.front === undefined) return { ...NOTHING_MOVED, programHeaders };
+  const { edits, places } = moveEdits(image, source, front, place.front);
+  // A table's new place is mapped by the header write and the old one overwritten by it too: no order of writes is safe.
+  const hasOrder = kind !== 'move-tables';
+  return { ...NOTHING_MOVED, programHeaders, edits, moved: places, hasOrder };
+}
+
 /** `move-notes` and `reuse-note` at once: what moves ends with a 4-aligned `PT_NOTE`, which then covers the cache note too. */
-export function moveNotesAndReuse(ground: Ground, needed: number): Room | undefined {
+export function moveNotesAndReuse(ground: Ground, needed: number): MovedRoom | undefined {
   const found = moveLeading(ground, 'move-notes', needed);
-  const reused = found && onlyNoteOf(ground, found.last);
-  return found && reused !== undefined ? { ...found.room, reused } : undefined;
+  const note = found && onlyNoteOf(ground, found.last);
+  return found && note !== undefined ? { ...found.room, note } : undefined;
 }
 
 /**
@@ -26,12 +37,12 @@ export function moveNotesAndReuse(ground: Ground, needed: number): Room | undefi
  */
 export function moveLeading(
   ground: Ground,
-  kind: Moving,
+  kind: MovedRoom['kind'],
   needed: number,
-): { room: Room; last: Group } | undefined {
+): { room: MovedRoom; last: Group } | undefined {
   const { image, movable } = ground;
-  const nullsUsed = Math.min(needed, ground.nulls());
-  const end = ground.tableEndWith(needed - nullsUsed + ground.spares());
+  const nulls = Math.min(needed, ground.nulls());
+  const end = ground.tableEndWith(needed - nulls + ground.spares());
   const chosen: Group[] = [];
   for (const group of ground.after(tableEnd(image))) {
     if (group.start >= end) break;
@@ -48,8 +59,10 @@ export function moveLeading(
     at = group.end;
   }
   if (!ground.unclaimedIsZero(at, end)) return undefined;
-  const block = movable.block(chosen);
-  return block && { room: { kind, block, nullsUsed, reused: undefined }, last };
+  const front = movable.block(chosen);
+  if (front === undefined) return undefined;
+  const spare = { ...NO_SPARE, nulls };
+  return { room: { kind, spare, front, note: undefined, load: undefined }, last };
 }
 
 function onlyNoteOf({ image }: Ground, group: Group): number | undefined {

@@ -1,9 +1,9 @@
 import type { Ground } from './ground.js';
 import { moveLeading } from './move-notes.js';
-import type { Block, Room } from './room.js';
+import type { Block, MovedRoom } from './room.js';
 
 /** `move-tables`: as `move-notes`, and the tables that only `.dynamic` leads to move too, as many as it takes. */
-export function moveTables(ground: Ground, needed: number): Room | undefined {
+export function moveTables(ground: Ground, needed: number): MovedRoom | undefined {
   return moveLeading(ground, 'move-tables', needed)?.room;
 }
 

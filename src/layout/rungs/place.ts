@@ -11,16 +11,16 @@ export interface Point {
   readonly address: number;
 }
 
-/** Where the moved block and the note come to stand; both lie in the same segment. */
+/** Where the note comes to be, and what is in front of it; both lie in the same segment. */
 export interface Place {
   readonly kind: 'slack' | 'tail';
-  readonly block: Point | undefined;
-  /** Of the program header table, where that moves. */
-  readonly table: Point | undefined;
+  /** Of what moves or is copied, where anything does. */
+  readonly front: Point | undefined;
   readonly note: Point;
   /** The segment that grows; for a tail it is the one before it is inserted. */
   readonly load: number | undefined;
   readonly newLoad: ProgramHeader | undefined;
+  /** File offset. */
   readonly end: number;
 }
 
@@ -36,7 +36,7 @@ export function arrange(
   return { block: blockAt, note, end: note + noteSize };
 }
 
-/** Every place that fits, data before code. */
+/** Every place that fits, data before code; only the first where all of them are as good. */
 export function placesInSlack(
   image: ElfImage,
   source: ByteSource,
@@ -44,15 +44,19 @@ export function placesInSlack(
   room: Room,
   noteSize: number,
 ): Place[] {
-  return slacks.flatMap((slack): Place[] => {
-    if (room.load !== undefined && (room.load !== slack.load || slack.inside)) return [];
-    const at = arrange(slack.address, leader(image, room), noteSize);
+  const places: Place[] = [];
+  for (const slack of slacks) {
+    if (room.load !== undefined && (room.load !== slack.load || slack.inside)) continue;
+    const at = arrange(slack.address, room.front, noteSize);
     const used = at.end - slack.address;
+    if (used > slack.size) continue;
     const inFile = Math.min(used, image.size - slack.offset);
-    if (used > slack.size || (!slack.inside && !isZero(source, slack.offset, inFile))) return [];
+    if (!slack.inside && !isZero(source, slack.offset, inFile)) continue;
     const load = slack.inside ? undefined : slack.load;
-    return [{ kind: 'slack', ...located(at, slack, room), load, newLoad: undefined }];
-  });
+    places.push(located('slack', at, slack, load, undefined));
+    if (room.front === undefined) break;
+  }
+  return places;
 }
 
 export function placeInTail(
@@ -61,16 +65,16 @@ export function placeInTail(
   noteSize: number,
   fileEnd: number,
 ): Place | undefined {
-  const block = leader(image, room);
-  const align = Math.max(NOTE_ALIGN, block?.align ?? 1);
+  const { front } = room;
+  const align = Math.max(NOTE_ALIGN, front?.align ?? 1);
   const lead = needsLead(image, room) ? align : 0;
-  const size = lead + noteSize + (block?.size ?? 0) + 2 * align;
+  const size = lead + noteSize + (front?.size ?? 0) + 2 * align;
   const first = image.programHeaders.find(p => p.p_type === PT_LOAD);
   const distance =
-    room.tableSize === undefined || first === undefined ? undefined : first.p_vaddr - first.p_offset;
+    room.kind !== 'move-table' || first === undefined ? undefined : first.p_vaddr - first.p_offset;
   const tail = placeTail(image, fileEnd, align, size, distance);
   if (tail === undefined) return undefined;
-  const at = arrange(tail.address + lead, block, noteSize);
+  const at = arrange(tail.address + lead, front, noteSize);
   const newLoad: ProgramHeader = {
     p_type: PT_LOAD,
     p_flags: PF_R,
@@ -81,35 +85,27 @@ export function placeInTail(
     p_memsz: at.end - tail.address,
     p_align: tail.p_align,
   };
-  return { kind: 'tail', ...located(at, tail, room), load: undefined, newLoad };
-}
-
-/** What stands in front of the note. */
-function leader(image: ElfImage, room: Room): Pick<Block, 'size' | 'address' | 'align'> | undefined {
-  if (room.tableSize === undefined) return room.block;
-  return { size: room.tableSize, address: 0, align: image.encoding.wordSize };
+  return located('tail', at, tail, undefined, newLoad);
 }
 
 function located(
+  kind: Place['kind'],
   at: ReturnType<typeof arrange>,
-  start: { readonly offset: number; readonly address: number },
-  room: Room,
-): Pick<Place, 'block' | 'table' | 'note' | 'end'> {
-  const place = (address: number) => ({ offset: address - start.address + start.offset, address });
-  const front = at.block === undefined ? undefined : place(at.block);
-  return {
-    block: room.tableSize === undefined ? front : undefined,
-    table: room.tableSize === undefined ? undefined : front,
-    note: place(at.note),
-    end: place(at.end).offset,
-  };
+  start: Point,
+  load: number | undefined,
+  newLoad: ProgramHeader | undefined,
+): Place {
+  const distance = start.offset - start.address;
+  const front = at.block === undefined ? undefined : { offset: at.block + distance, address: at.block };
+  const note = { offset: at.note + distance, address: at.note };
+  return { kind, front, note, load, newLoad, end: at.end + distance };
 }
 
 /**
  * llvm-strip takes the first of two segments with one offset for the other's parent and lays the child out by the
  * parent's alignment: a new `PT_LOAD` must start before a moved `PT_INTERP` or `PT_NOTE` that precedes it.
  */
-function needsLead(image: ElfImage, { block, tableSize }: Room): boolean {
-  const lastLoad = image.programHeaders.findLastIndex(p => p.p_type === PT_LOAD);
-  return tableSize !== undefined || (block?.segments.some(i => i < lastLoad) ?? false);
+function needsLead({ programHeaders }: ElfImage, { kind, front }: Room): boolean {
+  const lastLoad = programHeaders.findLastIndex(p => p.p_type === PT_LOAD);
+  return kind === 'move-table' || (front?.segments.some(i => i < lastLoad) ?? false);
 }

@@ -3,9 +3,11 @@ import { CACHE_NOTE_SECTION, PT_LOAD, PT_NOTE, SHT_NOTE } from '../../elf/consta
 import { addressOfOffset, type ProgramHeader } from '../../elf/image.js';
 import { endOfNotes } from '../../elf/notes.js';
 import { NOTE_ALIGN } from '../../note/cache.js';
+import { type Change, NOTHING_MOVED, newEntries, type Target } from './change.js';
 import { free } from './free.js';
 import type { Ground } from './ground.js';
-import type { Block, Room } from './room.js';
+import { leaveEdits } from './move.js';
+import { type Block, type CopiedRoom, type ExtendedRoom, NO_SPARE } from './room.js';
 
 /** A note larger than this holds a program's data (Node's single executables), not facts about it. */
 const LARGEST_COPY = 4096;
@@ -14,34 +16,50 @@ const LARGEST_COPY = 4096;
  * `reuse-note`: a 4-aligned `PT_NOTE` whose notes are copied in front of the cache note, so that it covers them all.
  * @param needed entries for other things, which must find free room.
  */
-export function reuseNote(ground: Ground, needed: number): Room | undefined {
-  const room = needed === 0 ? undefined : free(ground, needed);
-  if (needed > 0 && room === undefined) return undefined;
-  let best: Room | undefined;
-  for (const [reused, p] of ground.image.programHeaders.entries()) {
+export function reuseNote(ground: Ground, needed: number): CopiedRoom | undefined {
+  const spare = needed === 0 ? NO_SPARE : free(ground, needed)?.spare;
+  if (spare === undefined) return undefined;
+  let best: CopiedRoom | undefined;
+  for (const [note, p] of ground.image.programHeaders.entries()) {
     if (p.p_type !== PT_NOTE || p.p_align !== NOTE_ALIGN || p.p_filesz !== p.p_memsz) continue;
-    if (p.p_filesz > LARGEST_COPY || p.p_filesz >= (best?.block?.size ?? Number.POSITIVE_INFINITY)) continue;
-    const block = noteBlock(ground, reused, p);
-    if (block !== undefined) best = { kind: 'reuse-note', block, nullsUsed: room?.nullsUsed ?? 0, reused };
+    if (p.p_filesz > LARGEST_COPY || p.p_filesz >= (best?.front.size ?? Number.POSITIVE_INFINITY)) continue;
+    const front = noteBlock(ground, note, p);
+    if (front !== undefined) best = { kind: 'reuse-note', spare, front, note, load: undefined };
   }
   return best;
 }
 
+/** The `PT_NOTE` leads to the copies; the bytes stay, with every pointer to them that is loaded. */
+export function applyReuse({ spare, front, note }: CopiedRoom, target: Target): Change {
+  const { image, source, place } = target;
+  const programHeaders = newEntries(target, spare, front, note);
+  if (place.front === undefined) return { ...NOTHING_MOVED, programHeaders };
+  const count = image.sectionHeaders.length;
+  const renumbered = new Map(front.sections.map((old, i) => [old, count + i]));
+  const { edits, places } = leaveEdits(image, source, front, place.front, renumbered);
+  return { ...NOTHING_MOVED, programHeaders, edits, copied: places };
+}
+
 /** `reuse-note` where nothing has to move: a `PT_NOTE` that already ends its read-only segment. */
-export function extendNote({ image, source }: Ground): Room | undefined {
+export function extendNote({ image, source }: Ground): ExtendedRoom | undefined {
   const { programHeaders } = image;
-  for (const [reused, p] of programHeaders.entries()) {
+  for (const [note, p] of programHeaders.entries()) {
     if (p.p_type !== PT_NOTE || p.p_align !== NOTE_ALIGN || p.p_filesz !== p.p_memsz) continue;
     // strip leaves an empty PT_NOTE of one whose notes had no section.
-    if (p.p_filesz === 0 || addressOfOffset(programHeaders, p.p_offset, p.p_filesz) !== p.p_vaddr) continue;
-    if (endOfNotes(source, image.encoding, p.p_offset, p.p_filesz) !== p.p_offset + p.p_filesz) continue;
+    if (p.p_filesz === 0) continue;
     const end = alignUp(p.p_vaddr + p.p_filesz, NOTE_ALIGN);
     const load = programHeaders.findIndex(
       l => l.p_type === PT_LOAD && alignUp(l.p_vaddr + l.p_memsz, NOTE_ALIGN) === end,
     );
-    if (load >= 0) return { kind: 'reuse-note', block: undefined, nullsUsed: 0, reused, load };
+    if (load < 0 || addressOfOffset(programHeaders, p.p_offset, p.p_filesz) !== p.p_vaddr) continue;
+    if (endOfNotes(source, image.encoding, p.p_offset, p.p_filesz) !== p.p_offset + p.p_filesz) continue;
+    return { kind: 'extend-note', spare: NO_SPARE, front: undefined, note, load };
   }
   return undefined;
+}
+
+export function applyExtended({ spare, note }: ExtendedRoom, target: Target): Change {
+  return { ...NOTHING_MOVED, programHeaders: newEntries(target, spare, undefined, note) };
 }
 
 function noteBlock(ground: Ground, index: number, p: ProgramHeader): Block | undefined {

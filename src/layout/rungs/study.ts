@@ -4,13 +4,14 @@ import type { ElfImage } from '../../elf/image.js';
 import { appendedData, type Occupied, occupiedRanges } from '../model/occupied.js';
 import { findGaps, findSlack, type Slack } from '../model/slack.js';
 import { Ground } from './ground.js';
+import { type Place, placesInSlack } from './place.js';
 import type { Room } from './room.js';
-import { roomsFor } from './rooms.js';
+import type { Finder } from './rooms.js';
 import { type SectionTableRoom, sectionTableRoom } from './section-table.js';
 
 /**
- * What the rungs find in one file, whatever is to be placed in it. A payload that ends with a record of its own place is
- * planned several times, and the file is looked through once.
+ * What the rungs find in one file, whatever is to be placed in it, found when it is asked for. A payload that ends with a
+ * record of its own place is planned several times, and the file is looked through once.
  */
 export class Study {
   readonly ground: Ground;
@@ -19,10 +20,10 @@ export class Study {
   readonly mayAppend: boolean;
   readonly #image: ElfImage;
   readonly #occupied: readonly Occupied[];
-  readonly #gaps: readonly Slack[];
-  readonly #slacks = new Map<boolean, readonly Slack[]>();
-  readonly #rooms = new Map<1 | 2, readonly Room[]>();
+  readonly #rooms = new Map<Finder, Room | undefined>();
   readonly #sections = new Map<string, SectionTableRoom | undefined>();
+  readonly #slacks: { growing?: readonly Slack[]; kept?: readonly Slack[] } = {};
+  #gaps: readonly Slack[] | undefined;
 
   private constructor(image: ElfImage, source: ByteSource) {
     this.#image = image;
@@ -30,7 +31,10 @@ export class Study {
     this.#occupied = occupiedRanges(image);
     this.mayAppend = !appendedData(image, this.#occupied, source);
     this.ground = new Ground(image, source, this.#occupied);
-    this.#gaps = findGaps(image, source, this.#occupied, spaceForPatchelf(image));
+  }
+
+  static has(image: ElfImage): boolean {
+    return STUDIES.has(image);
   }
 
   static of(image: ElfImage, source: ByteSource): Study {
@@ -41,10 +45,12 @@ export class Study {
     return study;
   }
 
-  /** Room in the program header table for so many entries, every kind of it. */
-  rooms(needed: 1 | 2): readonly Room[] {
-    const found = this.#rooms.get(needed) ?? [...roomsFor(this.ground, needed)];
-    this.#rooms.set(needed, found);
+  /** What one of the rungs finds in the program header table. */
+  room(find: Finder): Room | undefined {
+    const known = this.#rooms.get(find);
+    if (known !== undefined || this.#rooms.has(find)) return known;
+    const found = find(this.ground);
+    this.#rooms.set(find, found);
     return found;
   }
 
@@ -57,15 +63,22 @@ export class Study {
     return this.#sections.get(key);
   }
 
-  slacks(sections: SectionTableRoom | undefined): readonly Slack[] {
+  /** Behind read-only segments, and only where that does not do, inside them. */
+  placesInSlack(sections: SectionTableRoom | undefined, room: Room, noteSize: number): Place[] {
+    const places = (slacks: readonly Slack[]) =>
+      placesInSlack(this.#image, this.source, slacks, room, noteSize);
+    const behind = places(this.#behind(sections));
+    if (room.front === undefined && behind.length > 0) return behind;
+    this.#gaps ??= findGaps(this.#image, this.source, this.#occupied, spaceForPatchelf(this.#image));
+    return [...behind, ...places(this.#gaps)];
+  }
+
+  #behind(sections: SectionTableRoom | undefined): readonly Slack[] {
     // New section headers and names would be where a segment that ends the file wants to grow.
     const mayGrow = this.mayAppend && (sections === undefined || sections.fileEnd === this.#image.size);
-    const found = this.#slacks.get(mayGrow) ?? [
-      ...findSlack(this.#image, this.#occupied, mayGrow),
-      ...this.#gaps,
-    ];
-    this.#slacks.set(mayGrow, found);
-    return found;
+    const key = mayGrow ? 'growing' : 'kept';
+    this.#slacks[key] ??= findSlack(this.#image, this.#occupied, mayGrow);
+    return this.#slacks[key];
   }
 }
 

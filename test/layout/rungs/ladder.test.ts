@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { alignUp, BufferSource, Encoding, PatchedSource } from '../../../src/elf/bytes.js';
+import { alignUp, BufferSource, type ByteSource, Encoding, PatchedSource } from '../../../src/elf/bytes.js';
 import { PT_LOAD, PT_NOTE, PT_PHDR } from '../../../src/elf/constants.js';
 import { readImage } from '../../../src/elf/read.js';
 import { type NoteCommit, type PlanOptions, STEP } from '../../../src/layout/model/plan.js';
@@ -149,6 +149,28 @@ describe('the rung', () => {
     const notes: ItemSpec[] = [INTERP, { kind: 'property' }, ABI, { kind: 'abi-tag' }];
     assert.equal(rung(spec([...notes, ...TABLES], 0), 300), 'tail move-notes');
   });
+});
+
+it('does not follow references where nothing has to move', () => {
+  const symbolsRead = (tableGap: number): number => {
+    const source = new BufferSource(buildLayout(spec([INTERP, ...TABLES], 500, { tableGap })).bytes);
+    const image = readImage(source);
+    const dynsym = image.sectionHeaders.find(({ name }) => name === '.dynsym');
+    assert.ok(dynsym);
+    let reads = 0;
+    const watched: ByteSource = {
+      path: source.path,
+      size: source.size,
+      read(offset, length) {
+        if (offset <= dynsym.sh_offset && dynsym.sh_offset < offset + length) reads++;
+        return source.read(offset, length);
+      },
+    };
+    planNote(image, watched, payload(20));
+    return reads;
+  };
+  assert.ok(symbolsRead(0) > 0, 'the test watches nothing');
+  assert.equal(symbolsRead(56), 0);
 });
 
 describe('the rung that costs least later', () => {

@@ -10,7 +10,7 @@ import { groupOverlapping } from '../../../src/layout/rungs/movable.js';
 import { moveNotes } from '../../../src/layout/rungs/move-notes.js';
 import { moveTables } from '../../../src/layout/rungs/move-tables.js';
 import { extendNote, reuseNote } from '../../../src/layout/rungs/reuse-note.js';
-import type { Room } from '../../../src/layout/rungs/room.js';
+import { type ExtendedRoom, NO_SPARE, type Room } from '../../../src/layout/rungs/room.js';
 import { type ImageParts, image, program, section } from '../../support/image.js';
 
 /** Loaded at BASE from offset 0 on; each test says what stands behind the table. */
@@ -58,7 +58,7 @@ interface Rungs {
   free(needed: number): Room | undefined;
   byMoving(kind: 'move-notes' | 'move-tables', needed: number): Room | undefined;
   reuseNote(needed: number): Room | undefined;
-  extendNote(): Room | undefined;
+  extendNote(): ExtendedRoom | undefined;
 }
 
 /** The owner of the same note; all of these have three letters. */
@@ -138,7 +138,7 @@ const nothing = program({ p_type: PT_NULL, p_flags: 0, p_align: 0 });
 
 describe('free room', () => {
   it('is zero bytes behind the table that nothing claims, enough for each entry', () => {
-    const room = { kind: 'free', block: undefined, nullsUsed: 0, reused: undefined };
+    const room = { kind: 'free', spare: NO_SPARE, front: undefined, note: undefined, load: undefined };
     assert.deepEqual(finder({ things: [filler(ENTRY)] }).room.free(1), room);
     assert.equal(finder({ things: [filler(ENTRY - 1)] }).room.free(1), undefined);
     assert.equal(finder({ things: [filler(ENTRY)] }).room.free(2), undefined);
@@ -177,18 +177,19 @@ describe('free room', () => {
     const layout = { extra: [nothing], sections: false };
     assert.deepEqual(finder(layout).room.free(1), {
       kind: 'free',
-      block: undefined,
-      nullsUsed: 1,
-      reused: undefined,
+      spare: { ...NO_SPARE, nulls: 1 },
+      front: undefined,
+      note: undefined,
+      load: undefined,
     });
     assert.equal(finder(layout).room.free(2), undefined);
-    assert.equal(finder({ extra: [nothing, nothing], sections: false }).room.free(2)?.nullsUsed, 2);
+    assert.equal(finder({ extra: [nothing, nothing], sections: false }).room.free(2)?.spare.nulls, 2);
   });
 
   it('is partly PT_NULL, partly bytes behind the table', () => {
     const layout = { extra: [nothing], things: [filler(ENTRY)] };
-    assert.equal(finder(layout).room.free(2)?.nullsUsed, 1);
-    assert.equal(finder(layout).room.free(1)?.nullsUsed, 1);
+    assert.equal(finder(layout).room.free(2)?.spare.nulls, 1);
+    assert.equal(finder(layout).room.free(1)?.spare.nulls, 1);
   });
 
   it('is no PT_NULL with something in it, and none that stands before other entries', () => {
@@ -204,9 +205,10 @@ describe('what stands right behind the table', () => {
     const { room, tableEnd } = finder({ things: [interp, buildId, filler(2 * ENTRY)] });
     assert.deepEqual(room.byMoving('move-notes', 1), {
       kind: 'move-notes',
-      nullsUsed: 0,
-      reused: undefined,
-      block: {
+      spare: NO_SPARE,
+      note: undefined,
+      load: undefined,
+      front: {
         start: tableEnd,
         end: tableEnd + 64,
         size: 64,
@@ -223,14 +225,14 @@ describe('what stands right behind the table', () => {
   it('moves only as far as it takes', () => {
     const far = { ...buildId, at: 2 * ENTRY };
     const near = finder({ things: [interp, far, filler(0x200)] }).room;
-    assert.deepEqual(near.byMoving('move-notes', 1)?.block?.names, ['.interp']);
-    assert.deepEqual(near.byMoving('move-notes', 2)?.block?.names, ['.interp', '.note.gnu.build-id']);
+    assert.deepEqual(near.byMoving('move-notes', 1)?.front?.names, ['.interp']);
+    assert.deepEqual(near.byMoving('move-notes', 2)?.front?.names, ['.interp', '.note.gnu.build-id']);
   });
 
   it('leaves two entries over where .bss has the offset 0, as mold gives it', () => {
     const bss = { at: 0, size: 8, section: { sh_type: SHT.nobits, sh_offset: 0, sh_flags: 3 } };
     const names = (...more: readonly Thing[]) =>
-      finder({ things: [interp, far, ...more, filler(0x200)] }).room.byMoving('move-notes', 1)?.block?.names;
+      finder({ things: [interp, far, ...more, filler(0x200)] }).room.byMoving('move-notes', 1)?.front?.names;
     const far = { ...buildId, at: 2 * ENTRY };
     assert.deepEqual(names(), ['.interp']);
     assert.deepEqual(names(bss), ['.interp', '.note.gnu.build-id']);
@@ -240,7 +242,7 @@ describe('what stands right behind the table', () => {
   it('moves by a multiple of its largest alignment', () => {
     const wide = { ...buildId, section: { ...buildId.section, sh_addralign: 64 } };
     assert.equal(
-      finder({ things: [interp, wide, filler(0x200)] }).room.byMoving('move-notes', 1)?.block?.align,
+      finder({ things: [interp, wide, filler(0x200)] }).room.byMoving('move-notes', 1)?.front?.align,
       64,
     );
   });
@@ -281,7 +283,7 @@ describe('what stands right behind the table', () => {
   it('moves without a section header where all of it is used up', () => {
     const long = { ...interp, size: 2 * ENTRY };
     const { room } = finder({ things: [long], sections: false });
-    assert.deepEqual(room.byMoving('move-notes', 1)?.block?.names, ['PT_INTERP']);
+    assert.deepEqual(room.byMoving('move-notes', 1)?.front?.names, ['PT_INTERP']);
     assert.equal(room.byMoving('move-notes', 2), undefined);
   });
 
@@ -294,14 +296,14 @@ describe('what stands right behind the table', () => {
     };
     const twin: Thing = { at: 0, size: 48, segment: { p_type: PT_GNU_PROPERTY, p_align: 8 } };
     const { room } = finder({ things: [property, twin, filler(0x200)] });
-    assert.deepEqual(room.byMoving('move-notes', 1)?.block?.segments, [0, 1]);
+    assert.deepEqual(room.byMoving('move-notes', 1)?.front?.segments, [0, 1]);
   });
 
   it('saves what PT_NULL entries make unnecessary', () => {
     const far = { ...buildId, at: 2 * ENTRY };
     const { room } = finder({ things: [interp, far, filler(0x200)], extra: [nothing] });
     const found = room.byMoving('move-notes', 2);
-    assert.deepEqual([found?.nullsUsed, found?.block?.names], [1, ['.interp']]);
+    assert.deepEqual([found?.spare.nulls, found?.front?.names], [1, ['.interp']]);
   });
 });
 
@@ -316,7 +318,7 @@ describe('a table that ld.so finds by its dynamic entry', () => {
     [DT.strtab, at + 40],
   ] as const;
   const moving = (dynamic: ImageParts['dynamic'], kind: 'move-notes' | 'move-tables' = 'move-tables') =>
-    finder({ things, dynamic }).room.byMoving(kind, 1)?.block;
+    finder({ things, dynamic }).room.byMoving(kind, 1)?.front;
 
   it('moves with its entry', () => {
     const block = moving(entries);
@@ -367,9 +369,9 @@ describe('a PT_NOTE that is used again', () => {
     const { room, tableEnd } = finder({ things: [filler(0, 0x40), { ...buildId, at: 0x40 }] });
     const found = room.reuseNote(0);
     assert.equal(found?.kind, 'reuse-note');
-    assert.deepEqual([found?.reused, found?.nullsUsed], [0, 0]);
-    assert.deepEqual([found?.block?.start, found?.block?.size], [tableEnd + 0x40, 36]);
-    assert.deepEqual([found?.block?.sections, found?.block?.segments], [[2], [0]]);
+    assert.deepEqual([found?.note, found?.spare.nulls], [0, 0]);
+    assert.deepEqual([found?.front?.start, found?.front?.size], [tableEnd + 0x40, 36]);
+    assert.deepEqual([found?.front?.sections, found?.front?.segments], [[2], [0]]);
   });
 
   it('is not one that is aligned to 8, has no bytes, or more bytes in memory', () => {
@@ -386,7 +388,7 @@ describe('a PT_NOTE that is used again', () => {
 
   it('is the smallest, and none of more than a page', () => {
     const large: Thing = { at: 0x100, size: 0x80, section: {}, segment: { p_type: PT_NOTE } };
-    assert.equal(finder({ things: [large, buildId] }).room.reuseNote(0)?.reused, 1);
+    assert.equal(finder({ things: [large, buildId] }).room.reuseNote(0)?.note, 1);
     const huge: Thing = { at: 0x100, size: 4100, section: {}, segment: { p_type: PT_NOTE } };
     assert.equal(finder({ things: [huge] }).room.reuseNote(0), undefined);
   });
@@ -394,18 +396,18 @@ describe('a PT_NOTE that is used again', () => {
   it('saves one entry; the others need free room', () => {
     assert.equal(finder({ things: [buildId, filler(64)] }).room.reuseNote(1), undefined);
     const roomy = [{ ...buildId, at: ENTRY }];
-    assert.equal(finder({ things: roomy }).room.reuseNote(1)?.reused, 0);
-    assert.equal(finder({ things: [buildId], extra: [nothing] }).room.reuseNote(1)?.nullsUsed, 1);
+    assert.equal(finder({ things: roomy }).room.reuseNote(1)?.note, 0);
+    assert.equal(finder({ things: [buildId], extra: [nothing] }).room.reuseNote(1)?.spare.nulls, 1);
   });
 
   it('needs no copy where it ends its segment', () => {
     const { tableEnd } = finder({ things: [buildId] });
     const { room } = finder({ things: [buildId], loaded: tableEnd + 64 });
     assert.deepEqual(room.extendNote(), {
-      kind: 'reuse-note',
-      block: undefined,
-      nullsUsed: 0,
-      reused: 0,
+      kind: 'extend-note',
+      spare: NO_SPARE,
+      front: undefined,
+      note: 0,
       load: 1,
     });
     assert.equal(finder({ things: [buildId], loaded: tableEnd + 72 }).room.extendNote(), undefined);
