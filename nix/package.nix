@@ -46,6 +46,9 @@ buildNpmPackage {
       (lib.fileset.difference ../audit (lib.fileset.maybeMissing ../audit/build))
       ../bin
       ../docs
+      # The build runs the command line on these.
+      ../fixtures/kinds
+      ../fixtures/root
       ../man
       ../package-lock.json
       ../package.json
@@ -75,6 +78,8 @@ buildNpmPackage {
       cp -r audit/build "$out/lib/node_modules/${package.name}/audit/"
     fi
     installed="$out/lib/node_modules/${package.name}"
+    # Of this Node alone, and so in no package for others.
+    cp -r dist/cli/compiled "$installed/dist/cli/"
     install -Dm644 "$installed/man/elfnote.1" "$out/share/man/man1/elfnote.1"
     for shell in bash zsh fish; do
       ${lib.getExe nodejs} "$installed/bin/elfnote.js" completion $shell > completion

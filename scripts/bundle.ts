@@ -1,6 +1,6 @@
 /**
- * Bundles the command line and the library, so that a command reads few files when it starts and
- * an installation fetches few packages. What is bundled is no dependency of the package; its licences go with it.
+ * Bundles the command line and the library, so that a command reads few files when it starts and an installation
+ * fetches few packages. What is bundled is no dependency of the package; its licences go with it.
  */
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,8 +19,31 @@ const LATE: readonly {
 }[] = [
   // With it comes Node's network code. Commander uses it only for commands that are programs of their own.
   { module: 'node:child_process', importer: '/node_modules/commander/', names: ['spawn'] },
+  { module: 'node:child_process', importer: join(root, 'src/files/'), names: ['spawnSync'] },
   { module: 'node:crypto', importer: join(root, 'src/'), names: ['createHash', 'hash', 'randomBytes'] },
+  { module: 'node:tty', importer: join(root, 'src/'), names: ['isatty'] },
+  // Of what reads section names, which elfnote reads itself.
+  { module: 'assert', importer: '/node_modules/elfy/', names: ['equal'] },
 ];
+
+const late: Plugin = {
+  name: 'late',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^(node:.*|assert)$/ }, ({ importer, path, namespace }) => {
+      const isLate = LATE.some(late => late.module === path && importer.includes(late.importer));
+      return isLate && namespace !== 'late' ? { path, namespace: 'late', pluginData: importer } : undefined;
+    });
+    onLoad({ filter: /^/, namespace: 'late' }, ({ path }) => {
+      const names = LATE.flatMap(late => (late.module === path ? late.names : []));
+      const module = `require(${JSON.stringify(path)})`;
+      return {
+        contents: names
+          .map(name => `export const ${name} = (...args) => ${module}.${name}(...args);`)
+          .join('\n'),
+      };
+    });
+  },
+};
 
 /**
  * Node's own modules, by `require`: an `import` of node:fs makes a copy of all that it exports, and loads its streams for
@@ -29,16 +52,31 @@ const LATE: readonly {
 const builtins: Plugin = {
   name: 'builtins',
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^node:/ }, ({ importer, path, namespace }) => {
-      if (namespace === 'builtin') return { path, external: true };
-      const isLate = LATE.some(late => late.module === path && importer.includes(late.importer));
-      return { path, namespace: 'builtin', suffix: isLate ? '?late' : '' };
+    onResolve({ filter: /^node:/ }, ({ path, namespace }) => {
+      return namespace === 'file' ? { path, namespace: 'builtin' } : { path, external: true };
     });
-    onLoad({ filter: /^/, namespace: 'builtin' }, ({ path, suffix }) => {
-      const module = `require(${JSON.stringify(path)})`;
-      const names = LATE.flatMap(late => (suffix === '?late' && late.module === path ? late.names : []));
-      const late = names.map(name => `exports.${name} = (...args) => ${module}.${name}(...args);`);
-      return { contents: late.length > 0 ? late.join('\n') : `module.exports = ${module};` };
+    onLoad({ filter: /^/, namespace: 'builtin' }, ({ path }) => {
+      return { contents: `module.exports = require(${JSON.stringify(path)});` };
+    });
+  },
+};
+
+/** What few commands need is a file of its own, and is not read elsewhere. */
+const APART: Readonly<Record<string, string>> = {
+  './logger.js': 'src/cli/logger.ts',
+  'cli-progress': 'cli-progress',
+  'fast-glob': 'fast-glob',
+  '@dagrejs/dagre': '@dagrejs/dagre',
+};
+
+const nameApart = (path: string) => path.replace(/^.*\//, '').replace(/\.js$/, '');
+
+const apart: Plugin = {
+  name: 'apart',
+  setup({ onResolve }) {
+    onResolve({ filter: /^/ }, ({ path, kind }) => {
+      if (kind === 'entry-point' || !Object.hasOwn(APART, path)) return undefined;
+      return { path: `./${nameApart(path)}.js`, external: true };
     });
   },
 };
@@ -46,9 +84,6 @@ const builtins: Plugin = {
 const common = {
   absWorkingDir: root,
   bundle: true,
-  // What a command does not need is a file of its own, and is not read.
-  splitting: true,
-  format: 'esm',
   platform: 'node',
   target: 'node20',
   minifySyntax: true,
@@ -56,19 +91,34 @@ const common = {
   sourcemap: true,
   metafile: true,
   legalComments: 'none',
-  plugins: [builtins],
+} as const satisfies BuildOptions;
+
+rmSync(dist, { recursive: true, force: true });
+const cli = await build({
+  ...common,
+  entryPoints: {
+    main: 'src/cli/main.ts',
+    ...Object.fromEntries(Object.entries(APART).map(([path, from]) => [nameApart(path), from])),
+  },
+  outdir: join(dist, 'cli'),
+  // Node starts sooner without its loader for ES modules.
+  format: 'cjs',
+  define: { 'import.meta.dirname': '__dirname' },
+  supported: { 'dynamic-import': false },
+  plugins: [late, apart],
+});
+const library = await build({
+  ...common,
+  entryPoints: { index: 'src/index.ts' },
+  outdir: dist,
+  format: 'esm',
+  splitting: true,
   // CommonJS packages in the bundle ask for Node's modules this way.
   banner: {
     js: "import { createRequire } from 'node:module';const require = createRequire(import.meta.url);",
   },
-} as const satisfies BuildOptions;
-
-rmSync(dist, { recursive: true, force: true });
-const built = [
-  await build({ ...common, entryPoints: { main: 'src/cli/main.ts' }, outdir: join(dist, 'cli') }),
-  await build({ ...common, entryPoints: { index: 'src/index.ts' }, outdir: dist }),
-];
-// Node asks for the nearest package.json to know what a file is in; this one is read faster.
-writeFileSync(join(dist, 'cli/package.json'), '{"type":"module"}\n');
-const inputs = built.flatMap(({ metafile }) => Object.keys(metafile.inputs));
+  plugins: [late, builtins],
+});
+writeFileSync(join(dist, 'cli/package.json'), '{"type":"commonjs"}\n');
+const inputs = [cli, library].flatMap(({ metafile }) => Object.keys(metafile.inputs));
 writeFileSync(join(dist, 'THIRD-PARTY-LICENSES.txt'), licencesOf(root, inputs));

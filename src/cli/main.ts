@@ -4,7 +4,7 @@ import { flushOut, outputLost, printError, printInternalError } from './output.j
 import { createProgram } from './program.js';
 
 /** Runs the command line and sets the exit status; never throws and never prints a stack for a known error. */
-async function main(): Promise<void> {
+export async function main(): Promise<void> {
   try {
     await createProgram(process.argv[2]).parseAsync();
   } catch (error) {
@@ -25,5 +25,3 @@ function statusOf(error: unknown): number {
   printInternalError(text);
   return EXIT.failure;
 }
-
-await main();

@@ -1,6 +1,5 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { byteStringOf } from '../elf/bytes.js';
 import { badModulePath } from '../elf/dt-audit.js';
 import { ElfnoteError } from '../errors.js';
@@ -30,8 +29,7 @@ export function modulePath(program: Program | undefined): string {
     );
   }
   // From src/cli as from the bundle in dist/cli.
-  const module = `../../audit/build/elfnote-audit-${architecture}.so`;
-  const path = fileURLToPath(new URL(module, import.meta.url));
+  const path = join(import.meta.dirname, `../../audit/build/elfnote-audit-${architecture}.so`);
   if (!statSync(path, { throwIfNoEntry: false })?.isFile()) {
     const how = "'npm run build:audit' builds it, and needs a C compiler";
     throw new ElfnoteError('unreadable', `this audit module is not there: ${how}`, { path });

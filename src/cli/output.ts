@@ -1,5 +1,5 @@
 import { fstatSync, writeSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { isatty } from 'node:tty';
 import { escapeControls, jsonText } from '../elf/bytes.js';
 import { fromSystemError, systemCode } from '../errors.js';
 
@@ -13,8 +13,7 @@ function isTerminal(fd: number): boolean {
   } catch {
     return false;
   }
-  const tty: typeof import('node:tty') = createRequire(import.meta.url)('node:tty');
-  return tty.isatty(fd);
+  return isatty(fd);
 }
 
 let lost = false;

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { styleText } from 'node:util';
 import { Command } from 'commander';
 import { buildCacheCommand } from './commands/build-cache.js';
@@ -12,7 +13,7 @@ import { verifyCommand } from './commands/verify.js';
 import { printError, printOut, writeError } from './output.js';
 
 function version(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  const text = readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8');
   const parsed: unknown = JSON.parse(text);
   const found = typeof parsed === 'object' && parsed !== null && 'version' in parsed ? parsed.version : '';
   return String(found);

@@ -1,14 +1,30 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { cpSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join, relative } from 'node:path';
 import { describe, test } from 'node:test';
-import { BIN, FIXTURES, PROJECT, ROOT, run } from '../support/cli.js';
+import type { Script } from 'node:vm';
+import { BIN, FIXTURES, PROJECT, ROOT, run, runOk } from '../support/cli.js';
 import { tempDir } from '../support/temp.js';
 import { needs } from '../support/tools.js';
 import { copies } from '../support/tree.js';
 
 const DIST = join(PROJECT, 'dist/cli');
+const {
+  COMPILED,
+  load,
+}: { readonly COMPILED: string; load(cachedData: Buffer): { readonly script: Script } } = createRequire(
+  import.meta.url,
+)(BIN);
+
+/** In one file with elfnote's own code, compiled by the build. */
+const ALWAYS = ['commander', 'elfy'];
 const PACKAGES = ['commander', 'fast-glob', 'pino', 'cli-progress', 'elfy'];
+
+function filesBelow(dir: string): string[] {
+  const entries = readdirSync(dir, { recursive: true, withFileTypes: true });
+  return entries.filter(entry => entry.isFile()).map(({ parentPath, name }) => join(parentPath, name));
+}
 
 /** In the bundle every CommonJS module is called by its path. */
 function packagesIn(file: string): string[] {
@@ -18,19 +34,16 @@ function packagesIn(file: string): string[] {
 
 describe('a command reads only the packages that it needs', { skip: needs('strace') }, () => {
   const COMMANDS: Readonly<Record<string, readonly [readonly string[], readonly string[]]>> = {
-    '--version': [['--version'], ['commander']],
-    '--help': [['build-cache', '--help'], ['commander']],
-    dump: [
-      ['dump', '--root', ROOT, join(FIXTURES, 'kinds/pie-bfd')],
-      ['commander', 'elfy'],
-    ],
+    '--version': [['--version'], ALWAYS],
+    '--help': [['build-cache', '--help'], ALWAYS],
+    dump: [['dump', '--root', ROOT, join(FIXTURES, 'kinds/pie-bfd')], ALWAYS],
     'build-cache of a file': [
       ['build-cache', '-n', '--root', ROOT, join(FIXTURES, 'kinds/pie-bfd')],
-      ['commander', 'elfy', 'fast-glob'],
+      [...ALWAYS, 'fast-glob'],
     ],
     'build-cache with a warning': [
       ['build-cache', '-n', '--root', ROOT, join(FIXTURES, 'kinds/rpath')],
-      ['commander', 'elfy', 'fast-glob', 'pino'],
+      [...ALWAYS, 'fast-glob', 'pino'],
     ],
   };
   for (const [what, [args, expected]] of Object.entries(COMMANDS)) {
@@ -53,14 +66,39 @@ describe('a command reads only the packages that it needs', { skip: needs('strac
 });
 
 test('the bundle holds every package that it is asked for, and names no directory of this machine', () => {
-  const files = readdirSync(DIST).map(name => join(DIST, name));
+  const files = filesBelow(DIST);
   const bundled = [...new Set(files.flatMap(packagesIn))].sort();
   assert.deepEqual(bundled, [...PACKAGES].sort());
-  for (const file of files) assert.ok(!readFileSync(file, 'utf8').includes(PROJECT));
+  for (const file of files) assert.ok(!readFileSync(file, 'latin1').includes(PROJECT), file);
 });
 
 test('the command line checks its own arguments, and has no schema library in its bundle', () => {
-  for (const file of readdirSync(DIST)) {
-    assert.ok(!readFileSync(join(DIST, file), 'utf8').includes('unrecognized_keys'), file);
+  for (const file of filesBelow(DIST)) {
+    assert.ok(!readFileSync(file, 'latin1').includes('unrecognized_keys'), file);
   }
+});
+
+test('Node takes what the build has compiled for a command', () => {
+  const names = readdirSync(COMPILED);
+  for (const name of ['build-cache', 'dump', 'remove-cache', 'other']) assert.ok(names.includes(name));
+  for (const name of names) {
+    const { script } = load(readFileSync(join(COMPILED, name)));
+    assert.equal(script.cachedDataRejected, false, name);
+  }
+});
+
+test('what another Node has compiled, or nothing whole, is passed over', t => {
+  const place = tempDir(t);
+  for (const part of ['bin', 'dist/cli', 'package.json']) {
+    cpSync(join(PROJECT, part), join(place, part), { recursive: true });
+  }
+  const elfnote = () => runOk(process.execPath, [join(place, 'bin/elfnote.js'), '--version']).stdout;
+  const whole = elfnote();
+  const compiled = join(place, relative(PROJECT, COMPILED), 'other');
+  truncateSync(compiled, 1000);
+  assert.equal(elfnote(), whole);
+  writeFileSync(compiled, '');
+  assert.equal(elfnote(), whole);
+  rmSync(dirname(dirname(compiled)), { recursive: true });
+  assert.equal(elfnote(), whole);
 });

@@ -1,0 +1,92 @@
+/**
+ * Keeps what V8 compiles of the bundled command line when a command runs, for bin/elfnote.js to start from. Each command
+ * is run on copies of fixtures in a process of its own: `compile.ts COMMAND`. V8 compiles a function when it is first
+ * called, so that what a command does not call is not kept for it.
+ */
+import { spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Script } from 'node:vm';
+
+const bin: {
+  readonly ELFNOTE: string;
+  readonly COMPILED: string;
+  load(cachedData?: Buffer): { readonly script: Script; main(): Promise<void> };
+} = createRequire(import.meta.url)('../bin/elfnote.js');
+
+const FIXTURES = fileURLToPath(new URL('../fixtures', import.meta.url));
+const ROOT = join(FIXTURES, 'root');
+const KINDS = join(FIXTURES, 'kinds');
+
+type Runs = readonly (readonly string[])[];
+
+const BUILD = ['build-cache', '--root', ROOT];
+const PREPARED = ['build-cache', '--root', ROOT, '--fast', 'tree'];
+
+/** For each command what is run before it, and what is run of it. `tree` is a copy of fixtures. */
+const COMMANDS: Readonly<Record<string, { readonly before?: Runs; readonly runs: Runs }>> = {
+  'build-cache': {
+    runs: [
+      [...BUILD, 'tree/pie-bfd'],
+      [...BUILD, 'tree'],
+      [...BUILD, 'tree'],
+      ['remove-cache', 'tree'],
+      [...BUILD, '--fast', 'tree'],
+    ],
+  },
+  'remove-cache': {
+    before: [PREPARED],
+    runs: [
+      ['remove-cache', 'tree/pie-bfd'],
+      ['remove-cache', '--fast', 'tree'],
+    ],
+  },
+  dump: { before: [PREPARED], runs: [['dump', '--root', ROOT, 'tree/pie-bfd', 'tree/norunpath']] },
+  other: { runs: [['--version']] },
+};
+
+function compileAll(): void {
+  mkdirSync(bin.COMPILED, { recursive: true });
+  for (const [command, { before = [] }] of Object.entries(COMMANDS)) {
+    // A copy of the sources may have no fixtures.
+    if (command !== 'other' && !existsSync(KINDS)) continue;
+    const cwd = mkdtempSync(join(tmpdir(), 'elfnote-compile-'));
+    try {
+      if (existsSync(KINDS)) cpSync(KINDS, join(cwd, 'tree'), { recursive: true });
+      for (const args of before) node(cwd, [bin.ELFNOTE, ...args]);
+      // With a seed the same source gives the same bytes.
+      node(cwd, [
+        '--random-seed=1',
+        '--import',
+        import.meta.resolve('tsx'),
+        fileURLToPath(import.meta.url),
+        command,
+      ]);
+    } finally {
+      rmSync(cwd, { recursive: true });
+    }
+  }
+}
+
+/** What is printed is of no interest, and some of what is run has findings. */
+function node(cwd: string, args: readonly string[]): void {
+  const { error, status, stderr } = spawnSync(process.execPath, args, { cwd, encoding: 'utf8' });
+  if (error !== undefined || status === null || status > 1)
+    throw error ?? new Error(`${args.join(' ')}: ${stderr}`);
+}
+
+async function compile(command: string): Promise<void> {
+  const { script, main } = bin.load();
+  for (const args of COMMANDS[command]?.runs ?? []) {
+    process.argv = [process.execPath, bin.ELFNOTE, ...args];
+    await main();
+  }
+  writeFileSync(join(bin.COMPILED, command), script.createCachedData());
+}
+
+const [, , command] = process.argv;
+if (command === undefined) compileAll();
+else await compile(command);
