@@ -38,6 +38,8 @@ export function isNothingBegun(view: ElfView): boolean {
   return found === undefined || writesDone(view, found)[0]?.isWhole !== false;
 }
 
+const OF_BYTES: ReadonlySet<string> = new Set(['not-elf', 'malformed', 'malformed-note', 'unsupported']);
+
 function provedWork(view: ElfView, found: FoundRecord, done: Done): OwnWork | undefined {
   const undo = inverse(view.source, found, done);
   try {
@@ -46,8 +48,8 @@ function provedWork(view: ElfView, found: FoundRecord, done: Done): OwnWork | un
     if (original.image.cacheNotes.length > 0) return undefined;
     return { isWhole: done.isWhole, undo, original };
   } catch (error) {
-    // Another tool has changed what the record does not speak of.
-    if (error instanceof ElfnoteError) return undefined;
+    // Another tool has changed what the record does not speak of. A fault of the disk says nothing about the bytes.
+    if (error instanceof ElfnoteError && OF_BYTES.has(error.code)) return undefined;
     throw error;
   }
 }

@@ -3,6 +3,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { ElfView } from '../../../src/elf/view.js';
+import { ElfnoteError } from '../../../src/errors.js';
 import type { PlanOptions, TableRoom, WritePlan } from '../../../src/layout/model/plan.js';
 import { planFile, planRemoval } from '../../../src/layout/plan-file.js';
 import { ownWork } from '../../../src/layout/undo/undo.js';
@@ -166,3 +168,24 @@ function attempt<T>(work: () => T): T | undefined {
     return undefined;
   }
 }
+
+test('a file that cannot be read for the moment is not taken for one that another tool has changed', () => {
+  const written = noted(readFileSync(join(FIXTURES, 'kinds/pie-bfd'))).bytes;
+  const view = viewOf(written);
+  let reads = 0;
+  let failures = 0;
+  const failing = (at: number): ElfView => {
+    const read = (offset: number, length: number) => {
+      if (reads++ === at) throw new ElfnoteError('unreadable', 'cannot read: EIO');
+      return view.source.read(offset, length);
+    };
+    reads = 0;
+    return new ElfView(view.image, { path: view.source.path, size: view.source.size, read });
+  };
+  ownWork(failing(Number.NaN));
+  for (let at = 0, count = reads; at < count; at++) {
+    assert.throws(() => ownWork(failing(at)), { code: 'unreadable' }, `read ${at}`);
+    failures++;
+  }
+  assert.ok(failures > 10, `${failures} reads`);
+});
