@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { copyFileSync, linkSync, mkdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, linkSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { BuildOptions } from '../../src/pipeline.js';
+import { type BuildOptions, buildCache } from '../../src/pipeline.js';
 import { type RunResult, run, runOk } from '../../test/support/cli.js';
 import { A_C, B_C, DRIVER_C, MAIN_C, SAYS } from '../../test/support/matrix-program.js';
 import { toolPath } from '../../test/support/tools.js';
@@ -48,6 +48,7 @@ export function makeKinds(
     add(`library-${linker}`, name => shop.library(name, [`-fuse-ld=${linker}`]), `ld.${linker}`);
   }
   add('no-pie', name => shop.program(name, ['-no-pie']));
+  add('tight', name => shop.tight(name));
   add('without-build-id', name => shop.program(name, ['-Wl,--build-id=none']));
   add('patchelf', name => shop.patched(name), 'patchelf');
   add('hard-linked', name => shop.linked(name));
@@ -55,6 +56,13 @@ export function makeKinds(
   add('output', name => shop.output(name));
   add('dt-audit', name => shop.withReader(name));
   return { kinds, missing };
+}
+
+/** In bytes: by several times as much, a record is longer. */
+const STEP = 8;
+
+function longPath(path: string, more: number): string {
+  return [path, ...Array.from({ length: more }, (_, i) => `/nowhere/number/${i}`)].join(':');
 }
 
 class Shop {
@@ -86,11 +94,11 @@ class Shop {
     return ['none', 'store/a-1', 'store/b-1'].map(name => join(this.#dir, name)).join(':');
   }
 
-  #make(name: string, flags: readonly string[]): string {
+  #make(name: string, flags: readonly string[], path = this.#path()): string {
     const at = join(this.#dir, 'kinds', name);
     mkdirSync(at, { recursive: true });
     const made = join(this.#dir, `${name}.made`);
-    this.#compile(MAIN_C, made, [...flags, ...this.#libraries, `-Wl,-rpath,${this.#path()}`]);
+    this.#compile(MAIN_C, made, [...flags, ...this.#libraries, `-Wl,-rpath,${path}`]);
     copyFileSync(made, join(at, 'file'));
     return join(at, 'file');
   }
@@ -107,9 +115,25 @@ class Shop {
 
   patched(name: string): Kind {
     const kind = this.program(name, []);
-    const long = [this.#path(), ...Array.from({ length: 20 }, (_, i) => `/nowhere/number/${i}`)].join(':');
-    runOk('patchelf', ['--set-rpath', long, kind.file]);
+    runOk('patchelf', ['--set-rpath', longPath(this.#path(), 20), kind.file]);
     return kind;
+  }
+
+  /** There is room for the note, and none beside it for the undo record, which comes to the end of the file. */
+  tight(name: string): Kind {
+    const path = longPath(this.#path(), 150);
+    const file = this.#make(name, [], path);
+    const options = { likePatchelf: true };
+    const isTight = () => {
+      const outcome = buildCache(file, { ...options, dryRun: true });
+      return outcome.action === 'planned' && outcome.edits.some(({ why }) => why === 'the undo record');
+    };
+    // A run path that ends earlier has a shorter note; nothing else changes.
+    const bytes = readFileSync(file);
+    const start = bytes.indexOf(path);
+    for (let end = start + path.length; !isTight(); end -= STEP)
+      writeFileSync(file, bytes.fill(0, end - STEP, end));
+    return { name, file, options, says: () => said(() => run(file)) };
   }
 
   linked(name: string): Kind {

@@ -499,6 +499,27 @@ describe('the undo record', () => {
     bfd.refuses(what, bfd.with({ offset: last, bytes: wrong }));
     bfd.refuses('there is no undo record', bfd.with({ offset: record, bytes: Buffer.from([99]) }));
   });
+
+  it('leads back to them from the end of the file too', () => {
+    const isFull = ({ plan }: Subject) => editsOf(plan).some(({ why }) => why === 'the undo record');
+    const subjects = Array.from({ length: 100 }, (_, i) => {
+      const path = `/${'p'.repeat(40 * i)}`;
+      return () =>
+        new Subject(fixture('pie-bfd'), {}, [{ soname: 'libone.so', steps: [{ kind: 'path', path }] }]);
+    });
+    const full = subjects.map(make => make()).find(isFull);
+    assert.ok(full !== undefined, 'each note has room for its record');
+    const { bytes } = full.result;
+    const record = bytes.lastIndexOf('elfnote\0') + 8;
+    const last = bytes.findLastIndex(byte => byte !== 0);
+    assert.ok(full.plan.hasRecord && last > record);
+    const wrong = Buffer.from([(bytes[last] ?? 0) ^ 1]);
+    const what = /the undo record does not lead back to the \d+ bytes at \d+$/;
+    full.refuses(what, full.with({ offset: last, bytes: wrong }));
+    full.refuses('there is no undo record', full.with({ offset: record, bytes: Buffer.from([99]) }));
+    const cut = full.plan.commits.map(commit => ({ ...commit, size: commit.size - 4 }));
+    full.refuses('there is no undo record', { ...full.plan, commits: cut });
+  });
 });
 
 /** What FL section 4 demands and a broken planner could still get past. */

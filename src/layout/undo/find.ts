@@ -14,17 +14,18 @@ import {
 import { decodeUndo, type UndoRecord } from '../../note/undo.js';
 import { type Occupied, occupiedRanges } from '../model/occupied.js';
 import { fileGap } from '../model/slack.js';
+import { recordNoteAtEnd } from './record-at-end.js';
 
 export interface FoundRecord {
   readonly record: UndoRecord;
   readonly note: OwnNote;
-  /** Whether the note's program header leads to it; until then nothing in the file does. */
+  /** Whether a program header leads to the notes; until then nothing in the file does. */
   readonly isLinked: boolean;
 }
 
 /**
- * The undo record of a file: behind its cache note, or, where a run was stopped, in bytes that nothing describes. The
- * record is the first thing that a run writes and the last that it takes away.
+ * The undo record of a file: behind its cache note, or at the end of the file; where a run was stopped, in bytes that
+ * nothing describes. The record is the first thing that a run writes and the last that it takes away.
  */
 export function findRecord(view: ElfView): FoundRecord | undefined {
   const { image, source } = view;
@@ -34,7 +35,11 @@ export function findRecord(view: ElfView): FoundRecord | undefined {
     if (note !== undefined && record !== undefined)
       return { record, note, isLinked: location.segment !== undefined };
   }
-  if (image.cacheNotes.some(({ segment }) => segment !== undefined)) return undefined;
+  if (image.cacheNotes.some(({ segment }) => segment !== undefined)) {
+    const note = recordNoteAtEnd(view);
+    const record = note && decode(source, note);
+    return note && record && { record, note, isLinked: true };
+  }
   for (const gap of undescribed(view)) {
     for (const note of recordsIn(source, image, gap)) {
       const record = decode(source, note);

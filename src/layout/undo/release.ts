@@ -12,13 +12,15 @@ import { ownEnd } from '../../note/own.js';
 import { occupiedRanges } from '../model/occupied.js';
 import { type Commit, type Edit, STEP } from '../model/plan.js';
 import { headerPlan } from '../rungs/header.js';
+import { recordNoteAtEnd } from './record-at-end.js';
 
 /**
  * Takes a cache note, and elfnote's own notes behind it, out of the loader's sight and gives their space back: the
  * program header goes or shrinks, the segment ends before it, the bytes are zeroed, the section header becomes
  * `SHT_NULL` and keeps its name, so that the next note uses it again. What moved to make room stays where it is.
  */
-export function releaseNote({ image, source }: ElfView, location: CacheNoteLocation): Commit {
+export function releaseNote(view: ElfView, location: CacheNoteLocation): Commit {
+  const { image, source } = view;
   const note = { ...location, end: ownEnd(image, source, location) };
   const programHeaders = releasedProgramHeaders(image.programHeaders, note);
   const header = headerPlan(image, source, {
@@ -36,7 +38,8 @@ export function releaseNote({ image, source }: ElfView, location: CacheNoteLocat
   }
   zero(note.offset, note.end - note.offset, 'bytes of the old notes');
   edits.push(...releasedSection(image, note));
-  const size = releasedSize(image, programHeaders, note);
+  const end = recordNoteAtEnd(view)?.offset ?? image.size;
+  const size = releasedSize(image, programHeaders, note, end);
   // Nothing would tell the next run what one that was stopped halfway has left.
   return { kind: 'release', edits, size, inPlaceIsSafe: false };
 }
@@ -70,13 +73,14 @@ function releasedSection(image: ElfImage, note: CacheNoteLocation): Edit[] {
   return [{ offset, bytes, step: STEP.cleanup, why: 'section header of the old cache note' }];
 }
 
-/** A note that ended the file is cut off; anything else keeps the file's size. */
+/** A note that ended the file is cut off, and a record behind everything; anything else keeps the file's size. */
 function releasedSize(
   image: ElfImage,
   programHeaders: readonly ProgramHeader[],
   note: CacheNoteLocation,
+  end: number,
 ): number {
-  if (note.end !== image.size) return image.size;
+  if (note.end !== image.size) return end;
   const sectionHeaders = image.sectionHeaders.filter((_, i) => i !== note.section);
   const left = occupiedRanges({ ...image, programHeaders, sectionHeaders });
   const table = image.sectionHeaders.length * sectionHeaderSize(image.encoding);

@@ -6,6 +6,7 @@ import { planStages, type Stages } from '../dt-audit/plan.js';
 import { tableEnd } from '../model/occupied.js';
 import type { Commit, PlanOptions, SkipPlan } from '../model/plan.js';
 import { recordOf, withOldHash, withWrittenHash } from './make-record.js';
+import { recordAtEnd } from './record-at-end.js';
 
 export interface Recorded extends Stages {
   readonly hasRecord: boolean;
@@ -16,7 +17,8 @@ const MOST_ROUNDS = 4;
 
 /**
  * Places notes and, behind them, the record of how to undo just that. The place depends on the record's size, and the
- * record on the place. Where the record would cost more than its own bytes, it is left out.
+ * record on the place. Where the record would cost more than its own bytes there, it comes at the end of the file; and
+ * where that is not ours, it is left out.
  *
  * @param notes whole notes, each padded to 4 bytes.
  * @throws ElfnoteError of `planStages`.
@@ -33,6 +35,8 @@ export function planWithRecord(view: ElfView, notes: Buffer, options: PlanOption
     if (needed <= size) return withRecord(view, stages, notes, found, size);
     size = needed;
   }
+  const atEnd = recordAtEnd(view, bare, notes.length);
+  if (atEnd !== undefined) return { ...atEnd, hasRecord: true };
   // Without a record nobody could finish what a run has begun in place.
   const commits = bare.commits.map(commit => ({ ...commit, inPlaceIsSafe: false }));
   return { ...bare, commits, hasRecord: false };

@@ -1,8 +1,9 @@
-import type { ByteSource } from '../../elf/bytes.js';
+import { alignUp, type ByteSource, isZero, largest } from '../../elf/bytes.js';
 import { ownAuditModule } from '../../elf/dt-audit.js';
 import { changed, type ElfView } from '../../elf/view.js';
+import { occupiedRanges } from '../../layout/model/occupied.js';
 import type { Commit, WritePlan } from '../../layout/model/plan.js';
-import { OWN_TYPE, ownNotesBehind } from '../../note/own.js';
+import { OWN_TYPE, type OwnNote, ownNoteAt, ownNotesBehind } from '../../note/own.js';
 import { decodeUndo, type UndoRecord } from '../../note/undo.js';
 import { saidBy } from './program.js';
 
@@ -14,7 +15,7 @@ export function* recordFaults(
 ): Generator<string> {
   const [location] = after.image.cacheNotes;
   const notes = location === undefined ? [] : ownNotesBehind(after.image, after.source, location);
-  const note = notes.find(({ n_type }) => n_type === OWN_TYPE.undo);
+  const note = notes.find(({ n_type }) => n_type === OWN_TYPE.undo) ?? lastNote(after);
   const record = note && decodeUndo(after.source.read(note.descOffset, note.n_descsz));
   if (record === undefined) {
     yield 'there is no undo record';
@@ -29,6 +30,18 @@ export function* recordFaults(
     if (!undone.read(offset, length).equals(before.read(offset, length)))
       yield `the undo record does not lead back to the ${length} bytes at ${offset}`;
   }
+}
+
+/** A note behind all that the headers describe, which ends the file. */
+function lastNote({ image, source }: ElfView): OwnNote | undefined {
+  const content = largest(occupiedRanges(image).map(({ end }) => end));
+  for (let at = alignUp(content, 4); at < source.size; at += 4) {
+    const note = ownNoteAt(source, image.encoding, at, source.size);
+    if (note !== undefined)
+      return note.end === source.size && note.n_type === OWN_TYPE.undo ? note : undefined;
+    if (!isZero(source, at, Math.min(4, source.size - at))) return undefined;
+  }
+  return undefined;
 }
 
 function followed(source: ByteSource, { writes, oldSize }: UndoRecord): ByteSource {
