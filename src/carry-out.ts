@@ -1,9 +1,10 @@
 import { realpathSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { ownAuditModule } from './elf/dt-audit.js';
 import type { ElfImage } from './elf/image.js';
 import { ElfView } from './elf/view.js';
 import { ElfnoteError } from './errors.js';
-import { type AttributeCheck, directoryOf, LOST_IN_PLACE, readAttributes } from './files/attributes.js';
+import { type AttributeCheck, LOST_IN_PLACE, readAttributes } from './files/attributes.js';
 import { isSharedInStore } from './files/links.js';
 import { type FileSource, refuseChanged } from './files/source.js';
 import { sweep } from './files/temporary.js';
@@ -67,7 +68,7 @@ function commit(source: FileSource, plan: WritePlan, options: RemoveOptions): st
   const { path } = source;
   const change: Change = { commits: plan.commits, inPlaceIsSafe: plan.inPlaceIsSafe };
   const output = otherOutput(path, options);
-  const { own, given, knowsAll } = attributesOf(path, options);
+  const { own, given, knowsAll } = attributesOf(source, options);
   const lost = output === undefined ? own.filter(name => name === LOST_IN_PLACE) : own;
   refuseLoss(path, lost, options);
   if (output !== undefined) {
@@ -105,9 +106,11 @@ interface Attributes {
   readonly knowsAll: boolean;
 }
 
-function attributesOf(path: string, options: RemoveOptions): Attributes {
-  const directory = directoryOf(path);
-  const { found, knowsAll } = options.attributes ?? readAttributes([path, directory]);
+function attributesOf({ path, file }: FileSource, options: RemoveOptions): Attributes {
+  const directory = dirname(file.place);
+  // Who asks for many files at once asks for the directories of their paths.
+  const known = file.throughLink === false ? options.attributes : undefined;
+  const { found, knowsAll } = known ?? readAttributes([path, directory]);
   const own = (found?.get(path) ?? []).filter(name => !GIVEN_ANEW.has(name));
   // A new file gets the access list that its directory gives to all, and the one that it replaces need not have it.
   const isGiven = found?.get(directory)?.includes(DEFAULT_ACL) === true;
@@ -126,10 +129,10 @@ function otherOutput(path: string, { output }: RemoveOptions): string | undefine
 /** A file that needs no change, if that is true of what it is by now, is copied to the output. */
 export function leaveAlone(source: FileSource, options: RemoveOptions): void {
   refuseChanged(source);
-  if (!options.dryRun) sweep(directoryOf(source.path));
+  if (!options.dryRun) sweep(dirname(source.file.place));
   const output = otherOutput(source.path, options);
   if (output !== undefined && !options.dryRun) {
-    refuseLoss(source.path, attributesOf(source.path, options).own, options);
+    refuseLoss(source.path, attributesOf(source, options).own, options);
     writeCopy(source.path, output, source, undefined, options);
   }
 }

@@ -128,7 +128,7 @@ function* disksAfter(recorder: Recorder, asked: readonly Asked[], dice: Dice): G
   });
   const names = asked.flatMap((one, i) => (isOfNames(one) ? [i] : []));
   const first = names.filter(i => isLater[i] === false).length;
-  const parts = [() => true, () => false, ...Array.from({ length: 14 }, () => () => dice.toss())];
+  const parts = [() => true, () => false, ...Array.from({ length: 16 }, () => () => dice.toss())];
   for (const part of parts) {
     for (let kept = first; kept <= names.length; kept++) {
       const last = names[kept] ?? asked.length;

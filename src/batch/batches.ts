@@ -1,4 +1,5 @@
-import { type AttributeCheck, directoryOf, readAttributes } from '../files/attributes.js';
+import { dirname } from 'node:path';
+import { type AttributeCheck, readAttributes } from '../files/attributes.js';
 import type { Found } from './walk.js';
 
 /** Files that are worked on in one go, with what must not get lost of them. */
@@ -24,7 +25,7 @@ function isToBeRead({ unreadable, outside, sameAs }: Found): boolean {
   return unreadable === undefined && outside === undefined && sameAs === undefined;
 }
 
-/** A directory may give new files an access list. */
+/** A directory may give new files an access list. That of a symbolic link's file is asked for with the file. */
 function withDirectories(paths: readonly string[]): string[] {
-  return [...new Set([...paths, ...paths.map(directoryOf)])];
+  return [...new Set([...paths, ...paths.map(path => dirname(path))])];
 }

@@ -12,7 +12,7 @@ import {
 } from '../files/file-systems.js';
 import { tryStat } from '../files/links.js';
 import { codeLineEnds, decodeLineEnds, nameOf } from '../files/names.js';
-import { TEMPORARY_FILES } from '../files/temporary.js';
+import { sweepListed, TEMPORARY_FILES } from '../files/temporary.js';
 
 /** One file to work on, or a place that could not be looked into. */
 export interface Found {
@@ -162,6 +162,10 @@ function whyOutside(path: string, bounds: FileSystemBounds): Outside | undefined
 }
 
 function presented(directory: string, entries: Dirent[], failures: Found[]): Dirent[] {
+  sweepListed(
+    directory,
+    entries.map(({ name }) => name),
+  );
   const own = withoutForeignNames(directory, entries, failures);
   for (const entry of own) entry.name = codeLineEnds(entry.name);
   return own;

@@ -1,6 +1,4 @@
 import { spawnSync } from 'node:child_process';
-import { dirname } from 'node:path';
-import { realPathOf } from './paths.js';
 
 /**
  * Extended attributes that a write would lose. Node has no call for them, so a tool of the system is asked:
@@ -15,11 +13,6 @@ export interface AttributeCheck {
 
 /** The kernel drops this one at every write, so it is lost even in place. */
 export const LOST_IN_PLACE = 'security.capability';
-
-/** Where a new file beside this one would stand. */
-export function directoryOf(path: string): string {
-  return dirname(realPathOf(path));
-}
 
 /** In bytes of paths; Linux takes 2 MiB of arguments and environment. */
 const ARGUMENTS_AT_ONCE = 1 << 19;

@@ -1,7 +1,7 @@
-import { symlinkSync, unlinkSync } from 'node:fs';
+import { readlinkSync, symlinkSync, unlinkSync } from 'node:fs';
 import { ElfnoteError, fromSystemError, systemCode } from '../errors.js';
-import { ownerOfThisProcess } from './owner.js';
-import { breakLock, lockBeside } from './temporary.js';
+import { hasEnded, ownerOfThisProcess } from './owner.js';
+import { ageOf, breakLock, lockBeside } from './temporary.js';
 
 /** Where no lock can be made, the checks of size and time stamp are all that there is. */
 const NO_LOCKS = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'ENAMETOOLONG']);
@@ -12,13 +12,14 @@ const TRIES = 5;
  * Holds off other elfnotes from a file while `work` writes to it. Node has no `flock`: the lock is a symbolic link beside
  * the file, which is made in one call and says whose it is. One whose process has died is taken away.
  *
+ * @param work is told whether there is a lock.
  * @throws ElfnoteError `changed` while another elfnote writes to the file.
  */
-export function withLock<T>(path: string, work: () => T): T {
+export function withLock<T>(path: string, work: (isLocked: boolean) => T): T {
   const lock = lockBeside(path);
   const isLocked = acquire(path, lock);
   try {
-    return work();
+    return work(isLocked);
   } finally {
     if (isLocked) release(lock);
   }
@@ -31,12 +32,24 @@ function acquire(path: string, lock: string): boolean {
       return true;
     } catch (error) {
       const code = systemCode(error) ?? '';
-      if (NO_LOCKS.has(code)) return false;
+      if (NO_LOCKS.has(code)) {
+        if (isHeld(lock)) break;
+        return false;
+      }
       if (code !== 'EEXIST') throw fromSystemError('unwritable', 'cannot lock', path, error);
     }
     if (!isBroken(lock)) break;
   }
   throw new ElfnoteError('changed', 'another elfnote is writing to the file', { path });
+}
+
+/** By somebody who may make locks where we may not. */
+function isHeld(lock: string): boolean {
+  try {
+    return !hasEnded(readlinkSync(lock), ageOf(lock));
+  } catch {
+    return false;
+  }
 }
 
 /** One that has gone meanwhile is as good. */

@@ -1,6 +1,7 @@
 import {
   type BigIntStats,
   closeSync,
+  constants,
   fchmodSync,
   fchownSync,
   fstatSync,
@@ -11,7 +12,8 @@ import {
   readSync,
   writeSync,
 } from 'node:fs';
-import { during, type ErrorCode } from '../errors.js';
+import { during, type ErrorCode, systemCode } from '../errors.js';
+import { realPathOf } from './paths.js';
 
 /**
  * An open file whose every call says what failed: one line with the call's meaning and the file's path, whatever the
@@ -21,18 +23,29 @@ export class OpenFile {
   readonly fd: number;
   /** By which people know it: a temporary copy goes by the name of what it becomes. */
   readonly path: string;
+  /** Whether the path is a symbolic link; undefined where nobody has asked. */
+  readonly throughLink: boolean | undefined;
 
-  constructor(fd: number, path: string) {
+  constructor(fd: number, path: string, throughLink?: boolean) {
     this.fd = fd;
     this.path = path;
+    this.throughLink = throughLink;
   }
 
-  /** @throws ElfnoteError `unreadable` */
-  static toRead(path: string, flags: number): OpenFile {
-    return new OpenFile(
-      during('unreadable', 'cannot open', path, () => openSync(path, flags)),
-      path,
-    );
+  /**
+   * @param tellsLink find out whether the path is a symbolic link, which costs a call only where it is one.
+   * @throws ElfnoteError `unreadable`
+   */
+  static toRead(path: string, flags: number, tellsLink = false): OpenFile {
+    const fd = tellsLink ? openUnlinked(path, flags) : undefined;
+    if (fd !== undefined) return new OpenFile(fd, path, false);
+    const followed = during('unreadable', 'cannot open', path, () => openSync(path, flags));
+    return new OpenFile(followed, path, tellsLink ? true : undefined);
+  }
+
+  /** Where the file itself has its name. */
+  get place(): string {
+    return this.throughLink === false ? this.path : realPathOf(this.path);
   }
 
   /** @throws ElfnoteError `unreadable` */
@@ -102,4 +115,16 @@ export class OpenFile {
   #call<T>(code: ErrorCode, doing: string, call: () => T): T {
     return during(code, doing, this.path, call);
   }
+}
+
+/** @returns undefined for a symbolic link. @throws ElfnoteError `unreadable` */
+function openUnlinked(path: string, flags: number): number | undefined {
+  return during('unreadable', 'cannot open', path, () => {
+    try {
+      return openSync(path, flags | constants.O_NOFOLLOW);
+    } catch (error) {
+      if (systemCode(error) === 'ELOOP') return undefined;
+      throw error;
+    }
+  });
 }

@@ -44,7 +44,7 @@ export class FileSource implements ByteSource {
    */
   static open(path: string, settled = false): FileSource {
     // O_NONBLOCK: opening a FIFO must not wait for a writer.
-    const file = OpenFile.toRead(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const file = OpenFile.toRead(path, constants.O_RDONLY | constants.O_NONBLOCK, settled);
     try {
       const stats = settled ? settledStats(file) : file.stat();
       if (!stats.isFile()) throw new ElfnoteError('not-elf', 'is not a regular file', { path });

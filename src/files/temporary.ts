@@ -1,6 +1,6 @@
 import { hash, randomBytes } from 'node:crypto';
 import { constants, lstatSync, openSync, readdirSync, readlinkSync, renameSync, unlinkSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename } from 'node:path';
 import { during, systemCode } from '../errors.js';
 import { OpenFile } from './open-file.js';
 import { hasEnded, OWNER_PATTERN, ownerOfThisProcess } from './owner.js';
@@ -20,12 +20,15 @@ export function lockBeside(path: string): string {
   return beside(path, `lock-${hash('sha256', basename(path)).slice(0, 16)}`);
 }
 
+/** The path is not made simpler: in `LINK/../FILE` each part counts. */
 function beside(path: string, mark: string): string {
-  return join(dirname(path), `.${stemOf(basename(path))}.elfnote-${mark}`);
+  const name = path.lastIndexOf('/') + 1;
+  return `${path.slice(0, name)}.${stemOf(path.slice(name))}.elfnote-${mark}`;
 }
 
 /** Whole characters only. */
 function stemOf(name: string): string {
+  if (Buffer.byteLength(name) <= LONGEST_STEM) return name;
   const bytes = Buffer.from(name);
   let end = Math.min(bytes.length, LONGEST_STEM);
   while (end < bytes.length && ((bytes[end] ?? 0) & 0xc0) === 0x80) end--;
@@ -65,6 +68,15 @@ const MOST_REMEMBERED = 10_000;
 
 const swept = new Map<string, number>();
 
+/** Tells of a directory that was listed for another purpose: with nothing to remove in it, that is as good as a sweep. */
+export function sweepListed(directory: string, names: readonly string[]): void {
+  if (swept.size < MOST_REMEMBERED && !names.some(isOurs)) swept.set(directory, performance.now());
+}
+
+function isOurs(name: string): boolean {
+  return name.startsWith('.') && name.includes('.elfnote-');
+}
+
 /** Removes what processes that have died meanwhile have left in a directory; where that cannot be, it stays. */
 export function sweep(directory: string): void {
   const last = swept.get(directory);
@@ -74,7 +86,7 @@ export function sweep(directory: string): void {
   swept.set(directory, now);
   try {
     for (const name of readdirSync(directory)) {
-      if (name.startsWith('.') && name.includes('.elfnote-')) removeIfLeft(join(directory, name));
+      if (isOurs(name)) removeIfLeft(`${directory}/${name}`);
     }
   } catch {
     // Whoever works on the files of a directory that cannot be listed has said so.
@@ -93,7 +105,7 @@ function removeIfLeft(path: string): void {
 }
 
 /** In milliseconds since its last change. */
-function ageOf(path: string): number {
+export function ageOf(path: string): number {
   return Date.now() - lstatSync(path).ctimeMs;
 }
 

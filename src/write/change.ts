@@ -28,6 +28,11 @@ export interface CommitOptions {
   readonly onLoss?: ((what: string) => void) | undefined;
 }
 
+export interface LockState {
+  /** False: other elfnotes cannot be held off. */
+  readonly isLocked: boolean;
+}
+
 /** @throws ElfnoteError `changed` */
 export function checkUnchanged(path: string, now: BigIntStats, stats: BigIntStats): void {
   if (!isUnchanged(now, stats))
@@ -48,10 +53,17 @@ export function joined(edits: readonly Edit[]): Edit[] {
   return result;
 }
 
-/** Of a copy that nobody else has: in any order. @throws ElfnoteError `unwritable` */
-export function apply(change: Change, copy: OpenFile): void {
+/**
+ * Of a copy that nobody else has: in any order.
+ * @param now the size of the copy in bytes. @throws ElfnoteError `unwritable`
+ */
+export function apply(change: Change, copy: OpenFile, now: number): void {
   for (const { edits, size } of change.commits) {
-    for (const { bytes, offset } of joined(edits)) copy.write(bytes, offset);
-    copy.truncate(size);
+    for (const { bytes, offset } of joined(edits)) {
+      copy.write(bytes, offset);
+      now = Math.max(now, offset + bytes.length);
+    }
+    if (now !== size) copy.truncate(size);
+    now = size;
   }
 }

@@ -4,7 +4,7 @@ import { during, ElfnoteError, fromSystemError, systemCodeBehind } from '../erro
 import { withLock } from '../files/lock.js';
 import type { FileSource } from '../files/source.js';
 import { sweep } from '../files/temporary.js';
-import type { Change, CommitOptions } from './change.js';
+import type { Change, CommitOptions, LockState } from './change.js';
 import { placeCopy } from './copy.js';
 import { editInPlace } from './in-place.js';
 
@@ -24,16 +24,22 @@ export function commitChange(
   options: CommitOptions = {},
 ): Committed {
   // A symbolic link stays one; what it leads to is written.
-  const target = during('unwritable', 'cannot find', path, () => realpathSync.native(path));
+  const isItself = source.file.throughLink === false;
+  const target = isItself ? path : during('unwritable', 'cannot find', path, () => realpathSync.native(path));
   sweep(dirname(target));
   try {
-    return withLock(target, () => write(target, source, change, options));
+    return withLock(target, isLocked => write(target, source, change, { ...options, isLocked }));
   } catch (error) {
     throw underName(path, error);
   }
 }
 
-function write(target: string, source: FileSource, change: Change, options: CommitOptions): Committed {
+function write(
+  target: string,
+  source: FileSource,
+  change: Change,
+  options: CommitOptions & LockState,
+): Committed {
   const { nlink } = source.stats;
   const { fast, copyLoses, unshare, force } = options;
   const edit = () => change.inPlaceIsSafe && !unshare && editInPlace(target, source, change, options);

@@ -45,6 +45,7 @@ export function placeCopy(
   try {
     file.close();
     if (options.replaces) checkSameFile(target, source);
+    else refuseChanged(source);
     during('unwritable', 'cannot give the copy its name', target, () => renameSync(name, target));
   } catch (error) {
     removeCopy(name);
@@ -69,8 +70,8 @@ function fill(file: OpenFile, source: FileSource, change: Change | undefined, op
   const { stats } = source;
   const isOwned = giveOwner(file, stats);
   if (!isOwned) lose(file, 'owner or group', options);
-  copyContent(source, file);
-  if (change !== undefined) apply(change, file);
+  if (!isShared(source, file)) copyPieces(source, file);
+  if (change !== undefined) apply(change, file, source.size);
   // As with `cp -p`: who may not give the file away does not make a setuid file of his own.
   const mode = stats.mode & (isOwned ? 0o7777n : 0o777n);
   file.setMode(mode);
@@ -99,12 +100,6 @@ function giveOwner(file: OpenFile, { uid, gid }: BigIntStats): boolean {
     if (systemCodeBehind(error) !== 'EPERM') throw error;
     return false;
   }
-}
-
-function copyContent(source: FileSource, to: OpenFile): void {
-  refuseChanged(source);
-  if (!isShared(source, to)) copyPieces(source, to);
-  refuseChanged(source);
 }
 
 const SET_ID = 0o6000n;

@@ -4,7 +4,9 @@ import { during, ElfnoteError, systemCode } from '../errors.js';
 import { OpenFile } from '../files/open-file.js';
 import { type FileSource, isUnchanged } from '../files/source.js';
 import type { Edit } from '../layout/model/plan.js';
-import { type Change, type CommitOptions, checkUnchanged, joined } from './change.js';
+import { type Change, type CommitOptions, checkUnchanged, joined, type LockState } from './change.js';
+
+export type InPlaceOptions = CommitOptions & LockState;
 
 const CANNOT_OPEN = new Set(['EACCES', 'EPERM', 'EROFS', 'ETXTBSY']);
 
@@ -19,16 +21,16 @@ export function editInPlace(
   path: string,
   source: FileSource,
   change: Change,
-  options: CommitOptions,
+  options: InPlaceOptions,
 ): boolean {
   const file = openToWrite(path);
   if (file === undefined) return false;
   try {
-    checkSameFile(path, file, source, options);
+    const opened = checkSameFile(path, file, source, options);
     writeSteps(file, source, change, options);
     keepModeAndDates(file, source.stats, options);
     if (!options.fast) file.sync();
-    refuseReplaced(path, file);
+    lookAgain(path, file, opened, change.commits.at(-1)?.size ?? source.size);
   } catch (error) {
     file.abandon();
     throw inWriting(path, error);
@@ -61,47 +63,63 @@ const OVERLAYFS = 0x794c7630;
  * Opening for writing a file of a lower layer makes overlayfs copy it up, and a file with hard links then has another
  * inode and no other names.
  */
-function checkSameFile(path: string, file: OpenFile, source: FileSource, options: CommitOptions): void {
+function checkSameFile(
+  path: string,
+  file: OpenFile,
+  source: FileSource,
+  options: CommitOptions,
+): BigIntStats {
   const [now, { stats }] = [file.stat(), source];
-  if (isUnchanged(now, stats)) return;
+  if (isUnchanged(now, stats)) return now;
   const isCopiedUp =
     (['size', 'mtimeNs', 'mode', 'uid', 'gid'] as const).every(field => now[field] === stats[field]) &&
     during('unreadable', 'cannot ask for the file system', path, () => statfsSync(path).type) === OVERLAYFS &&
     source.agreesWith(file);
   if (!isCopiedUp) checkUnchanged(path, now, stats);
   if (now.nlink < stats.nlink) options.onLoss?.('hard links');
+  return now;
 }
 
 /** Step by step; after a failed write the bytes written so far are put back as they were. */
-function writeSteps(file: OpenFile, source: FileSource, change: Change, { fast }: CommitOptions): void {
-  const steps = new Steps(file, source, fast !== true);
+function writeSteps(file: OpenFile, source: FileSource, change: Change, options: InPlaceOptions): void {
+  const waits = options.fast !== true;
+  // Waiting for the disk takes long enough for others to come in, and so they may where no lock holds them off.
+  const watches = waits || !options.isLocked;
+  const steps = new Steps(file, source, { waits, watches });
   try {
     for (const { edits, size } of change.commits) {
       for (const edit of joined(edits)) steps.write(edit);
       steps.cut(size);
     }
-    refuseCompany(file, source.agreesWith(file, steps.view));
+    if (watches) refuseCompany(file, source.agreesWith(file, steps.view));
   } catch (error) {
     if (!(error instanceof ElfnoteError) || error.code !== 'changed') steps.undo();
     throw error;
   }
 }
 
+interface Care {
+  /** Each step is on the disk before the next. */
+  readonly waits: boolean;
+  /** Others may write between two writes. */
+  readonly watches: boolean;
+}
+
 /** Writes, and knows at each moment what the file has to hold. */
 class Steps {
   readonly #file: OpenFile;
   readonly #source: FileSource;
-  readonly #waits: boolean;
+  readonly #care: Care;
   readonly #undoes: Patch[] = [];
   #base: ByteSource;
   #done: Edit[] = [];
   #size: number;
   #last: BigIntStats | undefined;
 
-  constructor(file: OpenFile, source: FileSource, waits: boolean) {
+  constructor(file: OpenFile, source: FileSource, care: Care) {
     this.#file = file;
     this.#source = source;
-    this.#waits = waits;
+    this.#care = care;
     this.#base = source;
     this.#size = source.size;
   }
@@ -112,15 +130,17 @@ class Steps {
 
   /** @throws ElfnoteError `unwritable`, or `changed` where the file is not what it has to be. */
   write(edit: Edit): void {
-    if (this.#waits && this.#last !== undefined && this.#needsDisk(edit)) this.#file.sync();
+    if (this.#care.waits && this.#undoes.length > 0 && this.#needsDisk(edit)) this.#file.sync();
     this.#refuseCompany();
-    const bytes = expected(this.#file, this.view, edit);
-    this.#undoes.push({ offset: edit.offset, bytes });
+    const { view } = this;
+    const start = Math.min(edit.offset, view.size);
+    const old = view.read(start, Math.min(edit.bytes.length, view.size - start));
+    if (this.#care.watches) refuseCompany(this.#file, holds(this.#file, old, edit.offset));
+    this.#undoes.push({ offset: edit.offset, bytes: old });
     this.#file.write(edit.bytes, edit.offset);
     this.#done.push(edit);
     this.#size = Math.max(this.#size, edit.offset + edit.bytes.length);
-    this.#last = this.#file.stat();
-    refuseCompany(this.#file, this.#last.size === BigInt(this.#size));
+    this.#look();
   }
 
   /** Between steps, and behind the first write of a commit: by the undo record the next run knows what the others are. */
@@ -128,19 +148,29 @@ class Steps {
     return this.#done.length <= 1 || this.#done.at(-1)?.step !== step;
   }
 
-  /** The end of a commit; the next one relies on the file's end. */
+  /**
+   * The end of a commit; the next one relies on the file's end. What others have cut is not made longer again: its size
+   * shows them. @throws ElfnoteError `unwritable` or `changed`
+   */
   cut(size: number): void {
-    this.#refuseCompany();
     if (size !== this.#size) {
+      const now = this.#file.stat();
+      refuseCompany(this.#file, isUnchanged(now, this.#last ?? now) && now.size === BigInt(this.#size));
       const { view } = this;
       const length = Math.max(0, this.#size - size);
       this.#undoes.push({ offset: size, bytes: length > 0 ? view.read(size, length) : Buffer.alloc(0) });
       this.#file.truncate(size);
-      this.#last = this.#file.stat();
     }
     this.#base = new PatchedSource(this.#base, this.#done, size);
     this.#done = [];
     this.#size = size;
+    this.#look();
+  }
+
+  #look(): void {
+    if (!this.#care.watches) return;
+    this.#last = this.#file.stat();
+    refuseCompany(this.#file, this.#last.size === BigInt(this.#size));
   }
 
   #refuseCompany(): void {
@@ -157,13 +187,10 @@ class Steps {
   }
 }
 
-/** The bytes that an edit writes over, which are what was planned on. @throws ElfnoteError `changed` */
-function expected(file: OpenFile, view: ByteSource, edit: Edit): Buffer {
-  const length = Math.max(0, Math.min(edit.bytes.length, view.size - edit.offset));
-  const bytes = view.read(Math.min(edit.offset, view.size), length);
-  const now = Buffer.alloc(length);
-  if (length > 0) refuseCompany(file, file.read(now, 0, edit.offset) === length && now.equals(bytes));
-  return bytes;
+function holds(file: OpenFile, bytes: Buffer, offset: number): boolean {
+  if (bytes.length === 0) return true;
+  const now = Buffer.alloc(bytes.length);
+  return file.read(now, 0, offset) === now.length && now.equals(bytes);
 }
 
 /**
@@ -175,15 +202,21 @@ function refuseCompany({ path }: OpenFile, isAlone: boolean): void {
   throw new ElfnoteError('changed', 'another process wrote to the file at the same time', { path });
 }
 
-/** What was written to a file that has no name any more is lost. */
-function refuseReplaced(path: string, file: OpenFile): void {
-  const [now, written] = [
-    during('changed', 'cannot find the file that was written', path, () => statSync(path, { bigint: true })),
-    file.stat(),
-  ];
-  if (now.ino === written.ino && now.dev === written.dev) return;
-  throw new ElfnoteError('changed', 'another process replaced the file while it was written', { path });
+/**
+ * The look after the last write. What was written to a file that has no name any more is lost, and one of another size
+ * was cut or appended to.
+ */
+function lookAgain(path: string, file: OpenFile, { dev, ino }: BigIntStats, size: number): void {
+  const now = during('changed', 'cannot find the file that was written', path, () =>
+    statSync(path, { bigint: true }),
+  );
+  if (now.ino !== ino || now.dev !== dev) {
+    throw new ElfnoteError('changed', 'another process replaced the file while it was written', { path });
+  }
+  refuseCompany(file, now.size === BigInt(size));
 }
+
+const SET_ID = 0o6000n;
 
 /** The kernel clears setuid and setgid bits on a write. The content is written by now, so a failure is only told. */
 function keepModeAndDates(file: OpenFile, stats: BigIntStats, options: CommitOptions): void {
@@ -194,6 +227,7 @@ function keepModeAndDates(file: OpenFile, stats: BigIntStats, options: CommitOpt
       options.onLoss?.(what);
     }
   };
-  if (file.stat().mode !== stats.mode) attempt('mode', () => file.setMode(stats.mode));
+  const mayBeCleared = (stats.mode & SET_ID) !== 0n;
+  if (mayBeCleared && file.stat().mode !== stats.mode) attempt('mode', () => file.setMode(stats.mode));
   if (options.preserveDates) attempt('dates', () => file.setDates(stats));
 }

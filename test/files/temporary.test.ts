@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import picomatch from 'picomatch';
@@ -12,6 +12,7 @@ import {
   lockBeside,
   makeTemporary,
   sweep,
+  sweepListed,
   TEMPORARY_FILES,
   temporaryBeside,
 } from '../../src/files/temporary.js';
@@ -39,6 +40,11 @@ test('no two temporary names of one process are the same, and one that is taken 
   assert.equal(error, undefined);
   assert.deepEqual(readdirSync(dirname(path)), [basename(result?.name ?? '')]);
   assert.equal(calls, 4);
+});
+
+test('what is beside a file is in its directory, though `LINK/..` is not where LINK is', () => {
+  assert.ok(lockBeside('/d/link/../file').startsWith('/d/link/../.file.'));
+  assert.ok(lockBeside('file').startsWith('.file.'));
 });
 
 test('two files with names that begin alike have two locks', () => {
@@ -105,6 +111,21 @@ describe('a sweep', () => {
   });
 });
 
+describe('a directory that was listed for another purpose', () => {
+  test('is not listed again soon where nothing is left, and swept where something is', t => {
+    const [clean, left] = [leftovers(t), leftovers(t, owner({ pid: deadPid() }))];
+    for (const { dir } of [clean, left]) {
+      sweepListed(dir, ['file', ...readdirSync(dir)]);
+      writeFileSync(join(dir, `.new.elfnote-${owner({ start: '1' })}-00000000`), '');
+      sweep(dir);
+    }
+    assert.deepEqual(
+      [clean, left].map(({ dir }) => readdirSync(dir).length),
+      [1, 0],
+    );
+  });
+});
+
 describe('a lock', () => {
   const isBusy = (error: unknown) =>
     error instanceof ElfnoteError && error.message === 'another elfnote is writing to the file';
@@ -137,6 +158,19 @@ describe('a lock', () => {
     assert.throws(() => withLock(path, () => 0), isBusy);
   });
 
+  test('that others have made where we may not is kept, unless they have died', t => {
+    const path = join(tempDir(t), 'file');
+    const failing = ({ name }: { readonly name: string }) =>
+      name === 'symlinkSync' ? ({ kind: 'fail', code: 'EACCES' } as const) : undefined;
+    const attempt = () => withFaults(dirname(path), failing, () => withLock(path, () => 1));
+    symlinkSync(owner({ pid: 1, start: startOfInit() }), lockBeside(path));
+    const { error } = attempt();
+    assert.ok(isBusy(error));
+    rmSync(lockBeside(path));
+    symlinkSync(owner({ pid: deadPid() }), lockBeside(path));
+    assert.equal(attempt().result, 1);
+  });
+
   test('that cannot be made in a directory is done without, and any other failure is told', t => {
     const path = join(tempDir(t), 'file');
     const failing =
@@ -146,6 +180,9 @@ describe('a lock', () => {
     for (const code of ['EACCES', 'EROFS', 'EPERM']) {
       assert.equal(withFaults(dirname(path), failing(code), () => withLock(path, () => 1)).result, 1);
     }
+    const isLocked = () => withLock(path, isLocked => isLocked);
+    assert.equal(isLocked(), true);
+    assert.equal(withFaults(dirname(path), failing('EACCES'), isLocked).result, false);
     const { error } = withFaults(dirname(path), failing('EIO'), () => withLock(path, () => 1));
     assert.ok(error instanceof ElfnoteError);
     assert.equal(error.line, `${path}: cannot lock: input/output error`);

@@ -19,6 +19,7 @@ import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { after, describe, type TestContext, test } from 'node:test';
 import { ElfnoteError } from '../../src/errors.js';
+import { ownerOfThisProcess } from '../../src/files/owner.js';
 import { FileSource } from '../../src/files/source.js';
 import type { Change, CommitOptions } from '../../src/write/change.js';
 import { commitChange, writeCopy } from '../../src/write/commit.js';
@@ -185,6 +186,20 @@ describe('a file that is written', () => {
     assert.equal(statSync(file).ino, before.ino);
   });
 
+  test('under a symbolic link neither gets the access list of the directory that it is in', {
+    skip: needsSuccess('setfacl', '-m', 'u:1234:r'),
+  }, t => {
+    const [file, other] = [program(t), tempDir(t)];
+    runOk('setfacl', ['-d', '-m', 'u:1234:rwx', join(file, '..')]);
+    const link = join(other, 'link');
+    runOk('ln', ['-s', file, link]);
+    const before = statSync(file);
+    assert.equal(noted(link).status, 0);
+    assertWritten(file);
+    assert.equal(statSync(file).ino, before.ino);
+    assert.doesNotMatch(runOk('getfacl', ['-p', file]).stdout, /1234/);
+  });
+
   test('keeps its access list', { skip: needsSuccess('setfacl', '-m', 'u:1234:r') }, t => {
     const file = program(t);
     runOk('setfacl', ['-m', 'u:1234:rx', file]);
@@ -255,6 +270,21 @@ describe('a file that is written', () => {
     );
     assertWritten(kept);
   });
+
+  for (const way of ['written', 'kept']) {
+    test(`under a symbolic link and ${way} has what dead runs left beside it taken away, not beside the link`, t => {
+      const [file, other] = [program(t), tempDir(t)];
+      const link = join(other, 'link');
+      runOk('ln', ['-s', file, link]);
+      if (way === 'kept') assert.equal(noted(file).status, 0);
+      const left = `.x.elfnote-${ownerOfThisProcess().replace(/-\d+-/, '-1-')}-00000000`;
+      for (const dir of [join(file, '..'), other]) writeFileSync(join(dir, left), '');
+      assert.equal(noted(link).status, 0);
+      assertWritten(file);
+      assertAlone(file);
+      assert.deepEqual(readdirSync(other), [left, 'link']);
+    });
+  }
 
   test('that has nothing to change does not touch the file', t => {
     const file = program(t);
