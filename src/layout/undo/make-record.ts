@@ -23,9 +23,9 @@ export function recordOf(work: Work): UndoRecord {
   const told: UndoRange[] = [];
   const writes: UndoRange[][] = [];
   for (const edit of work.edits) {
-    const ranges = untold(work, edit, told).flatMap(span => rangesOf(work, edit, span));
-    told.push(...ranges);
-    if (ranges.length > 0) writes.push(ranges);
+    const known = told.length;
+    tell(work, edit, told);
+    if (told.length > known) writes.push(told.slice(known));
   }
   return {
     oldSize: work.before.size,
@@ -46,6 +46,75 @@ export function withWrittenHash(record: UndoRecord, after: Headed, descOffset: n
   return { ...record, wrote: hashOfWritten(record, after, descOffset) };
 }
 
+/** Tells the parts of an edit within the old file, cut where the table ended, that no range speaks of yet. */
+function tell(work: Work, edit: Edit, told: UndoRange[]): void {
+  const end = Math.min(edit.offset + edit.bytes.length, work.before.size);
+  if (end <= edit.offset) return;
+  const cut = Math.min(end, Math.max(edit.offset, work.tableEnd));
+  const known = told.length;
+  tellSpan(work, edit, edit.offset, cut, told, known);
+  tellSpan(work, edit, cut, end, told, known);
+}
+
+/** Tells [from, to), but for what the first ranges speak of. */
+function tellSpan(work: Work, edit: Edit, from: number, to: number, told: UndoRange[], known: number): void {
+  for (let i = 0; i < known; i++) {
+    const range = told[i];
+    if (range === undefined || range.offset >= to || range.offset + range.length <= from) continue;
+    tellSpan(work, edit, from, Math.min(to, range.offset), told, known);
+    tellSpan(work, edit, Math.max(from, range.offset + range.length), to, told, known);
+    return;
+  }
+  if (from < to) tellChange(work, edit, from, to, told);
+}
+
+/** Tells what an edit changes for good within [from, to). */
+function tellChange(work: Work, edit: Edit, from: number, to: number, told: UndoRange[]): void {
+  const { before, after, payload } = work;
+  const old = before.read(from, to - from);
+  const shift = from - edit.offset;
+  if (old.compare(edit.bytes, shift, shift + old.length) === 0) return;
+  if (payload.offset <= from && to <= payload.offset + payload.size) {
+    told.push(rangeOf(work, from, old, 0, old.length));
+    return;
+  }
+  const change: Change = {
+    old,
+    now: edit.bytes,
+    shift,
+    last: isLast(work, edit, from, to) ? undefined : after.read(from, to - from),
+  };
+  for (const run of runsOf(change, 0, old.length, WORTH_MOVING)) {
+    const whole = rangeOf(work, from, old, run.start, run.end);
+    if (whole.was.kind !== 'literal') {
+      told.push(whole);
+      continue;
+    }
+    for (const part of runsOf(change, run.start, run.end, WORTH_JOINING))
+      told.push(rangeOf(work, from, old, part.start, part.end));
+  }
+}
+
+/** Whether no later edit writes to [from, to). */
+function isLast({ edits }: Work, edit: Edit, from: number, to: number): boolean {
+  for (let i = edits.length - 1; i >= 0; i--) {
+    const later = edits[i];
+    if (later === edit || later === undefined) return true;
+    if (later.offset < to && from < later.offset + later.bytes.length) return false;
+  }
+  return true;
+}
+
+/** What bytes are and become; indexes are into `old`. */
+interface Change {
+  readonly old: Buffer;
+  /** From `shift` on. */
+  readonly now: Buffer;
+  readonly shift: number;
+  /** What a later edit leaves, where there is one. */
+  readonly last: Buffer | undefined;
+}
+
 /** A run of bytes [start, end) that are not what they were. */
 interface Run {
   start: number;
@@ -53,80 +122,43 @@ interface Run {
   isZero: boolean;
 }
 
-/** A file range [start, end). */
-type Span = readonly [start: number, end: number];
-
-/** The parts of an edit within the old file, cut where the table ended, that no range speaks of yet. */
-function untold({ before, tableEnd }: Work, { offset, bytes }: Edit, told: readonly UndoRange[]): Span[] {
-  const end = Math.min(offset + bytes.length, before.size);
-  let spans: Span[] = [
-    [offset, Math.min(end, Math.max(offset, tableEnd))],
-    [Math.max(offset, tableEnd), end],
-  ];
-  for (const range of told) {
-    if (range.offset >= end || range.offset + range.length <= offset) continue;
-    spans = spans.flatMap(([from, to]): Span[] => [
-      [from, Math.min(to, range.offset)],
-      [Math.max(from, range.offset + range.length), to],
-    ]);
-    spans = spans.filter(([from, to]) => from < to);
-  }
-  return spans.filter(([from, to]) => from < to);
-}
-
-/** What an edit changes for good within a span. */
-function rangesOf(work: Work, edit: Edit, [from, to]: Span): UndoRange[] {
-  const { before, after, payload } = work;
-  const old = before.read(from, to - from);
-  if (old.equals(edit.bytes.subarray(from - edit.offset, to - edit.offset))) return [];
-  if (payload.offset <= from && to <= payload.offset + payload.size) return [rangeOf(work, from, old)];
-  const last = after.read(from, to - from);
-  const now = Buffer.from(edit.bytes.subarray(from - edit.offset, to - edit.offset));
-  for (let i = 0; i < last.length; i++) if (last[i] === old[i]) now[i] = old[i] ?? 0;
-  return runsOf(old, now, WORTH_MOVING).flatMap(run => {
-    const bytes = old.subarray(run.start, run.end);
-    const start = from + run.start;
-    const whole = rangeOf(work, start, bytes);
-    if (whole.was.kind !== 'literal') return [whole];
-    const parts = runsOf(bytes, now.subarray(run.start, run.end), WORTH_JOINING);
-    return parts.map(part => rangeOf(work, start + part.start, bytes.subarray(part.start, part.end)));
-  });
-}
-
 /** Another range costs about as much as this many bytes that have not changed. */
 const WORTH_JOINING = 2;
 /** So many may be the same by chance within something that moved. */
 const WORTH_MOVING = 16;
 
-function runsOf(old: Buffer, now: Buffer, joining: number): Run[] {
+function runsOf({ old, now, shift, last }: Change, start: number, end: number, joining: number): Run[] {
   const runs: Run[] = [];
-  for (let at = 0; at < old.length; at++) {
-    if (old[at] === now[at]) continue;
-    const last = runs.at(-1);
-    const isZero = old[at] === 0;
-    const staysZero = last?.isZero && isZero && isZeros(old.subarray(last.end, at));
-    if (last !== undefined && (staysZero || at - last.end <= joining)) {
-      last.end = at + 1;
-      last.isZero &&= staysZero ?? false;
+  let run: Run | undefined;
+  for (let at = start; at < end; at++) {
+    const was = old[at];
+    if (was === now[at + shift] || (last !== undefined && was === last[at])) continue;
+    const isZero = was === 0;
+    const staysZero = run?.isZero === true && isZero && isZeros(old, run.end, at);
+    if (run !== undefined && (staysZero || at - run.end <= joining)) {
+      run.end = at + 1;
+      run.isZero &&= staysZero;
     } else {
-      runs.push({ start: at, end: at + 1, isZero });
+      run = { start: at, end: at + 1, isZero };
+      runs.push(run);
     }
   }
   return runs;
 }
 
-function isZeros(bytes: Buffer): boolean {
-  for (let i = 0; i < bytes.length; i++) if (bytes[i] !== 0) return false;
+function isZeros(bytes: Buffer, start: number, end: number): boolean {
+  for (let i = start; i < end; i++) if (bytes[i] !== 0) return false;
   return true;
 }
 
 /** In bytes: an offset takes up to this many. */
 const WORTH_FINDING = 6;
 
-/** What moved is still in the file, at its new place. */
-function rangeOf({ edits, after }: Work, offset: number, old: Buffer): UndoRange {
-  const { length } = old;
-  if (isZeros(old)) return { offset, length, was: { kind: 'zeros' } };
+/** What was in [start, end) of the bytes from `from` on. What moved is still in the file, at its new place. */
+function rangeOf({ edits, after }: Work, from: number, bytes: Buffer, start: number, end: number): UndoRange {
+  const [offset, length] = [from + start, end - start];
+  if (isZeros(bytes, start, end)) return { offset, length, was: ZEROS };
+  const old = bytes.subarray(start, end);
   if (length > WORTH_FINDING) {
     for (const edit of edits) {
       const at = edit.bytes.indexOf(old);
@@ -135,5 +167,7 @@ function rangeOf({ edits, after }: Work, offset: number, old: Buffer): UndoRange
       if (after.read(from, length).equals(old)) return { offset, length, was: { kind: 'copy', from } };
     }
   }
-  return { offset, length, was: { kind: 'literal', bytes: Buffer.from(old) } };
+  return { offset, length, was: { kind: 'literal', bytes: old } };
 }
+
+const ZEROS = { kind: 'zeros' } as const;
