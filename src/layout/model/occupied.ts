@@ -1,4 +1,4 @@
-import { type ByteSource, isZero, largest, PIECE, pieceAt } from '../../elf/bytes.js';
+import { type ByteSource, isZero, PIECE, pieceAt } from '../../elf/bytes.js';
 import {
   PT_LOAD,
   PT_NULL,
@@ -46,13 +46,17 @@ function computeRanges(image: ElfImage): Occupied[] {
     const size = image.sectionHeaders.length * sectionHeaderSize(encoding);
     ranges.push({ start: header.e_shoff, end: header.e_shoff + size, kind: 'section-headers', index: 0 });
   }
-  for (const [index, s] of image.sectionHeaders.entries()) {
+  let index = -1;
+  for (const s of image.sectionHeaders) {
+    index++;
     if (s.sh_type === SHT_NOBITS || s.sh_size === 0) continue;
     // What a note has left behind, and patchelf moves about. Other such entries may say anything.
     if (s.sh_type === SHT_NULL && (index === 0 || s.sh_offset + s.sh_size > image.size)) continue;
     ranges.push({ start: s.sh_offset, end: s.sh_offset + s.sh_size, kind: 'section', index });
   }
-  for (const [index, p] of image.programHeaders.entries()) {
+  index = -1;
+  for (const p of image.programHeaders) {
+    index++;
     if (p.p_type === PT_NULL || p.p_type === PT_PHDR || p.p_filesz === 0) continue;
     const kind = p.p_type === PT_LOAD ? 'load' : 'segment';
     ranges.push({ start: p.p_offset, end: p.p_offset + p.p_filesz, kind, index });
@@ -95,8 +99,12 @@ export function isWiped(source: ByteSource, start: number, end: number): boolean
  * a tool that shortens the section header table leaves behind it (patchelf since 0.19, with a cache note's entry).
  */
 export function appendedData(image: ElfImage, occupied: readonly Occupied[], source: ByteSource): boolean {
-  const end = largest(occupied.map(range => range.end));
-  const table = occupied.find(range => range.kind === 'section-headers');
+  let end = 0;
+  let table: Occupied | undefined;
+  for (const range of occupied) {
+    if (range.end > end) end = range.end;
+    if (range.kind === 'section-headers') table = range;
+  }
   const from = table?.end === end ? behindOldHeaders(image, source, end, image.size) : end;
   if (image.size - from >= PADDING || !isZero(source, from, image.size - from)) return true;
   if (table === undefined) return false;

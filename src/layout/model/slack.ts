@@ -94,13 +94,15 @@ export function fileGap(offset: number, occupied: readonly Occupied[]): number {
  * apart at a large page size (the file's own `p_align`), they must stay so.
  */
 export function addressGap(load: ProgramHeader, programHeaders: readonly ProgramHeader[]): number {
-  const loads = programHeaders.filter(p => p.p_type === PT_LOAD);
   const end = load.p_vaddr + load.p_memsz;
-  const above = loads.filter(p => p.p_vaddr >= end && p !== load).map(p => p.p_vaddr);
-  if (above.length === 0) return Number.POSITIVE_INFINITY;
-  const next = Math.min(...above);
+  let next = Number.POSITIVE_INFINITY;
   let page = MIN_PAGE_SIZE;
-  for (const { p_align } of loads) if (p_align > page) page = p_align;
+  for (const p of programHeaders) {
+    if (p.p_type !== PT_LOAD) continue;
+    if (p.p_vaddr >= end && p !== load && p.p_vaddr < next) next = p.p_vaddr;
+    if (p.p_align > page) page = p.p_align;
+  }
+  if (next === Number.POSITIVE_INFINITY) return next;
   while (page >= MIN_PAGE_SIZE) {
     const nextPage = Math.floor(next / page) * page;
     if (Math.ceil(end / page) * page <= nextPage) return nextPage - end;

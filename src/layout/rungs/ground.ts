@@ -14,9 +14,7 @@ export class Ground {
   constructor(image: ElfImage, source: ByteSource, occupied: readonly Occupied[]) {
     this.image = image;
     this.source = source;
-    this.groups = groupOverlapping(
-      occupied.filter(range => range.kind !== 'load' && range.kind !== 'program-headers'),
-    );
+    this.groups = groupOverlapping(occupied);
     this.movable = new Movable(image, source, this.groups);
   }
 

@@ -24,7 +24,7 @@ export interface NewHeaders {
 /** The ELF header and the program header table. `PT_PHDR` is kept true for ld.so. */
 export function headerPlan(image: ElfImage, source: ByteSource, next: NewHeaders): HeaderPlan {
   const { encoding, header } = image;
-  const table = encodeProgramHeaders(image, next);
+  const table = encodeProgramHeaders(image, source, next);
   const ehdr = Buffer.from(source.read(0, EHDR.size(encoding)));
   const e_phoff = next.table?.offset ?? header.e_phoff;
   const { e_shoff, e_shnum } = next;
@@ -56,12 +56,23 @@ export function headerPlan(image: ElfImage, source: ByteSource, next: NewHeaders
   };
 }
 
-function encodeProgramHeaders(image: ElfImage, { programHeaders, table: place }: NewHeaders): Buffer {
-  const { encoding } = image;
+/** Entries that stay what they are keep their bytes; `PT_PHDR` always tells the size of the table. */
+function encodeProgramHeaders(
+  image: ElfImage,
+  source: ByteSource,
+  { programHeaders, table: place }: NewHeaders,
+): Buffer {
+  const { encoding, header } = image;
   const size = programHeaderSize(encoding);
   const table = Buffer.alloc(programHeaders.length * size);
+  const old = source.read(header.e_phoff, image.programHeaders.length * size);
   for (const [i, p] of programHeaders.entries()) {
     const isTable = p.p_type === PT_PHDR;
+    const known = isTable ? -1 : indexNear(image.programHeaders, p, i);
+    if (known >= 0) {
+      old.copy(table, i * size, known * size, (known + 1) * size);
+      continue;
+    }
     const p_offset = isTable && place ? place.offset : p.p_offset;
     const p_vaddr = isTable && place ? place.address : p.p_vaddr;
     const p_paddr = p.p_paddr - p.p_vaddr + p_vaddr;
@@ -69,6 +80,11 @@ function encodeProgramHeaders(image: ElfImage, { programHeaders, table: place }:
     PHDR.put(encoding, table, i * size, { ...p, p_offset, p_vaddr, p_paddr, p_filesz, p_memsz });
   }
   return table;
+}
+
+/** Few entries come or go, so one that stays is where it was, or near it. */
+function indexNear(programHeaders: readonly ProgramHeader[], p: ProgramHeader, index: number): number {
+  return programHeaders[index] === p ? index : programHeaders.indexOf(p);
 }
 
 /** Whether the table can hold that many entries without extended numbering. */

@@ -29,6 +29,7 @@ export interface Headed {
 
 /** A file range [start, end). */
 type Span = readonly [start: number, end: number];
+type Mutable = [start: number, end: number];
 
 /**
  * Of all that was written, as it is in `now`, and of what is beyond the old size.
@@ -50,21 +51,25 @@ export function hashOfOld(record: UndoRecord, before: Headed): Buffer {
  */
 function spansOf({ writes, oldSize }: UndoRecord, { image, source }: Headed): Span[] {
   const { wordSize } = image.encoding;
-  const limit = Math.min(oldSize, source.size);
-  const ranges = writes.flat().map(({ offset, length }): Span => {
-    return [offset - (offset % wordSize), Math.min(alignUp(offset + length, wordSize), limit)];
-  });
   const { e_ehsize, e_phoff, e_phnum } = image.header;
-  const headers: Span[] = [
+  const limit = Math.min(oldSize, source.size);
+  const tableEnd = e_phoff + (e_phoff === 0 ? 0 : e_phnum) * programHeaderSize(image.encoding);
+  const spans: Mutable[] = [
     [0, e_ehsize],
-    [e_phoff, e_phoff + (e_phoff === 0 ? 0 : e_phnum) * programHeaderSize(image.encoding)],
+    [e_phoff, tableEnd],
   ];
-  const spans = [...ranges, ...headers].sort((a, b) => a[0] - b[0]);
-  const merged: [number, number][] = [];
-  for (const [start, end] of spans) {
-    const last = merged.at(-1);
-    if (last !== undefined && start <= last[1]) last[1] = Math.max(last[1], end);
-    else merged.push([start, end]);
+  for (const ranges of writes)
+    for (const { offset, length } of ranges)
+      spans.push([offset - (offset % wordSize), Math.min(alignUp(offset + length, wordSize), limit)]);
+  spans.sort((a, b) => a[0] - b[0]);
+  const merged: Mutable[] = [];
+  let last: Mutable | undefined;
+  for (const span of spans) {
+    if (last !== undefined && span[0] <= last[1]) last[1] = Math.max(last[1], span[1]);
+    else {
+      last = span;
+      merged.push(span);
+    }
   }
   return merged;
 }
