@@ -5,7 +5,7 @@ import { AUDIT, PLANNED_AUDIT, RELEASED_AUDIT } from './invariants/audit.js';
 import { OTHER_EDITS, OTHER_RELEASED_EDITS, PATH, STRINGS } from './invariants/audit-strings.js';
 import { CONTENTS } from './invariants/contents.js';
 import { EDITS, RELEASED_EDITS } from './invariants/edits.js';
-import { type Invariant, refuse, refuseFaults, reversed } from './invariants/invariant.js';
+import { type Invariant, type Report, refuse, refuseFaults, reversed } from './invariants/invariant.js';
 import { NOTE, RELEASED } from './invariants/notes.js';
 import { ENTRIES, PROGRAM } from './invariants/program.js';
 import { recordFaults, undoneFaults } from './invariants/record.js';
@@ -49,13 +49,11 @@ const INVARIANTS: Readonly<Record<Exclude<Commit['kind'], 'undo'>, readonly Inva
  */
 export function verifyPlan(view: ElfView, plan: WritePlan): void {
   const { path } = view.image;
-  const refuseAll = (faults: Iterable<string>) => {
-    for (const fault of faults) refuse(path, fault);
-  };
+  const report = (fault: string) => refuse(path, fault);
   const undo = plan.commits.filter(({ kind }) => kind === 'undo');
-  for (const commit of plan.commits) refuseAll(orderFaults(commit));
+  for (const commit of plan.commits) orderFaults(commit, report);
   const base = view.with(...undo);
-  if (undo.length > 0) refuseAll(undoneFaults(view, base, plan));
+  if (undo.length > 0) undoneFaults(view, base, plan, report);
   let now = base;
   for (const commit of plan.commits.slice(undo.length)) {
     const after = now.with(commit);
@@ -66,15 +64,18 @@ export function verifyPlan(view: ElfView, plan: WritePlan): void {
   if (plan.rung.note === 'removed') return;
   const added = plan.commits.findIndex(({ kind }) => kind === 'note' || kind === 'audit-in');
   const before = changed(view.source, plan.commits.slice(0, added));
-  if (plan.hasRecord) refuseAll(recordFaults(before, now, plan.commits.slice(added)));
+  if (plan.hasRecord) recordFaults(before, now, plan.commits.slice(added), report);
   const again = planFile(now, plan.wanted, { auditModule: plan.auditModule });
   if (again.kind !== 'keep') refuse(path, 'a second run would change the file again');
 }
 
-function* orderFaults({ kind, edits }: Commit): Generator<string> {
-  for (const [i, { step }] of edits.entries()) {
-    const before = edits[i - 1]?.step ?? 0;
+function orderFaults({ kind, edits }: Commit, report: Report): void {
+  let before = 0;
+  let i = 0;
+  for (const { step } of edits) {
     if (step < before)
-      yield `the edits are not in commit order: number ${i} of ${kind} has step ${step} behind ${before}`;
+      report(`the edits are not in commit order: number ${i} of ${kind} has step ${step} behind ${before}`);
+    before = step;
+    i++;
   }
 }

@@ -7,15 +7,15 @@ import {
   SHT_NULL,
 } from '../../elf/constants.js';
 import { addressOfOffset, type ElfImage, offsetOfAddress, type SectionHeader } from '../../elf/image.js';
-import { hex, type Invariant, type Step, tell } from './invariant.js';
+import { hex, type Invariant, type Report, type Step, tell } from './invariant.js';
 
 /** What moved reads the same in its new place; what ld.so finds by address is still there. */
 export const CONTENTS: readonly Invariant[] = [
-  { name: 'sections keep what they say and hold', faults: sectionFaults },
-  { name: 'PT_INTERP and PT_DYNAMIC hold the same', faults: segmentFaults },
+  { name: 'sections keep what they say and hold', check: sectionFaults },
+  { name: 'PT_INTERP and PT_DYNAMIC hold the same', check: segmentFaults },
 ];
 
-function* sectionFaults({ before, after }: Step): Generator<string> {
+function sectionFaults({ before, after }: Step, report: Report): void {
   const [old, now] = [before.image, after.image];
   for (const [i, was] of old.sectionHeaders.entries()) {
     const isOldNote = old.cacheNotes.some(note => note.section === i);
@@ -24,28 +24,33 @@ function* sectionFaults({ before, after }: Step): Generator<string> {
     const is = successor(old, now, i);
     if (is?.sh_type !== was.sh_type || is.sh_size !== was.sh_size) {
       const [type, size] = [hex(is?.sh_type), hex(is?.sh_size)];
-      yield `section ${i} changed: type ${hex(was.sh_type)}, size ${hex(was.sh_size)} are ${type}, ${size}`;
+      report(`section ${i} changed: type ${hex(was.sh_type)}, size ${hex(was.sh_size)} are ${type}, ${size}`);
       continue;
     }
     if (is.name !== was.name && old.cacheNotes.length === 0)
-      yield `section ${i} has another name: ${was.name} is ${is.name}`;
+      report(`section ${i} has another name: ${was.name} is ${is.name}`);
     if (is.sh_offset !== was.sh_offset && was.sh_type !== SHT_NULL && was.sh_type !== SHT_NOBITS)
-      yield* movedFaults(before.source, after.source, now, was, is);
+      movedFaults(before.source, after.source, now, was, is, report);
   }
 }
 
-function* movedFaults(
+function movedFaults(
   source: Step['before']['source'],
   view: Step['before']['source'],
   now: ElfImage,
   was: SectionHeader,
   is: SectionHeader,
-): Generator<string> {
+  report: Report,
+): void {
   if (!view.read(is.sh_offset, is.sh_size).equals(source.read(was.sh_offset, was.sh_size)))
-    yield `section ${was.name} has other contents in its new place: offset ${was.sh_offset} is ${is.sh_offset}`;
+    report(
+      `section ${was.name} has other contents in its new place: offset ${was.sh_offset} is ${is.sh_offset}`,
+    );
   const loadedAt = offsetOfAddress(now.programHeaders, is.sh_addr, is.sh_size);
   if (loadedAt !== is.sh_offset)
-    yield `section ${was.name} is not loaded: address ${hex(is.sh_addr)} is offset ${loadedAt}, not ${is.sh_offset}`;
+    report(
+      `section ${was.name} is not loaded: address ${hex(is.sh_addr)} is offset ${loadedAt}, not ${is.sh_offset}`,
+    );
 }
 
 /** The section of that index, or the new one that a note's header has moved to. */
@@ -56,18 +61,18 @@ function successor(before: ElfImage, after: ElfImage, index: number): SectionHea
   return after.sectionHeaders.slice(before.sectionHeaders.length).find(s => s.name === old.name);
 }
 
-function* segmentFaults({ before, after }: Step): Generator<string> {
+function segmentFaults({ before, after }: Step, report: Report): void {
   for (const type of [PT_INTERP, PT_DYNAMIC]) {
     const old = before.image.programHeaders.find(p => p.p_type === type);
     const now = after.image.programHeaders.find(p => p.p_type === type);
     if (old?.p_filesz !== now?.p_filesz)
-      yield `PT_INTERP or PT_DYNAMIC changed: ${tell(old)} is ${tell(now)}`;
+      report(`PT_INTERP or PT_DYNAMIC changed: ${tell(old)} is ${tell(now)}`);
     if (type !== PT_INTERP || old === undefined || now === undefined) continue;
     const text = before.source.read(old.p_offset, old.p_filesz);
     const named = after.source.read(now.p_offset, now.p_filesz);
-    if (!named.equals(text)) yield `PT_INTERP names another loader: ${text} is ${named}`;
+    if (!named.equals(text)) report(`PT_INTERP names another loader: ${text} is ${named}`);
     const address = addressOfOffset(after.image.programHeaders, now.p_offset, now.p_filesz);
     if (address !== now.p_vaddr)
-      yield `PT_INTERP is not loaded: it says ${hex(now.p_vaddr)}, its bytes are at ${hex(address)}`;
+      report(`PT_INTERP is not loaded: it says ${hex(now.p_vaddr)}, its bytes are at ${hex(address)}`);
   }
 }

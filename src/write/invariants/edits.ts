@@ -5,7 +5,7 @@ import type { ElfView } from '../../elf/view.js';
 import { isWiped, type Occupied, occupiedRanges, tableEnd } from '../../layout/model/occupied.js';
 import type { Edit } from '../../layout/model/plan.js';
 import { ownEnd } from '../../note/own.js';
-import type { Invariant } from './invariant.js';
+import type { Invariant, Report } from './invariant.js';
 
 /**
  * An edit may touch headers, the dynamic and symbol tables, old notes of elfnote's, what stands where the program header
@@ -14,7 +14,8 @@ import type { Invariant } from './invariant.js';
 export const EDITS: readonly Invariant[] = [
   {
     name: 'edits touch what they may',
-    faults: ({ before, after, commit }) => editFaults(before, commit.edits, tableEnd(after.image)),
+    check: ({ before, after, commit }, report) =>
+      editFaults(before, commit.edits, tableEnd(after.image), report),
   },
 ];
 
@@ -22,11 +23,16 @@ export const EDITS: readonly Invariant[] = [
 export const RELEASED_EDITS: readonly Invariant[] = [
   {
     name: 'edits touch what they may',
-    faults: ({ before, commit }) => editFaults(before, commit.edits, tableEnd(before.image)),
+    check: ({ before, commit }, report) => editFaults(before, commit.edits, tableEnd(before.image), report),
   },
 ];
 
-export function* editFaults(before: ElfView, edits: readonly Edit[], newTableEnd: number): Generator<string> {
+export function editFaults(
+  before: ElfView,
+  edits: readonly Edit[],
+  newTableEnd: number,
+  report: Report,
+): void {
   const { image, source } = before;
   const described = occupiedRanges(image).filter(range => range.kind !== 'load');
   const contentEnd = largest(occupiedRanges(image).map(range => range.end));
@@ -38,13 +44,19 @@ export function* editFaults(before: ElfView, edits: readonly Edit[], newTableEnd
       const to = Math.min(end, range.end);
       if (from >= to || to <= newTableEnd || isFreeToChange(image, range)) continue;
       if (owned.some(note => note.start <= from && to <= note.end)) continue;
-      yield `an edit (${why}) touches a ${range.kind} that must not change: number ${range.index}, bytes ${from} to ${to}`;
+      report(
+        `an edit (${why}) touches a ${range.kind} that must not change: number ${range.index}, bytes ${from} to ${to}`,
+      );
     }
     if (end > contentEnd && offset < source.size && contentEnd !== source.size)
-      yield `an edit (${why}) touches data that is appended to the file: it ends at ${end}, the content at ${contentEnd}`;
+      report(
+        `an edit (${why}) touches data that is appended to the file: it ends at ${end}, the content at ${contentEnd}`,
+      );
     for (const [from, to] of gapsIn(described, offset, Math.min(end, source.size))) {
       if (!isZero(source, from, to - from) && !isWiped(source, from, to))
-        yield `an edit (${why}) touches bytes that are not zero and that nothing describes: ${from} to ${to}`;
+        report(
+          `an edit (${why}) touches bytes that are not zero and that nothing describes: ${from} to ${to}`,
+        );
     }
   }
 }

@@ -14,13 +14,19 @@ export interface Step {
 /** What has to be so of every step of its kind, for the kernel, ld.so, binutils or elfnote itself. */
 export interface Invariant {
   readonly name: string;
-  /** What is not so: each with the index, both values and the bound, where there are some. */
-  faults(step: Step): Iterable<string>;
+  /** Reports what is not so: each with the index, both values and the bound, where there are some. */
+  readonly check: Check;
 }
+
+type Check = (step: Step, report: Report) => void;
+
+/** Takes a fault, in words. */
+export type Report = (fault: string) => void;
 
 /** @throws ElfnoteError `verify` for the first fault; the file is left alone. */
 export function refuseFaults(path: string, invariants: readonly Invariant[], step: Step): void {
-  for (const { faults } of invariants) for (const fault of faults(step)) refuse(path, fault);
+  const report = (fault: string) => refuse(path, fault);
+  for (const { check } of invariants) check(step, report);
 }
 
 /** @throws ElfnoteError `verify`, a bug of elfnote's own. */
@@ -30,9 +36,10 @@ export function refuse(path: string, fault: string): never {
 
 /** The same invariants for a step that takes something out: seen from its end, it is an addition. */
 export function reversed(invariants: readonly Invariant[]): Invariant[] {
-  return invariants.map(({ name, faults }) => ({
+  return invariants.map(({ name, check }) => ({
     name,
-    faults: ({ before, after, commit, plan }) => faults({ before: after, after: before, commit, plan }),
+    check: ({ before, after, commit, plan }, report) =>
+      check({ before: after, after: before, commit, plan }, report),
   }));
 }
 

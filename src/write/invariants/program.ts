@@ -8,30 +8,30 @@ import {
   DT_VERSYM,
 } from '../../elf/constants.js';
 import type { DynamicEntry, ElfImage } from '../../elf/image.js';
-import { hex, type Invariant, type Step } from './invariant.js';
+import { hex, type Invariant, type Report, type Step } from './invariant.js';
 
 /** What the file is, and what its dynamic section asks of ld.so. */
 export const PROGRAM: readonly Invariant[] = [
-  { name: 'the ELF header says the same', faults: headerFaults },
-  { name: 'the section headers can be read', faults: sectionFaults },
-  { name: 'the dynamic section says the same', faults: dynamicFaults },
+  { name: 'the ELF header says the same', check: headerFaults },
+  { name: 'the section headers can be read', check: sectionFaults },
+  { name: 'the dynamic section says the same', check: dynamicFaults },
 ];
 
 /** Every dynamic entry follows the table that moved, and no other changes. */
 export const ENTRIES: readonly Invariant[] = [
-  { name: 'dynamic entries lead to their tables', faults: entryFaults },
+  { name: 'dynamic entries lead to their tables', check: entryFaults },
 ];
 
-function* headerFaults({ before, after }: Step): Generator<string> {
+function headerFaults({ before, after }: Step, report: Report): void {
   for (const field of ['e_type', 'e_machine', 'e_flags'] as const) {
     const [was, is] = [before.image.header[field], after.image.header[field]];
-    if (was !== is) yield `the ELF header changed: ${field} ${hex(was)} is ${hex(is)}`;
+    if (was !== is) report(`the ELF header changed: ${field} ${hex(was)} is ${hex(is)}`);
   }
 }
 
-function* sectionFaults({ after }: Step): Generator<string> {
+function sectionFaults({ after }: Step, report: Report): void {
   const error = after.image.sectionError;
-  if (error !== undefined) yield `the section headers cannot be read: ${error.message}`;
+  if (error !== undefined) report(`the section headers cannot be read: ${error.message}`);
 }
 
 export function saidBy({ dynamic }: ElfImage): Record<string, string> {
@@ -44,14 +44,14 @@ export function saidBy({ dynamic }: ElfImage): Record<string, string> {
   };
 }
 
-function* dynamicFaults({ before, after }: Step): Generator<string> {
+function dynamicFaults({ before, after }: Step, report: Report): void {
   const now = saidBy(after.image);
   for (const [tag, was] of Object.entries(saidBy(before.image))) {
-    if (now[tag] !== was) yield `the dynamic section says something else: ${tag} ${was} is ${now[tag]}`;
+    if (now[tag] !== was) report(`the dynamic section says something else: ${tag} ${was} is ${now[tag]}`);
   }
   const [old, entries] = [before.image.dynamic?.entries ?? [], after.image.dynamic?.entries ?? []];
   if (old.length === entries.length && old.every(({ d_tag }, i) => d_tag === entries[i]?.d_tag)) return;
-  yield `the dynamic section has other entries: ${tagsOf(old)} are ${tagsOf(entries)}`;
+  report(`the dynamic section has other entries: ${tagsOf(old)} are ${tagsOf(entries)}`);
 }
 
 function tagsOf(entries: readonly DynamicEntry[]): string {
@@ -69,12 +69,12 @@ export const TABLE_TAGS: ReadonlySet<number> = new Set([
   DT_VERDEF,
 ]);
 
-function* entryFaults({ before, after }: Step): Generator<string> {
+function entryFaults({ before, after }: Step, report: Report): void {
   const sections = before.image.sectionHeaders;
   const moved = new Map(sections.map((s, i) => [s.sh_addr, after.image.sectionHeaders[i]?.sh_addr]));
   for (const [i, { d_tag, d_val }] of (before.image.dynamic?.entries ?? []).entries()) {
     const due = TABLE_TAGS.has(d_tag) ? (moved.get(d_val) ?? d_val) : d_val;
     const is = after.image.dynamic?.entries[i]?.d_val;
-    if (is !== due) yield `dynamic entry ${i} does not lead to its table: ${hex(is)}, not ${hex(due)}`;
+    if (is !== due) report(`dynamic entry ${i} does not lead to its table: ${hex(is)}, not ${hex(due)}`);
   }
 }

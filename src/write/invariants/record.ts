@@ -5,30 +5,32 @@ import { occupiedRanges } from '../../layout/model/occupied.js';
 import type { Commit, WritePlan } from '../../layout/model/plan.js';
 import { OWN_TYPE, type OwnNote, ownNoteAt, ownNotesBehind } from '../../note/own.js';
 import { decodeUndo, type UndoRecord } from '../../note/undo.js';
+import type { Report } from './invariant.js';
 import { saidBy } from './program.js';
 
 /** Whoever follows the record gets every byte back that the commits changed. */
-export function* recordFaults(
+export function recordFaults(
   before: ByteSource,
   after: ElfView,
   commits: readonly Commit[],
-): Generator<string> {
+  report: Report,
+): void {
   const [location] = after.image.cacheNotes;
   const notes = location === undefined ? [] : ownNotesBehind(after.image, after.source, location);
   const note = notes.find(({ n_type }) => n_type === OWN_TYPE.undo) ?? lastNote(after);
   const record = note && decodeUndo(after.source.read(note.descOffset, note.n_descsz));
   if (record === undefined) {
-    yield 'there is no undo record';
+    report('there is no undo record');
     return;
   }
   if (record.oldSize !== before.size)
-    yield `the undo record says ${record.oldSize} bytes, not ${before.size}`;
+    report(`the undo record says ${record.oldSize} bytes, not ${before.size}`);
   const undone = followed(after.source, record);
   for (const { offset, bytes } of commits.flatMap(({ edits }) => edits)) {
     const length = Math.min(bytes.length, before.size - offset);
     if (length <= 0) continue;
     if (!undone.read(offset, length).equals(before.read(offset, length)))
-      yield `the undo record does not lead back to the ${length} bytes at ${offset}`;
+      report(`the undo record does not lead back to the ${length} bytes at ${offset}`);
   }
 }
 
@@ -57,13 +59,13 @@ function followed(source: ByteSource, { writes, oldSize }: UndoRecord): ByteSour
  * The hashes say that the old bytes are back; they are those of the same program, without a note. An audit module that is older
  * than the record is the one that stays, or goes next.
  */
-export function* undoneFaults(noted: ElfView, undone: ElfView, plan: WritePlan): Generator<string> {
+export function undoneFaults(noted: ElfView, undone: ElfView, plan: WritePlan, report: Report): void {
   const notes = undone.image.cacheNotes.length;
-  if (notes > 0) yield `the old note is still there: ${notes}`;
+  if (notes > 0) report(`the old note is still there: ${notes}`);
   const auditModule = ownAuditModule(undone.image, undone.source);
   const goes = plan.commits.some(({ kind }) => kind === 'audit-out');
   if (auditModule !== undefined && !goes && auditModule !== plan.auditModule)
-    yield `the old audit module is still there: ${auditModule}, not ${plan.auditModule}`;
+    report(`the old audit module is still there: ${auditModule}, not ${plan.auditModule}`);
   const said = ({ image }: ElfView) => {
     const { e_type, e_machine, e_flags } = image.header;
     return Object.entries({ e_type, e_machine, e_flags, ...saidBy(image) });
@@ -71,6 +73,6 @@ export function* undoneFaults(noted: ElfView, undone: ElfView, plan: WritePlan):
   const now = new Map(said(undone));
   for (const [field, was] of said(noted)) {
     if (now.get(field) !== was)
-      yield `undone, the file says something else: ${field} ${was} is ${now.get(field)}`;
+      report(`undone, the file says something else: ${field} ${was} is ${now.get(field)}`);
   }
 }
