@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { BufferSource } from '../../../src/elf/bytes.js';
 import { PT_NOTE } from '../../../src/elf/constants.js';
 import type { CacheNoteLocation, ElfImage, ProgramHeader } from '../../../src/elf/image.js';
+import { PHDR } from '../../../src/elf/structs.js';
 import { changed, ElfView } from '../../../src/elf/view.js';
 import { STEP } from '../../../src/layout/model/plan.js';
 import { releaseNote } from '../../../src/layout/undo/release.js';
@@ -10,7 +11,7 @@ import { image, program, section } from '../../support/image.js';
 
 const NAME = '.note.nixos.ldcache';
 
-/** A note of 0x40 bytes at 0x800; 0x55 everywhere. */
+/** A note of 0x40 bytes at 0x800; 0x55 everywhere but in the program headers. */
 const NOTE: CacheNoteLocation = {
   segment: 1,
   section: 1,
@@ -28,7 +29,10 @@ function file(programHeaders: readonly ProgramHeader[], more: { size?: number; e
     section({ name: NAME, sh_name: 0x1234, sh_offset: 0x800, sh_size: 0x40 }),
   ];
   const elf = image({ programHeaders, sectionHeaders, size, header: { e_shoff } });
-  return { elf, source: new BufferSource(Buffer.alloc(size, 0x55)) };
+  const bytes = Buffer.alloc(size, 0x55);
+  for (const [i, p] of programHeaders.entries())
+    PHDR.put(elf.encoding, bytes, elf.header.e_phoff + i * PHDR.size(elf.encoding), { ...p });
+  return { elf, source: new BufferSource(bytes) };
 }
 
 function release({ elf, source }: { elf: ElfImage; source: BufferSource }, note = NOTE) {
