@@ -1,38 +1,51 @@
 #!/usr/bin/env node
-const { readFileSync, statSync } = require('node:fs');
+const { existsSync, readFileSync, statSync } = require('node:fs');
 const nodeModule = require('node:module');
 const { join } = require('node:path');
 const { Script } = require('node:vm');
 
 const CLI = join(__dirname, '../dist/cli');
-const MAIN = join(CLI, 'main.js');
 /** What V8 has compiled is for its own version, and V8 itself does not look at the processor. */
 const COMPILED = join(CLI, 'compiled', `${process.version}-${process.platform}-${process.arch}`);
 
-/** What the build has compiled for a command, so that nothing is compiled before it starts. */
-function compiledFor(command) {
-  const name = /^[a-z-]+$/.test(command) ? command : 'other';
-  for (const file of new Set([name, 'other'])) {
-    try {
-      return readFileSync(join(COMPILED, file));
-    } catch {}
+function tryRead(...path) {
+  try {
+    return readFileSync(join(...path));
+  } catch {
+    return undefined;
   }
-  return undefined;
 }
 
-/** As Node loads a CommonJS module, but for what is compiled already. */
-function load(cachedData) {
-  const source = readFileSync(MAIN, 'latin1');
-  const script = new Script(`(function(exports,require,module,__filename,__dirname){\n${source}\n})`, {
-    // It is among what is compiled, and no machine's path belongs there.
-    filename: 'elfnote/dist/cli/main.js',
-    lineOffset: -1,
-    cachedData,
-  });
-  const main = new module.constructor(MAIN, module);
-  main.filename = MAIN;
-  script.runInThisContext().call(main.exports, main.exports, id => main.require(id), main, MAIN, CLI);
-  return { script, main: main.exports.main };
+/**
+ * Loads the command line as Node loads CommonJS modules, but for what is compiled already.
+ *
+ * @param compiled a directory with what V8 has compiled of each file.
+ */
+function load(compiled) {
+  const scripts = new Map();
+  const loaded = new Map();
+  const ask = name => {
+    if (!name.startsWith('./')) return require(name);
+    if (loaded.has(name)) return loaded.get(name).exports;
+    const path = join(CLI, name);
+    const script = new Script(readFileSync(path, 'latin1'), {
+      // It is among what is compiled, and no machine's path belongs there.
+      filename: join('elfnote/dist/cli', name),
+      cachedData: compiled === undefined ? undefined : tryRead(compiled, name),
+    });
+    scripts.set(name, script);
+    const module = { exports: {} };
+    loaded.set(name, module);
+    script.runInThisContext()(module.exports, ask, module, path, CLI);
+    return module.exports;
+  };
+  return { scripts, main: ask('./main.js').main };
+}
+
+/** The directory for a command, or that for any; undefined where another Node has built elfnote. */
+function compiledFor(command = '') {
+  const places = [/^[a-z-]+$/.test(command) ? command : 'other', 'other'].map(name => join(COMPILED, name));
+  return places.find(place => existsSync(place));
 }
 
 /**
@@ -52,10 +65,10 @@ function mainOf() {
   const compiled = process.sourceMapsEnabled ? undefined : compiledFor(process.argv[2]);
   if (compiled !== undefined) return load(compiled).main;
   keepCompiled();
-  return require(MAIN).main;
+  return require(join(CLI, 'main.js')).main;
 }
 
 // At once: to take a large heap apart piece by piece is work for nobody.
 if (require.main === module) mainOf()().then(() => process.exit());
 
-module.exports = { load, ELFNOTE: __filename, COMPILED };
+module.exports = { load, COMPILED };

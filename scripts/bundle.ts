@@ -21,6 +21,7 @@ const LATE: readonly {
   { module: 'node:child_process', importer: '/node_modules/commander/', names: ['spawn'] },
   { module: 'node:child_process', importer: join(root, 'src/files/'), names: ['spawnSync'] },
   { module: 'node:crypto', importer: join(root, 'src/'), names: ['createHash', 'hash', 'randomBytes'] },
+  { module: 'node:timers/promises', importer: join(root, 'src/'), names: ['setImmediate'] },
   { module: 'node:tty', importer: join(root, 'src/'), names: ['isatty'] },
   // Of what reads section names, which elfnote reads itself.
   { module: 'assert', importer: '/node_modules/elfy/', names: ['equal'] },
@@ -93,9 +94,21 @@ const common = {
   legalComments: 'none',
 } as const satisfies BuildOptions;
 
+const PARAMETERS = 'exports,require,module,__filename,__dirname';
+
+/**
+ * Makes a CommonJS module that is a script as well, one that gives the module's function: bin/elfnote.js has no need to
+ * write a function around so long a text. Double parentheses let V8 compile the function at once.
+ */
+const SCRIPT = {
+  banner: { js: `(main=>typeof module=='object'?main(${PARAMETERS}):main)((function(${PARAMETERS}){` },
+  footer: { js: '}))' },
+};
+
 rmSync(dist, { recursive: true, force: true });
-const cli = await build({
+const cli = {
   ...common,
+  ...SCRIPT,
   entryPoints: {
     main: 'src/cli/main.ts',
     ...Object.fromEntries(Object.entries(APART).map(([path, from]) => [nameApart(path), from])),
@@ -106,19 +119,22 @@ const cli = await build({
   define: { 'import.meta.dirname': '__dirname' },
   supported: { 'dynamic-import': false },
   plugins: [late, apart],
-});
-const library = await build({
-  ...common,
-  entryPoints: { index: 'src/index.ts' },
-  outdir: dist,
-  format: 'esm',
-  splitting: true,
-  // CommonJS packages in the bundle ask for Node's modules this way.
-  banner: {
-    js: "import { createRequire } from 'node:module';const require = createRequire(import.meta.url);",
-  },
-  plugins: [late, builtins],
-});
+} as const satisfies BuildOptions;
+const built = [
+  await build(cli),
+  await build({
+    ...common,
+    entryPoints: { index: 'src/index.ts' },
+    outdir: dist,
+    format: 'esm',
+    splitting: true,
+    // CommonJS packages in the bundle ask for Node's modules this way.
+    banner: {
+      js: "import { createRequire } from 'node:module';const require = createRequire(import.meta.url);",
+    },
+    plugins: [late, builtins],
+  }),
+];
 writeFileSync(join(dist, 'cli/package.json'), '{"type":"commonjs"}\n');
-const inputs = [cli, library].flatMap(({ metafile }) => Object.keys(metafile.inputs));
+const inputs = built.flatMap(({ metafile }) => Object.keys(metafile.inputs));
 writeFileSync(join(dist, 'THIRD-PARTY-LICENSES.txt'), licencesOf(root, inputs));

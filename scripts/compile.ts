@@ -11,11 +11,12 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Script } from 'node:vm';
 
+const ELFNOTE = fileURLToPath(new URL('../bin/elfnote.js', import.meta.url));
+
 const bin: {
-  readonly ELFNOTE: string;
   readonly COMPILED: string;
-  load(cachedData?: Buffer): { readonly script: Script; main(): Promise<void> };
-} = createRequire(import.meta.url)('../bin/elfnote.js');
+  load(): { readonly scripts: ReadonlyMap<string, Script>; main(): Promise<void> };
+} = createRequire(import.meta.url)(ELFNOTE);
 
 const FIXTURES = fileURLToPath(new URL('../fixtures', import.meta.url));
 const ROOT = join(FIXTURES, 'root');
@@ -49,14 +50,13 @@ const COMMANDS: Readonly<Record<string, { readonly before?: Runs; readonly runs:
 };
 
 function compileAll(): void {
-  mkdirSync(bin.COMPILED, { recursive: true });
   for (const [command, { before = [] }] of Object.entries(COMMANDS)) {
     // A copy of the sources may have no fixtures.
     if (command !== 'other' && !existsSync(KINDS)) continue;
     const cwd = mkdtempSync(join(tmpdir(), 'elfnote-compile-'));
     try {
       if (existsSync(KINDS)) cpSync(KINDS, join(cwd, 'tree'), { recursive: true });
-      for (const args of before) node(cwd, [bin.ELFNOTE, ...args]);
+      for (const args of before) node(cwd, [ELFNOTE, ...args]);
       // With a seed the same source gives the same bytes.
       node(cwd, [
         '--random-seed=1',
@@ -79,12 +79,15 @@ function node(cwd: string, args: readonly string[]): void {
 }
 
 async function compile(command: string): Promise<void> {
-  const { script, main } = bin.load();
+  const { scripts, main } = bin.load();
   for (const args of COMMANDS[command]?.runs ?? []) {
-    process.argv = [process.execPath, bin.ELFNOTE, ...args];
+    process.argv = [process.execPath, ELFNOTE, ...args];
     await main();
   }
-  writeFileSync(join(bin.COMPILED, command), script.createCachedData());
+  for (const [file, script] of scripts) {
+    mkdirSync(join(bin.COMPILED, command), { recursive: true });
+    writeFileSync(join(bin.COMPILED, command, file), script.createCachedData());
+  }
 }
 
 const [, , command] = process.argv;

@@ -14,10 +14,33 @@ const GROUP = 500;
 export function* batchesOf(found: readonly Found[], readsAttributes: boolean): Generator<Batch> {
   for (let from = 0; from < found.length; from += GROUP) {
     const files = found.slice(from, from + GROUP);
-    const attributes = readsAttributes
-      ? readAttributes(withDirectories(files.filter(isToBeRead).map(({ path }) => path)))
-      : { found: new Map<string, string[]>(), knowsAll: true };
+    const attributes = readsAttributes ? new LateAttributes(files) : NONE;
     yield { files, attributes };
+  }
+}
+
+const NONE: AttributeCheck = { found: new Map<string, string[]>(), knowsAll: true };
+
+/** The tool is a process, which files that are all up to date need not start. */
+class LateAttributes implements AttributeCheck {
+  readonly #files: readonly Found[];
+  #read: AttributeCheck | undefined;
+
+  constructor(files: readonly Found[]) {
+    this.#files = files;
+  }
+
+  get found(): AttributeCheck['found'] {
+    return this.#all().found;
+  }
+
+  get knowsAll(): boolean {
+    return this.#all().knowsAll;
+  }
+
+  #all(): AttributeCheck {
+    this.#read ??= readAttributes(withDirectories(this.#files.filter(isToBeRead).map(({ path }) => path)));
+    return this.#read;
   }
 }
 

@@ -1,6 +1,5 @@
 import { type BigIntStats, type Dirent, readdir, readdirSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import fastGlob from 'fast-glob';
 import picomatch from 'picomatch';
 import { ElfnoteError, fromSystemError } from '../errors.js';
 import {
@@ -101,6 +100,7 @@ async function walk(directory: string, start: BigIntStats, options: WalkOptions)
   const { include, exclude = [] } = options;
   const failures: Found[] = [];
   const bounds = new FileSystemBounds(start, options);
+  const { default: fastGlob } = await import('fast-glob');
   const files = await fastGlob('**/*', {
     cwd: directory,
     dot: true,

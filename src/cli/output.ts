@@ -7,7 +7,7 @@ const FULL = 16_384;
 export const OUT_IS_TERMINAL = isTerminal(1);
 
 /** Asks node:tty, which loads Node's network code, only of what may be one. */
-function isTerminal(fd: number): boolean {
+export function isTerminal(fd: number): boolean {
   try {
     if (!fstatSync(fd).isCharacterDevice()) return false;
   } catch {

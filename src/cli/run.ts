@@ -1,5 +1,4 @@
 import { constants } from 'node:os';
-import { setImmediate } from 'node:timers/promises';
 import type { Job } from '../batch/job.js';
 import { type Result, runOver } from '../batch/run.js';
 import { type Found, findFiles, type PathList } from '../batch/walk.js';
@@ -51,7 +50,7 @@ export async function runOverFiles(
   const signal = done < found.length ? AbortSignal.abort() : interrupt.signal;
   for await (const error of target.complete(signal)) await reporter.report(notCopied(error));
   // A signal that came during the last files has its turn only now.
-  await setImmediate();
+  await new Promise(resolve => setImmediate(resolve));
   const stopped = interrupt.name ?? (done < found.length ? '--fail-fast' : undefined);
   const summary = await reporter.finish(found, stopped);
   await writeSummary(summary, flags, reporter);

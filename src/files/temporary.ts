@@ -62,8 +62,8 @@ export function makeTemporary(path: string): { readonly name: string; readonly f
   }
 }
 
-/** Directories are swept when they are first written to, and again when other runs may have died, in milliseconds. */
-const SWEEP_AGAIN_AFTER = 10_000;
+/** Directories are swept when they are first written to, and again when other runs may have died, in seconds. */
+const SWEEP_AGAIN_AFTER = 10;
 const MOST_REMEMBERED = 10_000;
 
 const swept = new Map<string, number>();
@@ -80,7 +80,7 @@ function isOurs(name: string): boolean {
 /** Removes what processes that have died meanwhile have left in a directory; where that cannot be, it stays. */
 export function sweep(directory: string): void {
   const last = swept.get(directory);
-  const now = performance.now();
+  const now = process.uptime();
   if (last !== undefined && now - last < SWEEP_AGAIN_AFTER) return;
   if (swept.size >= MOST_REMEMBERED) swept.clear();
   swept.set(directory, now);

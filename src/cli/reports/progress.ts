@@ -1,26 +1,28 @@
 import type { SingleBar } from 'cli-progress';
 import { escapeControls } from '../../elf/bytes.js';
+import { isTerminal } from '../output.js';
 
-const DELAY_MILLISECONDS = 500;
+const DELAY_SECONDS = 0.5;
 
 /** A progress bar on standard error, for walks that take longer than half a second. */
 export class Progress {
   readonly #total: number;
   readonly #wanted: boolean;
-  readonly #start = performance.now();
+  // Node loads much for `performance`.
+  readonly #start = process.uptime();
   #bar: SingleBar | undefined;
   #cleared = false;
   #done = 0;
 
   constructor(total: number, wanted: boolean) {
     this.#total = total;
-    this.#wanted = wanted && process.stderr.isTTY === true;
+    this.#wanted = wanted && isTerminal(2);
   }
 
   async step(path: string): Promise<void> {
     this.#done++;
-    const seconds = (performance.now() - this.#start) / 1000;
-    if (!this.#wanted || seconds * 1000 < DELAY_MILLISECONDS) return;
+    const seconds = process.uptime() - this.#start;
+    if (!this.#wanted || seconds < DELAY_SECONDS) return;
     this.#bar ??= await createBar(this.#total);
     this.#bar.update(this.#done, { rate: Math.round(this.#done / seconds), path: fitting(path) });
     if (this.#cleared) this.#bar.render();
