@@ -115,8 +115,13 @@ export class PatchedSource implements ByteSource {
   read(offset: number, length: number): Buffer {
     checkRange(this, offset, length);
     const end = offset + length;
-    const isPatched = this.#patches.some(p => p.offset < end && offset < p.offset + p.bytes.length);
-    if (!isPatched && end <= this.#base.size) return this.#base.read(offset, length);
+    let last: Patch | undefined;
+    for (const patch of this.#patches)
+      if (patch.offset < end && offset < patch.offset + patch.bytes.length) last = patch;
+    if (last === undefined && end <= this.#base.size) return this.#base.read(offset, length);
+    // Nothing that was written before shows through the last patch.
+    if (last !== undefined && last.offset <= offset && end <= last.offset + last.bytes.length)
+      return last.bytes.subarray(offset - last.offset, end - last.offset);
     const result = Buffer.allocUnsafe(length);
     const fromBase = Math.min(length, Math.max(0, this.#base.size - offset));
     if (fromBase > 0) this.#base.read(offset, fromBase).copy(result);

@@ -8,6 +8,8 @@ import { NOTE_ALIGN } from './cache.js';
  */
 export const OWN_OWNER = 'elfnote';
 
+const OWNER = bytesOf(`${OWN_OWNER}\0`);
+
 /** `n_type` of the notes of that owner. readelf calls any owner's type 1 a version. */
 export const OWN_TYPE = { closure: 2, undo: 3 } as const;
 
@@ -27,10 +29,10 @@ export interface OwnNote {
 /** A whole note of elfnote's own, padded to 4 bytes. */
 export function encodeOwnNote(n_type: number, desc: Buffer, encoding: Encoding): Buffer {
   const note = Buffer.alloc(alignUp(OWN_DESC_START + desc.length, NOTE_ALIGN));
-  encoding.putU32(note, 0, OWN_OWNER.length + 1);
+  encoding.putU32(note, 0, OWNER.length);
   encoding.putU32(note, 4, desc.length);
   encoding.putU32(note, 8, n_type);
-  bytesOf(`${OWN_OWNER}\0`).copy(note, 12);
+  OWNER.copy(note, 12);
   desc.copy(note, OWN_DESC_START);
   return note;
 }
@@ -62,13 +64,13 @@ export function ownNoteAt(
 ): OwnNote | undefined {
   if (offset + OWN_DESC_START > limit) return undefined;
   const head = source.read(offset, OWN_DESC_START);
+  const isOwn = encoding.u32(head, 0) === OWNER.length && head.compare(OWNER, 0, OWNER.length, 12) === 0;
+  if (!isOwn) return undefined;
   const n_type = encoding.u32(head, 8);
   const n_descsz = encoding.u32(head, 4);
-  const isOwn =
-    encoding.u32(head, 0) === OWN_OWNER.length + 1 && head.subarray(8).equals(ownNoteStart(n_type, encoding));
   const descOffset = offset + OWN_DESC_START;
   const end = alignUp(descOffset + n_descsz, NOTE_ALIGN);
-  return isOwn && end <= limit ? { n_type, offset, descOffset, n_descsz, end } : undefined;
+  return end <= limit ? { n_type, offset, descOffset, n_descsz, end } : undefined;
 }
 
 /** The file offset at which all that elfnote has put behind a cache note ends. */

@@ -1,4 +1,4 @@
-import { alignUp, type ByteSource, largest, zeroRun } from '../../elf/bytes.js';
+import { alignUp, type ByteSource, zeroRun } from '../../elf/bytes.js';
 import { PF_W, PT_LOAD, SHF_ALLOC } from '../../elf/constants.js';
 import { addressOfOffset, type ElfImage, sectionHeaderSize } from '../../elf/image.js';
 import type { ElfView } from '../../elf/view.js';
@@ -40,11 +40,10 @@ export function findRecord(view: ElfView): FoundRecord | undefined {
     const record = note && decode(source, note);
     return note && record && { record, note, isLinked: true };
   }
+  const start = ownNoteStart(OWN_TYPE.undo, image.encoding);
   for (const gap of undescribed(view)) {
-    for (const note of recordsIn(source, image, gap)) {
-      const record = decode(source, note);
-      if (record !== undefined) return { record, note, isLinked: false };
-    }
+    const found = recordIn(view, gap, start);
+    if (found !== undefined) return found;
   }
   return undefined;
 }
@@ -66,35 +65,53 @@ const FIRST_LOOK = 1 << 16;
 
 /** Where the notes of a stopped run may be: in what segments could grow over, and behind the end of all that is described. */
 function undescribed({ image, source }: ElfView): Gap[] {
-  const occupied = occupiedRanges(image).filter(range => !isOnItsWay(image, range));
+  const occupied = settledRanges(image);
   const gaps: Gap[] = [];
   for (const p of image.programHeaders) {
     if (p.p_type !== PT_LOAD || p.p_filesz === 0) continue;
     const offset = p.p_offset + p.p_filesz;
     const size = Math.min(fileGap(offset, occupied), source.size - offset, MOST_MOVED);
-    if (size > 0 && zeroRun(source, offset, Math.min(size, FIRST_LOOK)) < Math.min(size, FIRST_LOOK))
-      gaps.push({ offset, size });
+    const first = Math.min(size, FIRST_LOOK);
+    if (size > 0 && zeroRun(source, offset, first) < first) gaps.push({ offset, size });
   }
-  gaps.push(...insideSegments(image, occupied));
-  const end = largest(occupied.map(range => range.end));
+  const end = addInsideSegments(image, occupied, gaps);
   if (end < source.size)
     gaps.push({ offset: end, size: Math.min(source.size - end, MOST_MOVED + tablesSize(image)) });
   return gaps;
 }
 
-/** Between sections of what is mapped read-only, where a note may fill what aligns them. */
-function insideSegments({ programHeaders }: ElfImage, occupied: readonly Occupied[]): Gap[] {
-  const loads = programHeaders.filter(p => p.p_type === PT_LOAD && (p.p_flags & PF_W) === 0);
-  const described = occupied.filter(({ kind }) => kind !== 'load');
-  const gaps: Gap[] = [];
+/** Between sections of what is mapped read-only, where a note may fill what aligns them. @returns where all ends. */
+function addInsideSegments({ programHeaders }: ElfImage, occupied: readonly Occupied[], gaps: Gap[]): number {
   let end = 0;
-  for (const range of described) {
+  let loadsEnd = 0;
+  for (const range of occupied) {
+    if (range.kind === 'load') {
+      loadsEnd = Math.max(loadsEnd, range.end);
+      continue;
+    }
     const size = Math.min(range.start - end, MOST_MOVED);
-    const isLoaded = loads.some(p => p.p_offset <= end && range.start <= p.p_offset + p.p_filesz);
-    if (size > OWN_DESC_START && isLoaded) gaps.push({ offset: end, size });
+    if (size > OWN_DESC_START && isReadOnly(programHeaders, end, range.start))
+      gaps.push({ offset: end, size });
     end = Math.max(end, range.end);
   }
-  return gaps;
+  return Math.max(end, loadsEnd);
+}
+
+function isReadOnly(programHeaders: ElfImage['programHeaders'], start: number, end: number): boolean {
+  return programHeaders.some(
+    p =>
+      p.p_type === PT_LOAD &&
+      (p.p_flags & PF_W) === 0 &&
+      p.p_offset <= start &&
+      end <= p.p_offset + p.p_filesz,
+  );
+}
+
+/** All but sections that are on their way. */
+function settledRanges(image: ElfImage): readonly Occupied[] {
+  const ranges = occupiedRanges(image);
+  const isOneMoving = ranges.some(range => isOnItsWay(image, range));
+  return isOneMoving ? ranges.filter(range => !isOnItsWay(image, range)) : ranges;
 }
 
 /** A section whose header says already where it will be loaded, in bytes that no segment holds yet. */
@@ -110,15 +127,16 @@ function tablesSize({ sectionHeaders, encoding, header }: ElfImage): number {
   return sectionHeaders.length * sectionHeaderSize(encoding) + names;
 }
 
-function* recordsIn(source: ByteSource, { encoding }: ElfImage, { offset, size }: Gap): Generator<OwnNote> {
+/** The first record in a gap that can be read. */
+function recordIn({ image, source }: ElfView, { offset, size }: Gap, start: Buffer): FoundRecord | undefined {
   const bytes = source.read(offset, size);
-  const wanted = ownNoteStart(OWN_TYPE.undo, encoding);
-  for (let at = bytes.indexOf(wanted); at >= 0; at = bytes.indexOf(wanted, at + 1)) {
-    const start = offset + at - (OWN_DESC_START - wanted.length);
-    const note =
-      start >= offset && start === alignUp(start, NOTE_ALIGN)
-        ? ownNoteAt(source, encoding, start, source.size)
-        : undefined;
-    if (note !== undefined) yield note;
+  const before = OWN_DESC_START - start.length;
+  for (let at = bytes.indexOf(start); at >= 0; at = bytes.indexOf(start, at + 1)) {
+    const noteAt = offset + at - before;
+    if (at < before || noteAt !== alignUp(noteAt, NOTE_ALIGN)) continue;
+    const note = ownNoteAt(source, image.encoding, noteAt, source.size);
+    const record = note && decode(source, note);
+    if (note !== undefined && record !== undefined) return { record, note, isLinked: false };
   }
+  return undefined;
 }

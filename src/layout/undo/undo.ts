@@ -98,12 +98,8 @@ function stateOf(source: ByteSource, ranges: readonly UndoRange[]): 'old' | 'new
 function inverse(source: ByteSource, { record, note }: FoundRecord, { writes }: Done): Commit[] {
   const { oldSize, inPlaceIsSafe } = record;
   const edits: Edit[] = [];
-  let now = source;
-  for (const ranges of writes.toReversed()) {
-    const edit = restored(source, now, ranges, edits.length);
-    edits.push(edit);
-    now = changed(now, [{ edits: [edit], size: source.size }]);
-  }
+  const now = changed(source, [{ edits, size: source.size }]);
+  for (const ranges of writes.toReversed()) edits.push(restored(source, now, ranges, edits.length));
   const commit = (edits: readonly Edit[]): Commit => ({ kind: 'undo', edits, size: oldSize, inPlaceIsSafe });
   // Where the record is in what is cut off, cutting is what takes it away.
   if (note.offset >= oldSize || edits.length < 2) return [commit(edits)];
@@ -112,8 +108,12 @@ function inverse(source: ByteSource, { record, note }: FoundRecord, { writes }: 
 
 /** One write for what was one write. */
 function restored(source: ByteSource, now: ByteSource, ranges: readonly UndoRange[], step: number): Edit {
-  const start = Math.min(...ranges.map(({ offset }) => offset));
-  const end = Math.max(...ranges.map(({ offset, length }) => offset + length));
+  let start = Number.POSITIVE_INFINITY;
+  let end = 0;
+  for (const { offset, length } of ranges) {
+    start = Math.min(start, offset);
+    end = Math.max(end, offset + length);
+  }
   const bytes = Buffer.from(now.read(start, end - start));
   for (const { offset, length, was } of ranges) {
     const at = offset - start;

@@ -4,7 +4,7 @@ import { dynamicStrings, ownAuditModule, readAudit } from '../../elf/dt-audit.js
 import { type ElfImage, offsetOfAddress, type ProgramHeader } from '../../elf/image.js';
 import { DYN } from '../../elf/structs.js';
 import { hex, type Invariant, type Report, type Step, tell } from './invariant.js';
-import { saidBy, TABLE_TAGS } from './program.js';
+import { newAddress, saidBy, TABLE_TAGS } from './program.js';
 
 /** `DT_AUDIT` names what was planned. */
 export const PLANNED_AUDIT: Invariant = {
@@ -39,11 +39,9 @@ function entryFaults({ before, after }: Step, report: Report): void {
     report('there is no dynamic section');
     return;
   }
-  const sections = before.image.sectionHeaders;
-  const moved = new Map(sections.map((s, i) => [s.sh_addr, after.image.sectionHeaders[i]?.sh_addr]));
   for (const [i, { d_tag, d_val, offset }] of old.entries.entries()) {
     const is = now.entries[i];
-    const due = TABLE_TAGS.has(d_tag) ? (moved.get(d_val) ?? d_val) : d_val;
+    const due = TABLE_TAGS.has(d_tag) ? newAddress(before.image, after.image, d_val) : d_val;
     const isRight = d_tag === DT_STRSZ || is?.d_val === due;
     if (is?.d_tag !== d_tag || is.offset !== offset || !isRight)
       report(

@@ -70,11 +70,18 @@ export const TABLE_TAGS: ReadonlySet<number> = new Set([
 ]);
 
 function entryFaults({ before, after }: Step, report: Report): void {
-  const sections = before.image.sectionHeaders;
-  const moved = new Map(sections.map((s, i) => [s.sh_addr, after.image.sectionHeaders[i]?.sh_addr]));
-  for (const [i, { d_tag, d_val }] of (before.image.dynamic?.entries ?? []).entries()) {
-    const due = TABLE_TAGS.has(d_tag) ? (moved.get(d_val) ?? d_val) : d_val;
-    const is = after.image.dynamic?.entries[i]?.d_val;
+  const now = after.image.dynamic?.entries ?? [];
+  let i = 0;
+  for (const { d_tag, d_val } of before.image.dynamic?.entries ?? []) {
+    const due = TABLE_TAGS.has(d_tag) ? newAddress(before.image, after.image, d_val) : d_val;
+    const is = now[i]?.d_val;
     if (is !== due) report(`dynamic entry ${i} does not lead to its table: ${hex(is)}, not ${hex(due)}`);
+    i++;
   }
+}
+
+/** Of the section that was at an address; the address where none was. */
+export function newAddress(before: ElfImage, after: ElfImage, address: number): number {
+  const index = before.sectionHeaders.findLastIndex(({ sh_addr }) => sh_addr === address);
+  return after.sectionHeaders[index]?.sh_addr ?? address;
 }

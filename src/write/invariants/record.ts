@@ -1,5 +1,6 @@
-import { alignUp, type ByteSource, isZero, largest } from '../../elf/bytes.js';
+import { alignUp, type ByteSource, isZero, largest, type Patch } from '../../elf/bytes.js';
 import { ownAuditModule } from '../../elf/dt-audit.js';
+import type { ElfImage } from '../../elf/image.js';
 import { changed, type ElfView } from '../../elf/view.js';
 import { occupiedRanges } from '../../layout/model/occupied.js';
 import type { Commit, WritePlan } from '../../layout/model/plan.js';
@@ -26,11 +27,12 @@ export function recordFaults(
   if (record.oldSize !== before.size)
     report(`the undo record says ${record.oldSize} bytes, not ${before.size}`);
   const undone = followed(after.source, record);
-  for (const { offset, bytes } of commits.flatMap(({ edits }) => edits)) {
-    const length = Math.min(bytes.length, before.size - offset);
-    if (length <= 0) continue;
-    if (!undone.read(offset, length).equals(before.read(offset, length)))
-      report(`the undo record does not lead back to the ${length} bytes at ${offset}`);
+  for (const { edits } of commits) {
+    for (const { offset, bytes } of edits) {
+      const length = Math.min(bytes.length, before.size - offset);
+      if (length > 0 && !undone.read(offset, length).equals(before.read(offset, length)))
+        report(`the undo record does not lead back to the ${length} bytes at ${offset}`);
+    }
   }
 }
 
@@ -47,11 +49,14 @@ function lastNote({ image, source }: ElfView): OwnNote | undefined {
 }
 
 function followed(source: ByteSource, { writes, oldSize }: UndoRecord): ByteSource {
-  const edits = writes.flat().map(({ offset, length, was }) => {
-    if (was.kind === 'literal') return { offset, bytes: was.bytes };
-    if (was.kind === 'copy') return { offset, bytes: source.read(was.from, length) };
-    return { offset, bytes: Buffer.alloc(length) };
-  });
+  const edits: Patch[] = [];
+  for (const ranges of writes) {
+    for (const { offset, length, was } of ranges) {
+      if (was.kind === 'literal') edits.push({ offset, bytes: was.bytes });
+      else if (was.kind === 'copy') edits.push({ offset, bytes: source.read(was.from, length) });
+      else edits.push({ offset, bytes: Buffer.alloc(length) });
+    }
+  }
   return changed(source, [{ edits, size: oldSize }]);
 }
 
@@ -66,13 +71,17 @@ export function undoneFaults(noted: ElfView, undone: ElfView, plan: WritePlan, r
   const goes = plan.commits.some(({ kind }) => kind === 'audit-out');
   if (auditModule !== undefined && !goes && auditModule !== plan.auditModule)
     report(`the old audit module is still there: ${auditModule}, not ${plan.auditModule}`);
-  const said = ({ image }: ElfView) => {
-    const { e_type, e_machine, e_flags } = image.header;
-    return Object.entries({ e_type, e_machine, e_flags, ...saidBy(image) });
-  };
-  const now = new Map(said(undone));
-  for (const [field, was] of said(noted)) {
-    if (now.get(field) !== was)
-      report(`undone, the file says something else: ${field} ${was} is ${now.get(field)}`);
+  differences(headerWords(noted.image), headerWords(undone.image), report);
+  differences(saidBy(noted.image), saidBy(undone.image), report);
+}
+
+function headerWords({ header: { e_type, e_machine, e_flags } }: ElfImage): Record<string, number> {
+  return { e_type, e_machine, e_flags };
+}
+
+function differences<T>(was: Record<string, T>, is: Record<string, T>, report: Report): void {
+  for (const field in was) {
+    if (was[field] !== is[field])
+      report(`undone, the file says something else: ${field} ${was[field]} is ${is[field]}`);
   }
 }

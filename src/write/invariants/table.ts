@@ -57,9 +57,9 @@ function hasOldAddress(image: ElfImage): boolean {
 }
 
 function overlapFaults({ before, after }: Step, report: Report): void {
-  const stale = new Set(onTable(before.image).map(({ kind, index }) => `${kind} ${index}`));
+  const stale = onTable(before.image);
   for (const { kind, index, start } of onTable(after.image)) {
-    if (!stale.has(`${kind} ${index}`))
+    if (!stale.some(was => was.kind === kind && was.index === index))
       report(
         `the table runs into a ${kind}: number ${index} starts at ${start}, the table ends at ${tableEnd(after.image)}`,
       );
@@ -70,7 +70,7 @@ function overlapFaults({ before, after }: Step, report: Report): void {
 function onTable(image: ElfImage): Occupied[] {
   const [start, end] = [image.header.e_phoff, tableEnd(image)];
   return occupiedRanges(image).filter(
-    ({ kind, ...range }) =>
-      kind !== 'load' && kind !== 'program-headers' && range.start < end && range.end > start,
+    range =>
+      range.start < end && range.end > start && range.kind !== 'load' && range.kind !== 'program-headers',
   );
 }
