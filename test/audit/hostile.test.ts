@@ -12,7 +12,8 @@ import {
 } from 'node:fs';
 import { before, describe, type TestContext, test } from 'node:test';
 import { SANITIZED } from '../support/audit-module.js';
-import { dumpJson, numberIn, objectIn, run, runOk } from '../support/cli.js';
+import { numberIn, objectIn, run, runOk } from '../support/cli.js';
+import { dumpJson } from '../support/dump.js';
 import { needsTracing, READER_SOURCES } from '../support/reader.js';
 import { ANSWERED, annotatedClosure, assertSame, type Closure, ReaderShop } from '../support/reader-shop.js';
 import { suiteScope, tempDir } from '../support/temp.js';

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { copyFileSync } from 'node:fs';
 import { before, describe, test } from 'node:test';
-import { elfnoteOk, runOk } from '../support/cli.js';
+import { runOk } from '../support/cli.js';
+import { elfnoteHereOk } from '../support/cli-here.js';
 import { needsTracing } from '../support/reader.js';
 import { ANSWERED, annotatedClosure, assertSame, type Closure, ReaderShop } from '../support/reader-shop.js';
 import { suiteScope, tempDir } from '../support/temp.js';
@@ -35,7 +36,7 @@ describe('the reader', { skip: needsTracing('gcc', 'patchelf') }, () => {
   test('leaves a program without a note to the loader', () => {
     const bare = shop.at('bare');
     copyFileSync(files.program, bare);
-    elfnoteOk(['remove-cache', bare]);
+    elfnoteHereOk(['remove-cache', bare]);
     const { said } = assertSame(shop, bare);
     assert.match(said[0] ?? '', /libone.so.1 for the program: left to the loader: there is no note/);
     // The note of libtwo still counts.
@@ -57,7 +58,7 @@ describe('the reader', { skip: needsTracing('gcc', 'patchelf') }, () => {
       runOk('objcopy', ['-R', '.note.ABI-tag', '-R', '.note.gnu.property', file]);
       runOk('llvm-strip', ['--strip-sections', file]);
     }
-    elfnoteOk(['build-cache', '--quiet', '--move-table', program, two]);
+    elfnoteHereOk(['build-cache', '--quiet', '--move-table', program, two]);
     for (const file of [program, two]) {
       assert.doesNotMatch(runOk('readelf', ['-hW', file]).stdout, /Start of program headers: +64 /);
     }

@@ -15,11 +15,9 @@ import {
 import { join } from 'node:path';
 import { before, describe, type TestContext, test } from 'node:test';
 import {
-  dumpJson,
   elfnote,
   elfnoteAsNobody,
   elfnoteOk,
-  entriesOf,
   FIXTURES,
   isObject,
   jsonLines,
@@ -32,6 +30,7 @@ import {
   run,
   runOk,
 } from '../support/cli.js';
+import { dumpJson, entriesOf } from '../support/dump.js';
 import { architecture } from '../support/programs.js';
 import { suiteScope, tempDir } from '../support/temp.js';
 import { needs, needsRoot } from '../support/tools.js';

@@ -3,6 +3,7 @@ import { copyFileSync, existsSync, readdirSync, readFileSync, renameSync, writeF
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { BIN, elfnote, elfnoteOk, run, runMany, runOk } from '../support/cli.js';
+import { elfnoteHere, elfnoteHereOk } from '../support/cli-here.js';
 import { needsTracing, trace } from '../support/reader.js';
 import { assertSame, type Closure, closure, ReaderShop } from '../support/reader-shop.js';
 import { suiteScope, tempDir } from '../support/temp.js';
@@ -19,7 +20,7 @@ describe('build-cache --closure', { skip }, () => {
     files = closure(shop);
   });
   const close = (...args: readonly string[]) =>
-    elfnoteOk(['build-cache', '--closure', '--store-dir', shop.dir, ...args, files.program]);
+    elfnoteHereOk(['build-cache', '--closure', '--store-dir', shop.dir, ...args, files.program]);
 
   test('one patched program finds what its untouched libraries need', () => {
     const libraries = [files.one, files.two, files.three].map(path => readFileSync(path));
@@ -36,29 +37,29 @@ describe('build-cache --closure', { skip }, () => {
     const bytes = readFileSync(files.program);
     assert.match(close().stdout, /up to date/);
     const store = ['--store-dir', shop.dir];
-    assert.match(elfnoteOk(['build-cache', ...store, files.program]).stdout, /up to date/);
+    assert.match(elfnoteHereOk(['build-cache', ...store, files.program]).stdout, /up to date/);
     assert.ok(bytes.equals(readFileSync(files.program)));
   });
 
   test('verify calls it fresh', () => {
     close();
-    assert.match(elfnoteOk(['verify', '--store-dir', shop.dir, files.program]).stdout, /fresh/);
+    assert.match(elfnoteHereOk(['verify', '--store-dir', shop.dir, files.program]).stdout, /fresh/);
   });
 
   test('remove-cache takes both notes out, byte for byte', () => {
     const other = new ReaderShop(tempDir(scope));
     const own = closure(other);
     const bytes = readFileSync(own.program);
-    elfnoteOk(['build-cache', '--closure', own.program]);
+    elfnoteHereOk(['build-cache', '--closure', own.program]);
     assert.ok(!bytes.equals(readFileSync(own.program)));
-    elfnoteOk(['remove-cache', own.program]);
+    elfnoteHereOk(['remove-cache', own.program]);
     assert.ok(bytes.equals(readFileSync(own.program)));
   });
 
   test('in a walk programs carry one and libraries do not, and libraries come first', () => {
     const other = new ReaderShop(tempDir(scope));
     const own = closure(other);
-    const { stdout } = elfnoteOk(['build-cache', '--closure', '-v', other.dir]);
+    const { stdout } = elfnoteHereOk(['build-cache', '--closure', '-v', other.dir]);
     const order = ['libone.so.1', 'libtwo.so.1', 'program'].map(name => stdout.indexOf(`/${name}: `));
     assert.ok(Math.max(order[0] ?? 0, order[1] ?? 0) < (order[2] ?? 0), stdout);
     const noted = (path: string) => runOk('readelf', ['-n', path]).stdout.match(/elfnote\s+0x\w+/g)?.length;
@@ -68,7 +69,7 @@ describe('build-cache --closure', { skip }, () => {
   test('a library of another name by now is left to the loader', () => {
     const other = new ReaderShop(tempDir(scope));
     const own = closure(other);
-    elfnoteOk(['build-cache', '--closure', own.program]);
+    elfnoteHereOk(['build-cache', '--closure', own.program]);
     renameSync(own.three, other.at('two', 'libthree.so.1'));
     const { said } = assertSame(other, own.program);
     assert.ok(
@@ -79,8 +80,8 @@ describe('build-cache --closure', { skip }, () => {
 
   test('what ld.so.cache gives is recorded only with --system-libraries, behind a run path that is in stores', () => {
     const libc = (...args: string[]) => {
-      elfnoteOk(['build-cache', ...args, files.program]);
-      return elfnoteOk(['dump', files.program]).stdout.match(/libc\.so\.6\n\s+= (\S+)/)?.[1];
+      elfnoteHereOk(['build-cache', ...args, files.program]);
+      return elfnoteHereOk(['dump', files.program]).stdout.match(/libc\.so\.6\n\s+= (\S+)/)?.[1];
     };
     assert.equal(libc('--store-dir', shop.dir), undefined);
     assert.equal(libc('--system-libraries'), undefined);
@@ -90,7 +91,7 @@ describe('build-cache --closure', { skip }, () => {
       /libc\.so\.6 \(libc6,x86-64[^)]*\) => (\S+)/,
     )?.[1];
     assert.equal(path, cached);
-    assert.doesNotMatch(elfnoteOk(['dump', files.program]).stdout, /stale/);
+    assert.doesNotMatch(elfnoteHereOk(['dump', files.program]).stdout, /stale/);
     assert.deepEqual(shop.own(shop.traced(files.program).missed), []);
   });
 });
@@ -99,7 +100,7 @@ describe('outside a Nix build', { skip: needs('gcc') }, () => {
   const scope = suiteScope();
   const GAIN = /would let (\d+) librar(?:y|ies) be found at once/g;
   const gain = (args: readonly string[], env: Readonly<Record<string, string>> = {}) =>
-    [...elfnoteOk(['build-cache', '--dry-run', ...args], { env }).stderr.matchAll(GAIN)].map(match =>
+    [...elfnoteHereOk(['build-cache', '--dry-run', ...args], { env }).stderr.matchAll(GAIN)].map(match =>
       Number(match[1]),
     );
 
@@ -111,10 +112,10 @@ describe('outside a Nix build', { skip: needs('gcc') }, () => {
     // Four objects need libc.so.6, of which those with a run path look for it there: the program, and libtwo.so.1.
     assert.deepEqual(gain([...store, shop.dir]), [2]);
     assert.deepEqual(gain([...store, '--quiet', shop.dir]), []);
-    const named = elfnoteOk(['build-cache', '--dry-run', '--json', ...store, files.program]).stdout;
+    const named = elfnoteHereOk(['build-cache', '--dry-run', '--json', ...store, files.program]).stdout;
     assert.match(named, /"onSystem":1,/);
-    elfnoteOk(['build-cache', ...store, '--system-libraries', files.program]);
-    const libc = elfnoteOk(['dump', files.program]).stdout.match(/libc\.so\.6\n\s+= \S+/g);
+    elfnoteHereOk(['build-cache', ...store, '--system-libraries', files.program]);
+    const libc = elfnoteHereOk(['dump', files.program]).stdout.match(/libc\.so\.6\n\s+= \S+/g);
     assert.equal(libc?.length, 1);
   });
 
@@ -137,8 +138,8 @@ describe('outside a Nix build', { skip: needs('gcc') }, () => {
     const args = ['build-cache', '--system-libraries', '--store-dir', shop.dir];
     const sonames = (flags: readonly string[]) => {
       const file = shop.library('bare', 'bare', { needs: [one], runPath: [shop.at('one')], flags });
-      elfnoteOk([...args, file]);
-      return [...elfnoteOk(['dump', file]).stdout.matchAll(/^ {2}(lib\S+)$/gm)].map(match => match[1]);
+      elfnoteHereOk([...args, file]);
+      return [...elfnoteHereOk(['dump', file]).stdout.matchAll(/^ {2}(lib\S+)$/gm)].map(match => match[1]);
     };
     assert.deepEqual(sonames(['-Wl,-z,nodefaultlib']), ['libone.so.1']);
     assert.deepEqual(sonames([]).sort(), ['libc.so.6', 'libone.so.1']);
@@ -276,21 +277,21 @@ describe('build-cache --dlopen', { skip: needs('gcc') }, () => {
       runPath: [join(one, '..'), join(plugin, '..')],
     });
     const sonames = () =>
-      [...elfnoteOk(['dump', user]).stdout.matchAll(/^ {2}(lib\S+)$/gm)].map(match => match[1]);
-    const declared = () => elfnote(['dump', user]).stdout.match(/^ {2}dlopen .*$/gm);
+      [...elfnoteHereOk(['dump', user]).stdout.matchAll(/^ {2}(lib\S+)$/gm)].map(match => match[1]);
+    const declared = () => elfnoteHere(['dump', user]).stdout.match(/^ {2}dlopen .*$/gm);
     const text = (plugins: string) => [
       `  dlopen libplugin.so.1 (plugins, suggested): ${plugins}`,
       '  dlopen libabsent.so.2 (plugins, suggested): not recorded',
     ];
     assert.deepEqual(declared(), text('not recorded'));
-    elfnoteOk(['build-cache', '--store-dir', shop.dir, user]);
+    elfnoteHereOk(['build-cache', '--store-dir', shop.dir, user]);
     assert.deepEqual(sonames(), ['libone.so.1']);
     assert.deepEqual(declared(), text('not recorded'));
-    elfnoteOk(['build-cache', '--store-dir', shop.dir, '--dlopen', user]);
+    elfnoteHereOk(['build-cache', '--store-dir', shop.dir, '--dlopen', user]);
     assert.deepEqual(sonames(), ['libone.so.1', 'libplugin.so.1']);
     assert.deepEqual(declared(), text('recorded'));
     assert.match(
-      elfnoteOk(['dump', '--json', user]).stdout,
+      elfnoteHereOk(['dump', '--json', user]).stdout,
       /"soname":"libplugin.so.1","feature":"plugins","priority":"suggested","recorded":true/,
     );
   });
@@ -326,9 +327,9 @@ describe('what objects of a closure declare to dlopen', { skip }, () => {
 
   test('is answered from the closure note of the program, and what it needs too, only with --dlopen', () => {
     const store = ['--closure', '--store-dir', shop.dir];
-    elfnoteOk(['build-cache', ...store, program]);
+    elfnoteHereOk(['build-cache', ...store, program]);
     assert.ok(missed().length >= 2);
-    elfnoteOk(['build-cache', ...store, '--dlopen', program]);
+    elfnoteHereOk(['build-cache', ...store, '--dlopen', program]);
     assert.deepEqual(missed(), []);
   });
 

@@ -15,7 +15,6 @@ import {
   BIN,
   elfnote,
   elfnoteOk,
-  entriesOf,
   type JsonObject,
   jsonLines,
   listIn,
@@ -24,6 +23,7 @@ import {
   run,
   runOk,
 } from '../support/cli.js';
+import { entriesOf } from '../support/dump.js';
 import { needsTracing } from '../support/reader.js';
 import { type Closure, closure, ReaderShop } from '../support/reader-shop.js';
 import { suiteScope, tempDir } from '../support/temp.js';

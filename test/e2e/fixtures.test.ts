@@ -12,19 +12,9 @@ import {
 import { createRequire } from 'node:module';
 import { join, relative } from 'node:path';
 import { before, describe, test } from 'node:test';
-import {
-  elfnote,
-  elfnoteOk,
-  entriesIn,
-  FIXTURES,
-  isObject,
-  type JsonObject,
-  jsonLines,
-  listIn,
-  ROOT,
-  run,
-  runOk,
-} from '../support/cli.js';
+import { FIXTURES, isObject, type JsonObject, jsonLines, listIn, ROOT, run, runOk } from '../support/cli.js';
+import { elfnoteHere, elfnoteHereOk } from '../support/cli-here.js';
+import { entriesIn } from '../support/dump.js';
 import {
   type Architecture,
   architecture,
@@ -111,7 +101,7 @@ before(() => {
     copyFixtures(dir);
     makePrefix(join(dir, 'x86_64'), join(dir, 'root'), X86.libDir);
   }
-  const result = elfnoteOk(['build-cache', '--json', '--root', ROOT, ...inputs(processed)]);
+  const result = elfnoteHereOk(['build-cache', '--json', '--root', ROOT, ...inputs(processed)]);
   outcomes = jsonLines(result.stdout);
 });
 
@@ -138,7 +128,7 @@ function bytesBelow(dir: string): Map<string, string> {
 
 /** What the notes say; a file without a sound note fails the test. */
 function notesOf(files: readonly string[]): string[] {
-  return jsonLines(elfnoteOk(['dump', '--json', '--root', ROOT, ...files]).stdout).map(dumped =>
+  return jsonLines(elfnoteHereOk(['dump', '--json', '--root', ROOT, ...files]).stdout).map(dumped =>
     entriesIn(dumped).join('\n'),
   );
 }
@@ -255,7 +245,7 @@ describe('every fixture', () => {
   test('is up to date at the second run, which leaves identical bytes', () => {
     const once = bytesBelow(processed);
     const again = jsonLines(
-      elfnoteOk(['build-cache', '--json', '--root', ROOT, ...inputs(processed)]).stdout,
+      elfnoteHereOk(['build-cache', '--json', '--root', ROOT, ...inputs(processed)]).stdout,
     );
     const actions = again
       .filter(({ type }) => type === 'file')
@@ -268,7 +258,7 @@ describe('every fixture', () => {
       [...WRITTEN].sort(),
     );
     assert.deepEqual(bytesBelow(processed), once);
-    const text = elfnoteOk(['build-cache', '--root', ROOT, join(processed, 'kinds/pie-bfd')]).stdout;
+    const text = elfnoteHereOk(['build-cache', '--root', ROOT, join(processed, 'kinds/pie-bfd')]).stdout;
     assert.equal(
       text,
       `${join(processed, 'kinds/pie-bfd')}: up to date: 2 found at once, 1 left to the loader (libc.so.6)\n`,
@@ -285,7 +275,7 @@ describe('every fixture', () => {
       const dir = tempDir(t);
       copyFixtures(dir);
       const files = order(WRITTEN).map(file => join(dir, file));
-      elfnoteOk(['build-cache', '--root', ROOT, ...files]);
+      elfnoteHereOk(['build-cache', '--root', ROOT, ...files]);
       assert.deepEqual(bytesBelow(dir), expected);
     }
   });
@@ -294,16 +284,16 @@ describe('every fixture', () => {
     const dir = tempDir(t);
     copyFixtures(dir);
     const files = WRITTEN.map(file => join(dir, file));
-    elfnoteOk(['build-cache', '--root', ROOT, ...files]);
+    elfnoteHereOk(['build-cache', '--root', ROOT, ...files]);
     assert.deepEqual(bytesBelow(dir), bytesBelow(processed));
-    elfnoteOk(['remove-cache', ...files]);
+    elfnoteHereOk(['remove-cache', ...files]);
     assert.deepEqual(bytesBelow(dir), bytesBelow(original));
   });
 
   test('gets the same bytes when its libraries have notes already or not', t => {
     const dir = tempDir(t);
     copyFixtures(dir);
-    elfnoteOk(['build-cache', '--root', join(processed, 'root'), join(dir, 'kinds/pie-bfd')]);
+    elfnoteHereOk(['build-cache', '--root', join(processed, 'root'), join(dir, 'kinds/pie-bfd')]);
     const expected = readFileSync(join(processed, 'kinds/pie-bfd'));
     assert.ok(readFileSync(join(dir, 'kinds/pie-bfd')).equals(expected));
   });
@@ -439,10 +429,10 @@ describe('every x86-64 kind', () => {
     const file = join(tempDir(t), 'file');
     copyFileSync(join(processed, 'kinds/appended'), file);
     runOk('strip', [file]);
-    assert.equal(elfnote(['dump', file]).status, 1);
+    assert.equal(elfnoteHere(['dump', file]).status, 1);
     assert.equal(runKind(processed, 'appended', file).stdout, GREETING);
     // and the next run gives it one, now that nothing is appended
-    elfnoteOk(['build-cache', '--root', ROOT, file]);
+    elfnoteHereOk(['build-cache', '--root', ROOT, file]);
     assert.deepEqual(notesOf([file]), notesOf([join(processed, 'kinds/pie-bfd')]));
     assert.equal(runKind(processed, 'appended', file).stdout, GREETING);
   });
@@ -481,7 +471,7 @@ describe('special files', () => {
   });
 
   test('a program whose run path starts with $ORIGIN leaves that directory to the loader', () => {
-    const [line] = elfnoteOk([
+    const [line] = elfnoteHereOk([
       'dump',
       '--json',
       '--root',
@@ -495,7 +485,7 @@ describe('special files', () => {
     const file = join(tempDir(t), 'file');
     copyFileSync(join(FIXTURES, 'kinds/pie-bfd'), file);
     chmodSync(file, 0o555);
-    elfnoteOk(['build-cache', '--root', ROOT, file]);
+    elfnoteHereOk(['build-cache', '--root', ROOT, file]);
     assert.ok(readFileSync(file).equals(readFileSync(join(processed, 'kinds/pie-bfd'))));
     assert.equal(statSync(file).mode & 0o7777, 0o555);
   });
@@ -510,7 +500,7 @@ describe('special files', () => {
     });
     for (const file of files) {
       const was = readFileSync(file);
-      const result = elfnote(['build-cache', '--root', ROOT, file]);
+      const result = elfnoteHere(['build-cache', '--root', ROOT, file]);
       assert.equal(result.status, 2, file);
       assert.match(result.stderr, new RegExp(`^elfnote: ${file}: [^\\n]+ \\(at offset \\d+\\)\\n$`));
       assert.ok(readFileSync(file).equals(was), file);

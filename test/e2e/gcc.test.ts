@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
-import { elfnote, elfnoteOk, entriesIn, entriesOf, jsonLines, objectIn, runOk } from '../support/cli.js';
+import { jsonLines, objectIn, runOk } from '../support/cli.js';
+import { elfnoteHere, elfnoteHereOk } from '../support/cli-here.js';
+import { entriesIn, entriesOf } from '../support/dump.js';
 import { EXTENT, share } from '../support/extent.js';
 import { loadedObjects } from '../support/programs.js';
 import { complaints, newComplaints, nixosNotes } from '../support/readelf.js';
@@ -122,7 +124,7 @@ describe('a program with twelve libraries in twelve directories', { skip }, () =
     assert.ok(order.length >= 2 * COUNT);
     assert.equal(list.filter(line => line.includes(dir)).length, COUNT);
 
-    const { stdout } = elfnoteOk(['build-cache', program, ...libraries]);
+    const { stdout } = elfnoteHereOk(['build-cache', program, ...libraries]);
     assert.match(stdout, /main: note written: 12 found at once, 1 left to the loader \(libc\.so\.6\), /);
     assert.match(stdout, /\n13 files, 13 ELF; 12 written, 1 skipped\n {2}skipped {4}1 without run path\n/);
     assert.deepEqual(entriesOf(program), expectedEntries(libraries));
@@ -135,7 +137,7 @@ describe('a program with twelve libraries in twelve directories', { skip }, () =
     const { program, libraries } = build(tempDir(t));
     const files = [program, ...libraries.slice(0, -1)];
     for (const file of files) assert.deepEqual(complaints(file), []);
-    elfnoteOk(['build-cache', ...files]);
+    elfnoteHereOk(['build-cache', ...files]);
     for (const file of files) {
       assert.deepEqual(complaints(file), []);
       assert.equal(nixosNotes(file).length, 1);
@@ -147,18 +149,18 @@ describe('a program with twelve libraries in twelve directories', { skip }, () =
       const { program, libraries, output: said } = build(tempDir(t), { link: ['-g'] });
       const files = [program, ...libraries.slice(0, -1)];
       const list = trace(program);
-      elfnoteOk(['build-cache', ...files]);
-      const notes = files.map(file => elfnoteOk(['dump', '--raw', file]).output);
+      elfnoteHereOk(['build-cache', ...files]);
+      const notes = files.map(file => elfnoteHereOk(['dump', '--raw', file]).output);
       for (const file of files) runOk(args[0] ?? '', [...args.slice(1), file]);
       assert.deepEqual(
-        files.map(file => elfnoteOk(['dump', '--raw', file]).output),
+        files.map(file => elfnoteHereOk(['dump', '--raw', file]).output),
         notes,
       );
       assert.equal(output(program), said);
       assert.deepEqual(trace(program), list);
       for (const file of files) assert.deepEqual(complaints(file), []);
       assert.match(
-        elfnoteOk(['build-cache', '-v', ...files]).stdout,
+        elfnoteHereOk(['build-cache', '-v', ...files]).stdout,
         /\n12 files, 12 ELF; 12 up to date\n {2}libraries /,
       );
     });
@@ -168,16 +170,16 @@ describe('a program with twelve libraries in twelve directories', { skip }, () =
     const { program, libraries } = build(tempDir(t));
     const files = [program, ...libraries];
     const originals = files.map(file => readFileSync(file));
-    elfnoteOk(['build-cache', ...files]);
+    elfnoteHereOk(['build-cache', ...files]);
     const once = files.map(file => readFileSync(file));
     assert.ok(!once[0]?.equals(originals[0] ?? Buffer.alloc(0)));
-    elfnoteOk(['build-cache', ...files]);
+    elfnoteHereOk(['build-cache', ...files]);
     assert.deepEqual(
       files.map(file => readFileSync(file)),
       once,
     );
     for (const [i, file] of files.entries()) writeFileSync(file, originals[i] ?? '');
-    elfnoteOk(['build-cache', ...files.toReversed()]);
+    elfnoteHereOk(['build-cache', ...files.toReversed()]);
     assert.deepEqual(
       files.map(file => readFileSync(file)),
       once,
@@ -186,7 +188,7 @@ describe('a program with twelve libraries in twelve directories', { skip }, () =
 
   test('still prefers LD_LIBRARY_PATH to its note', t => {
     const { dir, program, output: said } = build(tempDir(t));
-    elfnoteOk(['build-cache', program]);
+    elfnoteHereOk(['build-cache', program]);
     const other = join(dir, 'other');
     buildLibrary(other, COUNT, [], 'other');
     const overridden = output(program, { LD_LIBRARY_PATH: other });
@@ -198,13 +200,13 @@ describe('a program with twelve libraries in twelve directories', { skip }, () =
     const { program, libraries } = build(tempDir(t));
     rmSync(libraries[4] ?? '');
     const bytes = readFileSync(program);
-    const strict = elfnote(['build-cache', '--strict', program]);
+    const strict = elfnoteHere(['build-cache', '--strict', program]);
     assert.equal(strict.status, 1);
     // The C library is where the system has it.
     assert.equal(strict.stderr, `elfnote: ${program}: not found over the run path: libpart5.so.1\n`);
     assert.ok(readFileSync(program).equals(bytes));
     assert.match(
-      elfnoteOk(['build-cache', program]).stdout,
+      elfnoteHereOk(['build-cache', program]).stdout,
       /: 11 found at once, 2 left to the loader \(libpart5\.so\.1, libc\.so\.6\), /,
     );
   });
@@ -213,11 +215,11 @@ describe('a program with twelve libraries in twelve directories', { skip }, () =
 describe('a note that is there', { skip }, () => {
   test('is replaced when a library moved to another directory of the run path', t => {
     const { program, libraries, output: said } = build(tempDir(t));
-    elfnoteOk(['build-cache', program]);
+    elfnoteHereOk(['build-cache', program]);
     assert.deepEqual(entriesOf(program), expectedEntries(libraries));
     const [old, other] = [libraries[2] ?? '', join(libraries[7] ?? '', '..', libraryName(3))];
     renameSync(old, other);
-    const result = elfnoteOk(['build-cache', program]);
+    const result = elfnoteHereOk(['build-cache', program]);
     assert.match(result.stdout, /: note written: /);
     const moved = libraries.map(path => (path === old ? other : path));
     assert.deepEqual(entriesOf(program), expectedEntries(moved));
@@ -227,13 +229,13 @@ describe('a note that is there', { skip }, () => {
 
   test('is replaced too when the file was stripped in between', t => {
     const { program, libraries } = build(tempDir(t));
-    elfnoteOk(['build-cache', program]);
+    elfnoteHereOk(['build-cache', program]);
     runOk('strip', [program]);
     const plain = `${program}.plain`;
     copyFileSync(program, plain);
     const [old, other] = [libraries[2] ?? '', join(libraries[7] ?? '', '..', libraryName(3))];
     renameSync(old, other);
-    elfnoteOk(['build-cache', program]);
+    elfnoteHereOk(['build-cache', program]);
     assert.deepEqual(
       entriesOf(program),
       expectedEntries(libraries.map(path => (path === old ? other : path))),
@@ -241,7 +243,7 @@ describe('a note that is there', { skip }, () => {
     assert.match(output(program, { LD_LIBRARY_PATH: join(other, '..') }), /\nsum 650\n/);
     assert.deepEqual(newComplaints(plain, program), []);
     renameSync(other, old);
-    elfnoteOk(['build-cache', program]);
+    elfnoteHereOk(['build-cache', program]);
     assert.deepEqual(entriesOf(program), expectedEntries(libraries));
     assert.match(output(program), /\nsum 650\n/);
     assert.equal(nixosNotes(program).length, 1);
@@ -249,18 +251,18 @@ describe('a note that is there', { skip }, () => {
 
   test('loses the entry of a library that vanished from its directory', t => {
     const { program, libraries } = build(tempDir(t));
-    elfnoteOk(['build-cache', program]);
+    elfnoteHereOk(['build-cache', program]);
     const gone = libraries[11] ?? '';
     const kept = readFileSync(gone);
     rmSync(gone);
     assert.match(
-      elfnoteOk(['build-cache', program]).stdout,
+      elfnoteHereOk(['build-cache', program]).stdout,
       /: 11 found at once, 2 left to the loader \(libpart12\.so\.1, libc\.so\.6\), /,
     );
     assert.deepEqual(entriesOf(program), expectedEntries(libraries.filter(path => path !== gone)));
     // Back again, the program is what it would have been all the time.
     writeFileSync(gone, kept);
-    elfnoteOk(['build-cache', program]);
+    elfnoteHereOk(['build-cache', program]);
     assert.deepEqual(entriesOf(program), expectedEntries(libraries));
     assert.deepEqual(complaints(program), []);
     assert.match(output(program), /\nsum 650\n/);
@@ -269,14 +271,14 @@ describe('a note that is there', { skip }, () => {
   test('goes altogether when nothing is found any more, and the program still runs', t => {
     const { program, libraries, output: said } = build(tempDir(t));
     const plain = readFileSync(program);
-    elfnoteOk(['build-cache', program]);
+    elfnoteHereOk(['build-cache', program]);
     const copies = libraries.map(path => [path, readFileSync(path)] as const);
     for (const [path] of copies) rmSync(path);
     assert.match(
-      elfnoteOk(['build-cache', program]).stdout,
+      elfnoteHereOk(['build-cache', program]).stdout,
       /: old note removed, nothing to record, -\d+ bytes\n/,
     );
-    assert.equal(elfnote(['dump', program]).status, 1);
+    assert.equal(elfnoteHere(['dump', program]).status, 1);
     assert.deepEqual(nixosNotes(program), []);
     assert.ok(readFileSync(program).equals(plain));
     for (const [path, bytes] of copies) writeFileSync(path, bytes);
@@ -286,19 +288,19 @@ describe('a note that is there', { skip }, () => {
 
   test('is noticed to be wrong after patchelf --set-rpath, and replaced', { skip: needs('patchelf') }, t => {
     const { dir, program, libraries, output: said } = build(tempDir(t));
-    elfnoteOk(['build-cache', program]);
+    elfnoteHereOk(['build-cache', program]);
     const all = join(dir, 'all');
     mkdirSync(all);
     const moved = NUMBERS.map(n => join(all, libraryName(n)));
     for (const [i, path] of libraries.entries()) renameSync(path, moved[i] ?? '');
     for (const file of [program, ...moved]) runOk('patchelf', ['--set-rpath', all, file]);
     assert.equal(output(program), said, 'patchelf itself leaves a program that runs');
-    const result = elfnoteOk(['build-cache', program, ...moved]);
+    const result = elfnoteHereOk(['build-cache', program, ...moved]);
     assert.match(result.stdout, /main: note written: /);
     assert.deepEqual(entriesOf(program), expectedEntries(moved));
     assert.equal(output(program), said);
     assert.deepEqual(complaints(program), []);
-    assert.match(elfnoteOk(['build-cache', program]).stdout, /: up to date: /);
+    assert.match(elfnoteHereOk(['build-cache', program]).stdout, /: up to date: /);
   });
 
   test('can be written to a program that patchelf made, and survives patchelf', {
@@ -310,12 +312,12 @@ describe('a note that is there', { skip }, () => {
     runOk('patchelf', ['--set-rpath', `${long}:${runPath}`, program]);
     const plain = join(dir, 'plain');
     copyFileSync(program, plain);
-    elfnoteOk(['build-cache', program]);
+    elfnoteHereOk(['build-cache', program]);
     assert.equal(output(program), said);
     assert.deepEqual(newComplaints(plain, program), []);
     runOk('patchelf', ['--set-rpath', runPath, program]);
     assert.equal(output(program), said);
-    elfnoteOk(['build-cache', program]);
+    elfnoteHereOk(['build-cache', program]);
     assert.deepEqual(entriesOf(program), expectedEntries(libraries));
     assert.equal(output(program), said);
   });
@@ -368,7 +370,7 @@ describe('a note that outgrows its place', { skip }, () => {
 function growAndShrink({ libraries, output: expected }: Built, programs: readonly string[]): string[] {
   const rungs: string[] = [];
   const update = () => {
-    const outcomes = jsonLines(elfnoteOk(['build-cache', '--json', ...programs]).stdout).slice(0, -1);
+    const outcomes = jsonLines(elfnoteHereOk(['build-cache', '--json', ...programs]).stdout).slice(0, -1);
     assert.equal(outcomes.length, programs.length);
     for (const outcome of outcomes) {
       assert.equal(outcome.action, 'written', JSON.stringify(outcome));
@@ -377,7 +379,7 @@ function growAndShrink({ libraries, output: expected }: Built, programs: readonl
     }
   };
   const check = (found: readonly string[]) => {
-    const dumped = jsonLines(elfnoteOk(['dump', '--json', ...programs]).stdout);
+    const dumped = jsonLines(elfnoteHereOk(['dump', '--json', ...programs]).stdout);
     assert.equal(dumped.length, programs.length);
     for (const one of dumped) assert.deepEqual(entriesIn(one), expectedEntries(found));
   };
@@ -397,7 +399,7 @@ function growAndShrink({ libraries, output: expected }: Built, programs: readonl
   // Whatever stood in a file before, it becomes what a first run would have made of it.
   const fresh = programs.map(program => `${program}.fresh`);
   for (const [i, program] of programs.entries()) copyFileSync(`${program}.plain`, fresh[i] ?? '');
-  elfnoteOk(['build-cache', ...fresh]);
+  elfnoteHereOk(['build-cache', ...fresh]);
   for (const [i, program] of programs.entries()) {
     assert.ok(readFileSync(program).equals(readFileSync(fresh[i] ?? '')), program);
   }
@@ -434,6 +436,6 @@ test('a program without run path is left alone by name, whatever else is there',
   const program = join(dir, 'main');
   runOk('gcc', [source, '-o', program]);
   const bytes = readFileSync(program);
-  assert.equal(elfnoteOk(['build-cache', program]).stdout, `${program}: skipped: has no run path\n`);
+  assert.equal(elfnoteHereOk(['build-cache', program]).stdout, `${program}: skipped: has no run path\n`);
   assert.ok(readFileSync(program).equals(bytes));
 });

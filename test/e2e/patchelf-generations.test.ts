@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
-import { elfnote, isObject, jsonLines, run, runOk } from '../support/cli.js';
+import { isObject, jsonLines, run, runOk } from '../support/cli.js';
+import { elfnoteHere } from '../support/cli-here.js';
 import { share } from '../support/extent.js';
 import { generation } from '../support/generations.js';
 import { suiteScope, tempDir } from '../support/temp.js';
@@ -109,7 +110,7 @@ function interpreter(): string {
 
 /** The entries of a file's note, `undefined` without one. */
 function entriesOf(file: string): unknown {
-  const [object] = jsonLines(elfnote(['dump', '--json', file]).stdout);
+  const [object] = jsonLines(elfnoteHere(['dump', '--json', file]).stdout);
   return isObject(object) ? object.entries : undefined;
 }
 
@@ -121,7 +122,7 @@ function notesOf(file: string): { buildIds: number; caches: number } {
 }
 
 function annotate(file: string): void {
-  const { status, stderr } = elfnote(['build-cache', file]);
+  const { status, stderr } = elfnoteHere(['build-cache', file]);
   assert.equal(status, 0, stderr);
   assert.doesNotMatch(stderr, /no section header/);
 }
@@ -188,7 +189,7 @@ for (const [round, [shape, linker, flags]] of SHAPES.entries()) {
           const file = copy(name);
           const { status, stderr } = run(patchelf.path, ['--set-rpath', `${LONG}:${made}`, file]);
           assert.equal(status, 0, stderr);
-          const outcome = elfnote(['build-cache', file]);
+          const outcome = elfnoteHere(['build-cache', file]);
           if (/no room|gets no note/.test(outcome.stdout + outcome.stderr)) {
             assert.ok(linker !== 'bfd', `${outcome.stdout}${outcome.stderr}`);
             return;
@@ -251,7 +252,7 @@ describe('other layouts', { skip: needs('gcc', 'ld.lld') }, () => {
     );
     const link = ['-fuse-ld=lld', `-Wl,--enable-new-dtags,-rpath,${dir}`, '-L', dir, '-lone'];
     runOk('gcc', ['-shared', '-fPIC', '-o', library, join(dir, 'two.c'), ...link, '-Wl,-soname,libtwo.so']);
-    const { stdout } = elfnote(['build-cache', '-v', library]);
+    const { stdout } = elfnoteHere(['build-cache', '-v', library]);
     assert.match(stdout, /table phdr/);
     assert.equal(run(join(dir, 'main')).status, 42);
     for (const strip of ['strip', 'eu-strip', 'llvm-strip']) {

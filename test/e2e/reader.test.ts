@@ -3,17 +3,9 @@ import { chmodSync, chownSync, copyFileSync, mkdirSync, readFileSync, writeFileS
 import { join } from 'node:path';
 import { before, describe, type TestContext, test } from 'node:test';
 import { buildAuditModule } from '../support/audit-module.js';
-import {
-  dumpJson,
-  elfnote,
-  elfnoteOk,
-  FIXTURES,
-  jsonLines,
-  objectIn,
-  type RunResult,
-  run,
-  runOk,
-} from '../support/cli.js';
+import { FIXTURES, jsonLines, objectIn, type RunResult, run, runOk } from '../support/cli.js';
+import { elfnoteHere, elfnoteHereOk } from '../support/cli-here.js';
+import { dumpJson } from '../support/dump.js';
 import { EXTENT, isTested, share } from '../support/extent.js';
 import { LATER_TOOLS, type LaterTool } from '../support/later-tools.js';
 import { matrix, X86_64 } from '../support/matrix.js';
@@ -57,7 +49,7 @@ function copyOf({ sample }: Subject, t: TestContext): string {
 
 function withReader(subject: Subject, t: TestContext, module = subject.one): string {
   const file = copyOf(subject, t);
-  elfnoteOk(['build-cache', '--reader', module, file]);
+  elfnoteHereOk(['build-cache', '--reader', module, file]);
   return file;
 }
 
@@ -140,23 +132,23 @@ for (const [i, name] of PROGRAMS.entries()) {
     test('a second run changes nothing, and a run without the option keeps it', t => {
       const file = withReader(subject, t);
       const bytes = readFileSync(file);
-      assert.match(elfnoteOk(['build-cache', '--reader', subject.one, file]).stdout, /up to date/);
-      assert.match(elfnoteOk(['build-cache', file]).stdout, /up to date/);
+      assert.match(elfnoteHereOk(['build-cache', '--reader', subject.one, file]).stdout, /up to date/);
+      assert.match(elfnoteHereOk(['build-cache', file]).stdout, /up to date/);
       assert.ok(readFileSync(file).equals(bytes));
     });
 
     test('a new path gives the bytes that a first run would have given', t => {
       const file = withReader(subject, t);
-      elfnoteOk(['build-cache', '--reader', subject.two, file]);
+      elfnoteHereOk(['build-cache', '--reader', subject.two, file]);
       assert.deepEqual(asked(subject, file), ['two']);
       assert.ok(readFileSync(file).equals(readFileSync(withReader(subject, t, subject.two))));
     });
 
     test('a file that has its note gets the bytes that a first run would have given', t => {
       const file = copyOf(subject, t);
-      elfnoteOk(['build-cache', file]);
+      elfnoteHereOk(['build-cache', file]);
       const isExact = objectIn(dumpJson(file), 'note').removalIsExact === true;
-      elfnoteOk(['build-cache', '--reader', subject.one, file]);
+      elfnoteHereOk(['build-cache', '--reader', subject.one, file]);
       assert.deepEqual(asked(subject, file), ['one']);
       // Where there was no room for a record, what was there before is not known.
       if (isExact) assert.ok(readFileSync(file).equals(readFileSync(withReader(subject, t))));
@@ -165,7 +157,7 @@ for (const [i, name] of PROGRAMS.entries()) {
 
     test('remove-cache gives the file its old bytes back', t => {
       const file = withReader(subject, t);
-      elfnoteOk(['remove-cache', file]);
+      elfnoteHereOk(['remove-cache', file]);
       assert.ok(readFileSync(file).equals(readFileSync(subject.sample.file)));
     });
 
@@ -177,16 +169,19 @@ for (const [i, name] of PROGRAMS.entries()) {
         assert.equal(status, 0, stderr);
         assert.deepEqual(auditOf(file), [subject.one]);
         assert.deepEqual(asked(subject, file), ['one']);
-        elfnoteOk(['build-cache', file]);
+        elfnoteHereOk(['build-cache', file]);
         assert.deepEqual(asked(subject, file), ['one'], 'kept');
         if (WITHOUT_ROOM_AFTER.includes(`${name}, ${tool.name}`)) {
-          assert.match(elfnote(['build-cache', '--reader', subject.two, file]).stderr, /no segment has room/);
+          assert.match(
+            elfnoteHere(['build-cache', '--reader', subject.two, file]).stderr,
+            /no segment has room/,
+          );
           assert.deepEqual(asked(subject, file), ['one'], 'untouched');
         } else {
-          elfnoteOk(['build-cache', '--reader', subject.two, file]);
+          elfnoteHereOk(['build-cache', '--reader', subject.two, file]);
           assert.deepEqual(asked(subject, file), ['two'], 'replaced');
         }
-        elfnoteOk(['remove-cache', file]);
+        elfnoteHereOk(['remove-cache', file]);
         assert.deepEqual(asked(subject, file), [], 'removed');
         assert.deepEqual(auditOf(file), []);
       });
@@ -227,30 +222,30 @@ describe('who gets a reader, and who does not', { skip }, () => {
       const shop = new Workshop(tempDir(t));
       const sample = shop.make(cell);
       const other = { ...subject, shop, sample };
-      const result = elfnote(['build-cache', '--reader', subject.one, other.sample.file]);
+      const result = elfnoteHere(['build-cache', '--reader', subject.one, other.sample.file]);
       const known =
         /: cannot have an audit module: (its dynamic section has no spare entry|musl has no audit interface)/;
       refuses(result, other.sample.file, readFileSync(copyOf(other, t)), known);
-      assert.equal(elfnote(['build-cache', other.sample.file]).status, 0, 'a note alone has room');
+      assert.equal(elfnoteHere(['build-cache', other.sample.file]).status, 0, 'a note alone has room');
     });
   }
 
   test('a program that names an audit module of its own is refused by name', t => {
     const file = linked(t, `-Wl,--audit=${subject.two}`);
     const bytes = readFileSync(file);
-    const result = elfnote(['build-cache', '--reader', subject.one, file]);
+    const result = elfnoteHere(['build-cache', '--reader', subject.one, file]);
     refuses(result, file, bytes, new RegExp(`another audit module \\(${subject.two}\\)`));
-    elfnoteOk(['build-cache', file]);
+    elfnoteHereOk(['build-cache', file]);
     assert.deepEqual(auditOf(file), [subject.two]);
     assert.deepEqual(asked(subject, file), ['two']);
     assert.equal(objectIn(dumpJson(file), 'reader').own, false);
-    elfnoteOk(['remove-cache', file]);
+    elfnoteHereOk(['remove-cache', file]);
     assert.ok(readFileSync(file).equals(bytes));
   });
 
   test('DT_DEPAUDIT is another matter and stays', t => {
     const file = linked(t, `-Wl,--depaudit=${subject.two}`);
-    elfnoteOk(['build-cache', '--reader', subject.one, file]);
+    elfnoteHereOk(['build-cache', '--reader', subject.one, file]);
     assert.deepEqual(asked(subject, file).sort(), ['one', 'two']);
   });
 
@@ -258,7 +253,7 @@ describe('who gets a reader, and who does not', { skip }, () => {
     const kit = subject.shop.kit(X86_64);
     const file = join(tempDir(t), 'liba.so.1');
     copyFileSync(kit.libraries[0] ?? '', file);
-    assert.match(elfnoteOk(['build-cache', '--reader', subject.one, file]).stdout, /note written/);
+    assert.match(elfnoteHereOk(['build-cache', '--reader', subject.one, file]).stdout, /note written/);
     assert.deepEqual(auditOf(file), []);
   });
 
@@ -267,7 +262,7 @@ describe('who gets a reader, and who does not', { skip }, () => {
     writeFileSync(`${file}.c`, 'int main(void) { return 0; }\n');
     runOk('gcc', [`${file}.c`, '-o', file]);
     const bytes = readFileSync(file);
-    assert.match(elfnoteOk(['build-cache', '--reader', subject.one, file]).stdout, /has no run path/);
+    assert.match(elfnoteHereOk(['build-cache', '--reader', subject.one, file]).stdout, /has no run path/);
     assert.ok(readFileSync(file).equals(bytes));
   });
 
@@ -284,12 +279,12 @@ describe('who gets a reader, and who does not', { skip }, () => {
     ] as const) {
       const file = copyOf(subject, t);
       refuses(
-        elfnote(['build-cache', '--reader', module, file]),
+        elfnoteHere(['build-cache', '--reader', module, file]),
         file,
         readFileSync(subject.sample.file),
         why,
       );
-      elfnoteOk(['build-cache', '--force', '--reader', module, file]);
+      elfnoteHereOk(['build-cache', '--force', '--reader', module, file]);
       assert.deepEqual(auditOf(file), [module]);
     }
   });
@@ -303,7 +298,7 @@ describe('who gets a reader, and who does not', { skip }, () => {
   ] as const) {
     test(`the path ${JSON.stringify(path.slice(0, 20))} is no reader's: ${why.replace('\\', '')}`, t => {
       const file = copyOf(subject, t);
-      const { status, stderr } = elfnote(['build-cache', '--reader', path, file]);
+      const { status, stderr } = elfnoteHere(['build-cache', '--reader', path, file]);
       assert.equal(status, 2);
       assert.match(stderr, new RegExp(`^elfnote: the audit module's path ${why}`));
       assert.ok(readFileSync(file).equals(readFileSync(subject.sample.file)));
@@ -319,7 +314,7 @@ describe('who gets a reader, and who does not', { skip }, () => {
     copyFileSync(subject.sample.file, join(dir, 'b'));
     mkdirSync(join(dir, 'c'));
     copyFileSync(subject.shop.kit(X86_64).libraries[0] ?? '', join(dir, 'c/liba.so.1'));
-    const { status, stdout } = elfnote(['build-cache', '--json', '--reader', subject.one, dir]);
+    const { status, stdout } = elfnoteHere(['build-cache', '--json', '--reader', subject.one, dir]);
     assert.equal(status, 1);
     const seen = jsonLines(stdout).flatMap(({ type, action, reader }) =>
       type === 'file' ? [[action, reader]] : [],
@@ -333,17 +328,17 @@ describe('who gets a reader, and who does not', { skip }, () => {
 
   test('--dry-run shows it and writes nothing; dump shows it, and whether it is there', t => {
     const file = copyOf(subject, t);
-    const { stdout } = elfnoteOk(['build-cache', '--dry-run', '-v', '--reader', subject.one, file]);
+    const { stdout } = elfnoteHereOk(['build-cache', '--dry-run', '-v', '--reader', subject.one, file]);
     assert.match(stdout, new RegExp(`16 bytes at offset \\d+: DT_AUDIT: ${subject.one}\n`));
     assert.ok(readFileSync(file).equals(readFileSync(subject.sample.file)));
     const module = join(tempDir(t), 'gone.so');
-    elfnoteOk(['build-cache', '--reader', subject.one, file]);
+    elfnoteHereOk(['build-cache', '--reader', subject.one, file]);
     assert.match(
-      elfnoteOk(['dump', file]).stdout,
+      elfnoteHereOk(['dump', file]).stdout,
       new RegExp(`^  DT_AUDIT: ${subject.one}  \\(there, and acceptable\\)$`, 'm'),
     );
-    elfnoteOk(['build-cache', '--force', '--reader', module, file]);
-    assert.match(elfnoteOk(['dump', file]).stdout, /DT_AUDIT: .*gone\.so {2}\(the loader passes over it/);
+    elfnoteHereOk(['build-cache', '--force', '--reader', module, file]);
+    assert.match(elfnoteHereOk(['dump', file]).stdout, /DT_AUDIT: .*gone\.so {2}\(the loader passes over it/);
     assert.deepEqual(objectIn(dumpJson(file), 'reader').state, 'passed-over');
   });
 
@@ -351,7 +346,7 @@ describe('who gets a reader, and who does not', { skip }, () => {
     const file = withReader(subject, t);
     const kit = subject.shop.kit(X86_64);
     runOk('patchelf', ['--set-rpath', join(kit.dir, 'both'), file]);
-    elfnoteOk(['build-cache', file]);
+    elfnoteHereOk(['build-cache', file]);
     assert.deepEqual(asked(subject, file), ['one']);
     assert.equal(objectIn(dumpJson(file), 'note').agreesWithRunPath, true);
   });
@@ -360,7 +355,7 @@ describe('who gets a reader, and who does not', { skip }, () => {
     const file = withReader(subject, t);
     runOk('objcopy', ['--remove-section=.note.nixos.ldcache', file]);
     assert.deepEqual(asked(subject, file), ['one']);
-    elfnoteOk(['remove-cache', file]);
+    elfnoteHereOk(['remove-cache', file]);
     assert.deepEqual(asked(subject, file), []);
     assert.deepEqual(auditOf(file), []);
   });

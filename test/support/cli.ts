@@ -38,12 +38,18 @@ const FIXED = {
   FORCE_COLOR: undefined,
 };
 
+/** The environment of what is run, with changes of its own. */
+export function environment(changes: RunOptions['env'] = {}): Record<string, string> {
+  const all = Object.entries({ ...process.env, ...FIXED, ...changes });
+  return Object.fromEntries(all.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
+}
+
 /** Runs a program to its end. One that cannot be started, or is killed, fails the test. */
 export function run(command: string, args: readonly string[] = [], options: RunOptions = {}): RunResult {
   const found = command.includes('/') ? command : (toolPath(command) ?? command);
   const result = spawnSync(found, args, {
     cwd: options.cwd,
-    env: { ...process.env, ...FIXED, ...options.env },
+    env: environment(options.env),
     maxBuffer: 1 << 28,
     timeout: options.deadline,
     killSignal: 'SIGKILL',
@@ -79,7 +85,7 @@ export async function runMany(
 }
 
 function runAside([command, ...args]: readonly [string, ...string[]], timeout: number): Promise<RunResult> {
-  const env = { ...process.env, ...FIXED };
+  const env = environment();
   const killSignal = 'SIGKILL';
   const options = { env, maxBuffer: 1 << 28, encoding: 'buffer', timeout, killSignal } as const;
   return new Promise(resolve => {
@@ -155,28 +161,4 @@ export function jsonLines(stdout: string): JsonObject[] {
       if (!isObject(parsed)) throw new Error(`not a JSON object: ${line}`);
       return parsed;
     });
-}
-
-/**
- * The only JSON object that `elfnote dump --json FILE` prints, of a file with a note. Fixtures name libraries that are
- * not on this machine, so that the exit status may be 1.
- */
-export function dumpJson(file: string, ...args: readonly string[]): JsonObject {
-  const { status, stdout, stderr } = elfnote(['dump', '--json', ...args, file]);
-  const [object] = status === 0 || status === 1 ? jsonLines(stdout) : [];
-  if (!isObject(object?.note)) throw new Error(`${file}: no note: exit ${status}\n${stderr}`);
-  return object;
-}
-
-/** The entries of one object of `elfnote dump --json`, each as `soname: element element`. */
-export function entriesIn(dumped: JsonObject): string[] {
-  return listIn(objectIn(dumped, 'note'), 'entries').map(entry => {
-    const elements = listIn(entry, 'elements').map(({ element }) => String(element));
-    return `${String(entry.soname)}: ${elements.join(' ')}`;
-  });
-}
-
-/** The entries of a file's note. */
-export function entriesOf(file: string, ...args: readonly string[]): string[] {
-  return entriesIn(dumpJson(file, ...args));
 }

@@ -1,17 +1,8 @@
 import { copyFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import {
-  elfnote,
-  entriesIn,
-  isObject,
-  type JsonObject,
-  jsonLines,
-  listIn,
-  type RunResult,
-  run,
-  runMany,
-  runOk,
-} from './cli.js';
+import { isObject, type JsonObject, jsonLines, listIn, type RunResult, run, runMany, runOk } from './cli.js';
+import { elfnoteHere } from './cli-here.js';
+import { entriesIn } from './dump.js';
 import { generation } from './generations.js';
 import { complaints, withoutComplaints } from './readelf.js';
 import { needs, type Skip } from './tools.js';
@@ -216,7 +207,7 @@ function dueStatus(object: JsonObject): number {
 /** One call for all; the paths keep their order. */
 export function dumpAll(files: readonly string[]): Dumped[] {
   return batch(files, part => {
-    const { status, stdout, stderr } = elfnote(['dump', '--json', ...part]);
+    const { status, stdout, stderr } = elfnoteHere(['dump', '--json', ...part]);
     const objects = jsonLines(stdout);
     const dumped = objects.map(dumpedOf);
     if (dumped.length !== part.length) throw new Error(`dump: ${stderr}`);
@@ -232,7 +223,7 @@ export function elfnoteAll(
   options: readonly string[] = [],
 ): JsonObject[] {
   return batch(files, part => {
-    const { stdout, stderr } = elfnote([command, '--json', ...options, ...part]);
+    const { stdout, stderr } = elfnoteHere([command, '--json', ...options, ...part]);
     const outcomes = jsonLines(stdout).slice(0, -1);
     if (outcomes.length !== part.length) throw new Error(`${command}: ${stderr}`);
     return outcomes;

@@ -1,6 +1,7 @@
 import { copyFileSync, mkdirSync, realpathSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { elfnoteOk, runOk } from './cli.js';
+import { runOk } from './cli.js';
+import { elfnoteHereOk } from './cli-here.js';
 
 /** A program of the machine and its libraries, each in a directory of its own, as Nix, Guix and Spack have them. */
 export interface PackageStore {
@@ -34,5 +35,5 @@ export function makePackageStore(dir: string, binary: string): PackageStore {
 
 /** patchelf leaves some objects without room for another program header, so theirs may move. */
 export function annotateStore({ program, libraries }: PackageStore): void {
-  elfnoteOk(['build-cache', '--quiet', '--move-table', program, ...libraries]);
+  elfnoteHereOk(['build-cache', '--quiet', '--move-table', program, ...libraries]);
 }

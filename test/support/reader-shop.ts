@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { elfnoteOk, PROJECT, type RunResult, run, runOk } from './cli.js';
+import { PROJECT, type RunResult, run, runOk } from './cli.js';
+import { elfnoteHereOk } from './cli-here.js';
 import { buildReader, type Traced, trace } from './reader.js';
 
 export interface Linking {
@@ -73,7 +74,7 @@ export class ReaderShop {
 
   /** Writes notes into files; what they say is `elfnote dump`'s to tell. */
   annotate(...files: readonly string[]): void {
-    elfnoteOk(['build-cache', '--quiet', ...files]);
+    elfnoteHereOk(['build-cache', '--quiet', ...files]);
   }
 
   /** What the program prints without the reader; it has to succeed. */

@@ -1,19 +1,40 @@
-import { readdirSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { copyFileSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { PROJECT, type RunOptions, type RunResult, run, runOk } from './cli.js';
-import { needs, type Skip, unavailable } from './tools.js';
+import { keptDirectory, makeOnce } from './made.js';
+import { needs, type Skip, toolPath, unavailable } from './tools.js';
 
 export const READER_SOURCES = join(PROJECT, 'audit');
 
-/** Builds the reader from its sources as they are now: the one that was installed may be older. */
+/**
+ * A copy of the reader, built from its sources as they are now: the one that was installed may be older. Each compiler
+ * builds it once for all test files.
+ */
 export function buildReader(dir: string, compiler: readonly [string, ...string[]] = ['gcc']): string {
   const [command, ...args] = compiler;
-  const file = join(dir, `reader-${compiler.join('').replace(/[^a-z0-9]/g, '')}.so`);
-  const sources = readdirSync(READER_SOURCES)
-    .filter(name => name.endsWith('.c'))
-    .sort();
-  runOk(command, [...args, '@cflags', '-o', file, ...sources], { cwd: READER_SOURCES });
+  const name = `reader-${compiler.join('').replace(/[^a-z0-9]/g, '')}.so`;
+  const file = join(dir, name);
+  copyFileSync(makeOnce(join(keptDirectory('reader', keyOf(command)), name), compile), file);
   return file;
+
+  function compile(made: string): void {
+    runOk(command, [...args, '@cflags', '-o', made, ...sources('.c')], { cwd: READER_SOURCES });
+  }
+}
+
+function sources(...endings: readonly string[]): string[] {
+  const isWanted = (name: string) => endings.some(ending => name.endsWith(ending));
+  return readdirSync(READER_SOURCES, { recursive: true, encoding: 'utf8' }).filter(isWanted).sort();
+}
+
+/** Of the sources and of the compiler. */
+function keyOf(command: string): string {
+  const hash = createHash('sha256');
+  for (const name of sources('.c', '.h', 'cflags')) hash.update(readFileSync(join(READER_SOURCES, name)));
+  const path = realpathSync(toolPath(command) ?? command);
+  const { size, mtimeMs } = statSync(path);
+  return hash.update(`${path} ${size} ${mtimeMs}`).digest('hex').slice(0, 8);
 }
 
 /** Where strace may not trace, as in some containers, there is nothing to see. */

@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import { elfnoteOk, runOk } from './cli.js';
+import { runOk } from './cli.js';
+import { elfnoteHereOk } from './cli-here.js';
 
 /** A program and libraries of its own, as a package manager lays them out; the C library is the machine's. */
 export interface Tree {
@@ -57,11 +58,11 @@ export type NotedWay = (typeof NOTED_WAYS)[number];
 
 /** Takes the notes of a tree out, and writes those of one way. */
 export function noteTree({ dir, program, libraries }: Tree, way: NotedWay): void {
-  elfnoteOk(['remove-cache', '--quiet', program, ...libraries]);
+  elfnoteHereOk(['remove-cache', '--quiet', program, ...libraries]);
   const store = ['build-cache', '--quiet', '--store-dir', dir];
-  if (way === 'everywhere') elfnoteOk([...store, program, ...libraries]);
-  if (way === 'closure') elfnoteOk([...store, '--closure', program]);
-  if (way === 'closure and system') elfnoteOk([...store, '--closure', '--system-libraries', program]);
+  if (way === 'everywhere') elfnoteHereOk([...store, program, ...libraries]);
+  if (way === 'closure') elfnoteHereOk([...store, '--closure', program]);
+  if (way === 'closure and system') elfnoteHereOk([...store, '--closure', '--system-libraries', program]);
 }
 
 /** What the start of a program costs, to its end. */

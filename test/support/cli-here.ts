@@ -1,0 +1,58 @@
+import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
+import { BIN, environment, isObject, PROJECT, type RunOptions, type RunResult } from './cli.js';
+
+/**
+ * The built command line in a thread of the test's process, which starts once: a process for each call takes ten times
+ * as long. For tests of which it is not the subject. What makes a process its own (the working directory, signals,
+ * a terminal, standard input) is not there.
+ */
+export function elfnoteHere(args: readonly string[], { env }: Pick<RunOptions, 'env'> = {}): RunResult {
+  thread ??= start();
+  const { port, turn } = thread;
+  Atomics.store(turn, 0, 0);
+  port.postMessage({ args: [...args], env: environment(env) });
+  if (Atomics.wait(turn, 0, 0, DEADLINE) === 'timed-out') throw new Error(`hangs: elfnote ${args.join(' ')}`);
+  const message: unknown = receiveMessageOnPort(port)?.message;
+  if (!isObject(message) || message.failure !== undefined) {
+    throw new Error(
+      `elfnote ${args.join(' ')}: ${isObject(message) ? String(message.failure) : 'no answer'}`,
+    );
+  }
+  const [output, errors] = [bytesIn(message.stdout), bytesIn(message.stderr)];
+  return { status: Number(message.status), stdout: output.toString(), stderr: errors.toString(), output };
+}
+
+/** The same where anything but exit 0 fails the test. */
+export function elfnoteHereOk(args: readonly string[], options: Pick<RunOptions, 'env'> = {}): RunResult {
+  const result = elfnoteHere(args, options);
+  if (result.status === 0) return result;
+  throw new Error(`elfnote ${args.join(' ')}: exit ${result.status}\n${result.stdout}\n${result.stderr}`);
+}
+
+const DEADLINE = 300_000;
+
+interface Thread {
+  readonly port: MessagePort;
+  /** 0 while the thread is at work. */
+  readonly turn: Int32Array;
+}
+
+let thread: Thread | undefined;
+
+function start(): Thread {
+  const { port1, port2 } = new MessageChannel();
+  const turn = new Int32Array(new SharedArrayBuffer(4));
+  const worker = new Worker(new URL('./cli-thread.mjs', import.meta.url), {
+    workerData: { bin: BIN, main: `${PROJECT}/dist/cli/main.js`, port: port2, turn },
+    transferList: [port2],
+    execArgv: [],
+  });
+  worker.unref();
+  port1.unref();
+  return { port: port1, turn };
+}
+
+function bytesIn(value: unknown): Buffer {
+  if (!(value instanceof Uint8Array)) throw new Error('not bytes');
+  return Buffer.from(value);
+}

@@ -1,0 +1,40 @@
+/** The other side of cli-here.ts: runs the built command line in this thread, once for each message. */
+import fs from 'node:fs';
+import { createRequire, syncBuiltinESMExports } from 'node:module';
+import { workerData } from 'node:worker_threads';
+
+const { bin, main, port, turn } = workerData;
+const { writeSync } = fs;
+let pieces = { 1: [], 2: [] };
+
+/** What the command line writes to standard output and standard error is kept. */
+fs.writeSync = (fd, bytes, ...rest) => {
+  if (fd !== 1 && fd !== 2) return writeSync(fd, bytes, ...rest);
+  pieces[fd].push(Buffer.from(bytes));
+  return bytes.length;
+};
+syncBuiltinESMExports();
+
+function setEnvironment(env) {
+  for (const name of Object.keys(process.env)) if (!(name in env)) delete process.env[name];
+  Object.assign(process.env, env);
+}
+
+const command = createRequire(import.meta.url)(main);
+port.on('message', async ({ args, env }) => {
+  pieces = { 1: [], 2: [] };
+  setEnvironment(env);
+  process.argv = [process.execPath, bin, ...args];
+  process.exitCode = undefined;
+  let failure;
+  try {
+    await command.main();
+  } catch (error) {
+    failure = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  }
+  const [stdout, stderr] = [pieces[1], pieces[2]].map(bytes => Buffer.concat(bytes));
+  port.postMessage({ status: process.exitCode ?? 0, stdout, stderr, failure });
+  process.exitCode = undefined;
+  Atomics.store(turn, 0, 1);
+  Atomics.notify(turn, 0);
+});
