@@ -19,7 +19,8 @@ function skip(reason: SkipPlan['reason'], detail: string): SkipPlan {
  * @throws ElfnoteError
  */
 export function readLinked(source: ByteSource): ElfImage | SkipPlan {
-  return unlinked(readElfHeader(source).header.e_type) ?? readImage(source);
+  const head = readElfHeader(source);
+  return unlinked(head.header.e_type) ?? readImage(source, { head });
 }
 
 function unlinked(e_type: number): SkipPlan | undefined {

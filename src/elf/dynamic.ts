@@ -1,5 +1,5 @@
 import { ElfnoteError } from '../errors.js';
-import { type ByteSource, type ByteString, byteStringOf, type Encoding } from './bytes.js';
+import { type ByteSource, type ByteString, type Encoding, Table } from './bytes.js';
 import { DT_NEEDED, DT_NULL, DT_RPATH, DT_RUNPATH, DT_SONAME, DT_STRSZ, DT_STRTAB } from './constants.js';
 import { type DynamicEntry, type DynamicTable, offsetOfAddress, type ProgramHeader } from './image.js';
 import { DYN } from './structs.js';
@@ -18,35 +18,39 @@ export function readDynamic(
 ): DynamicTable {
   const entries = readEntries(source, encoding, segment);
   const strings = new DynamicStrings(source, programHeaders, entries);
-  const last = (tag: number) => entries.findLast(entry => entry.d_tag === tag);
-  const text = (entry: DynamicEntry | undefined) => entry && strings.at(entry);
-  return {
-    entries,
-    needed: entries.filter(entry => entry.d_tag === DT_NEEDED).map(entry => strings.at(entry)),
-    soname: text(last(DT_SONAME)),
-    runpath: text(last(DT_RUNPATH)),
-    rpath: text(last(DT_RPATH)),
+  const needed: ByteString[] = [];
+  for (const entry of entries) if (entry.d_tag === DT_NEEDED) needed.push(strings.at(entry));
+  const text = (tag: number) => {
+    const entry = lastOf(entries, tag);
+    return entry && strings.at(entry);
   };
+  return { entries, needed, soname: text(DT_SONAME), runpath: text(DT_RUNPATH), rpath: text(DT_RPATH) };
+}
+
+function lastOf(entries: readonly DynamicEntry[], tag: number): DynamicEntry | undefined {
+  for (let i = entries.length - 1; i >= 0; i--) if (entries[i]?.d_tag === tag) return entries[i];
+  return undefined;
 }
 
 function readEntries(source: ByteSource, encoding: Encoding, segment: ProgramHeader): DynamicEntry[] {
   const step = DYN.size(encoding);
+  const at = DYN.offsets(encoding);
   const bytes = source.read(segment.p_offset, segment.p_filesz);
+  const table = new Table(encoding, bytes);
   const entries: DynamicEntry[] = [];
-  for (let at = 0; at + step <= bytes.length; at += step) {
-    const d_tag = DYN.get(encoding, bytes, at, 'd_tag');
+  for (let start = 0; start + step <= bytes.length; start += step) {
+    const d_tag = table.word(start + at.d_tag);
     if (d_tag === DT_NULL) break;
-    entries.push({
-      d_tag,
-      d_val: DYN.get(encoding, bytes, at, 'd_val'),
-      offset: segment.p_offset + at,
-    });
+    entries.push({ d_tag, d_val: table.word(start + at.d_val), offset: segment.p_offset + start });
   }
   return entries;
 }
 
 /** Bytes of all names together; a hostile file can name one long string many times. */
 const MOST_STRINGS = 8 << 20;
+
+/** Bytes read at once of a string whose length is not known. */
+const PIECE = 512;
 
 class DynamicStrings {
   #left = MOST_STRINGS;
@@ -62,32 +66,36 @@ class DynamicStrings {
   ) {
     this.#source = source;
     this.#programHeaders = programHeaders;
-    this.#address = entries.findLast(entry => entry.d_tag === DT_STRTAB)?.d_val;
-    this.#size = entries.findLast(entry => entry.d_tag === DT_STRSZ)?.d_val ?? 0;
+    this.#address = lastOf(entries, DT_STRTAB)?.d_val;
+    this.#size = lastOf(entries, DT_STRSZ)?.d_val ?? 0;
   }
 
   at(entry: DynamicEntry): ByteString {
-    const fail = (message: string) =>
-      new ElfnoteError('malformed', message, { path: this.#source.path, offset: entry.offset });
-    if (this.#address === undefined) throw fail('the dynamic section names a string but has no DT_STRTAB');
+    if (this.#address === undefined)
+      throw this.#fault(entry, 'the dynamic section names a string but has no DT_STRTAB');
     if (entry.d_val >= this.#size) {
-      throw fail(`string ${entry.d_val} lies outside the dynamic string table (${this.#size} bytes)`);
+      const where = `outside the dynamic string table (${this.#size} bytes)`;
+      throw this.#fault(entry, `string ${entry.d_val} lies ${where}`);
     }
     const address = this.#address + entry.d_val;
     const start = offsetOfAddress(this.#programHeaders, address, 1);
-    if (start === undefined) throw fail('the dynamic string table lies outside every PT_LOAD');
+    if (start === undefined) throw this.#fault(entry, 'the dynamic string table lies outside every PT_LOAD');
     const end = Math.min(this.#size - entry.d_val, this.#source.size - start, this.#left);
-    const pieces: Buffer[] = [];
-    for (let done = 0; done < end; done += 512) {
-      const piece = this.#source.read(start + done, Math.min(512, end - done));
+    let text = '';
+    for (let done = 0; done < end; done += PIECE) {
+      const piece = this.#source.read(start + done, Math.min(PIECE, end - done));
       const nul = piece.indexOf(0);
-      if (nul >= 0) {
-        this.#left -= done + nul;
-        return byteStringOf(Buffer.concat([...pieces, piece.subarray(0, nul)]));
-      }
-      pieces.push(piece);
+      text += piece.toString('latin1', 0, nul < 0 ? piece.length : nul);
+      if (nul < 0) continue;
+      this.#left -= text.length;
+      return text;
     }
-    if (end === this.#left) throw fail('the strings that the dynamic section names are too long');
-    throw fail(`string ${entry.d_val} has no end within the dynamic string table`);
+    if (end === this.#left)
+      throw this.#fault(entry, 'the strings that the dynamic section names are too long');
+    throw this.#fault(entry, `string ${entry.d_val} has no end within the dynamic string table`);
+  }
+
+  #fault({ offset }: DynamicEntry, message: string): ElfnoteError {
+    return new ElfnoteError('malformed', message, { path: this.#source.path, offset });
   }
 }

@@ -25,8 +25,13 @@ declare module 'elfy' {
     align: number;
   }
   class Parser {
+    /** `lsb` or `msb`; `parseHeader` sets it by what it reads. */
+    setEndian(endian: string): void;
     parseHeader(bytes: Buffer): ElfyHeader;
-    parsePrograms(bytes: Buffer, header: ElfyHeader): ElfyProgram[];
+    parsePrograms(
+      bytes: Buffer,
+      header: Pick<ElfyHeader, 'class' | 'phoff' | 'phnum' | 'phentsize'>,
+    ): ElfyProgram[];
   }
   const constants: {
     machine: Readonly<Record<number, string>>;

@@ -118,14 +118,13 @@ export function offsetOfAddress(
   address: number,
   length: number,
 ): number | undefined {
-  const load = programHeaders.find(
-    p =>
-      p.p_type === PT_LOAD &&
-      address >= p.p_vaddr &&
-      address + length <= p.p_vaddr + p.p_filesz &&
-      (length > 0 || address < p.p_vaddr + p.p_filesz),
-  );
-  return load === undefined ? undefined : address - load.p_vaddr + load.p_offset;
+  const end = address + length;
+  for (const p of programHeaders) {
+    if (p.p_type !== PT_LOAD || address < p.p_vaddr) continue;
+    const loadEnd = p.p_vaddr + p.p_filesz;
+    if (end <= loadEnd && (length > 0 || address < loadEnd)) return address - p.p_vaddr + p.p_offset;
+  }
+  return undefined;
 }
 
 /** The address at which the `length` bytes at a file offset are loaded, or undefined. */
@@ -134,8 +133,10 @@ export function addressOfOffset(
   offset: number,
   length: number,
 ): number | undefined {
-  const load = programHeaders.find(
-    p => p.p_type === PT_LOAD && offset >= p.p_offset && offset + length <= p.p_offset + p.p_filesz,
-  );
-  return load === undefined ? undefined : offset - load.p_offset + load.p_vaddr;
+  const end = offset + length;
+  for (const p of programHeaders) {
+    if (p.p_type !== PT_LOAD || offset < p.p_offset || end > p.p_offset + p.p_filesz) continue;
+    return offset - p.p_offset + p.p_vaddr;
+  }
+  return undefined;
 }

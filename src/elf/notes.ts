@@ -1,5 +1,5 @@
 import { ElfnoteError } from '../errors.js';
-import { alignUp, type ByteSource, type Encoding, isZero } from './bytes.js';
+import { alignUp, type ByteSource, type Encoding, isZero, Table } from './bytes.js';
 import {
   CACHE_NOTE_OWNER,
   CACHE_NOTE_SECTION,
@@ -9,6 +9,7 @@ import {
   SHT_NULL,
 } from './constants.js';
 import { addressOfOffset, type CacheNoteLocation, type ElfImage } from './image.js';
+import { NHDR } from './structs.js';
 
 const NHDR_SIZE = 12;
 
@@ -40,10 +41,12 @@ export function findCacheNotes(source: ByteSource, image: NoteImage): CacheNoteL
     );
     found.push({ ...note, segment, section: section < 0 ? undefined : section, address: address ?? 0 });
   };
-  for (const [i, p] of image.programHeaders.entries()) {
+  let segment = -1;
+  for (const p of image.programHeaders) {
+    segment++;
     if (p.p_type !== PT_NOTE || !inFile(source, p.p_offset, p.p_filesz)) continue;
     for (const note of cacheNotesIn(source, image, p.p_offset, p.p_filesz, p.p_align)) {
-      add(note, i, note.offset - p.p_offset + p.p_vaddr);
+      add(note, segment, note.offset - p.p_offset + p.p_vaddr);
     }
   }
   for (const s of image.sectionHeaders) {
@@ -119,23 +122,29 @@ export interface FoundNote extends Note {
   readonly isWhole: boolean;
 }
 
-/** Walks a note segment as ld.so does: 8-byte padding when it is aligned to 8, else 4. */
+/**
+ * Walks a note segment as ld.so does: 8-byte padding when it is aligned to 8, else 4.
+ * @param wanted notes of another type are passed over.
+ */
 export function* notesIn(
   source: ByteSource,
   encoding: Encoding,
   start: number,
   size: number,
   p_align: number,
+  wanted?: number,
 ): Generator<FoundNote> {
   const padding = p_align === 8 ? 8 : 4;
   const end = start + size;
+  const at = NHDR.offsets(encoding);
+  const segment = new Segment(source, encoding, start, end);
   let walked = 0;
   for (let offset = start; offset + NHDR_SIZE <= end && walked < MOST_NOTES; walked++) {
-    const head = source.read(offset, NHDR_SIZE);
-    const n_namesz = encoding.u32(head, 0);
-    const n_descsz = encoding.u32(head, 4);
-    const n_type = encoding.u32(head, 8);
-    const owner = ownerOf(source, offset + NHDR_SIZE, n_namesz, end);
+    const n_namesz = segment.u32(offset + at.n_namesz);
+    const n_descsz = segment.u32(offset + at.n_descsz);
+    const n_type = segment.u32(offset + at.n_type);
+    const isWanted = wanted === undefined || n_type === wanted;
+    const owner = isWanted ? ownerOf(segment, offset + NHDR_SIZE, n_namesz, end) : undefined;
     const isOurs = n_type === CACHE_NOTE_TYPE && owner === CACHE_NOTE_OWNER;
     const descAt = (to: number) => offset + alignUp(NHDR_SIZE + n_namesz, to);
     // A cache note is written for a 4-aligned segment; one that is in another is still told from a cut one.
@@ -143,17 +152,56 @@ export function* notesIn(
     const descOffset = descAt(misplaced ? 4 : padding);
     const descEnd = descOffset + n_descsz;
     const next = alignUp(descEnd - start, padding) + start;
-    yield { offset, owner, n_type, descOffset, n_descsz, end: Math.min(next, end), isWhole: descEnd <= end };
+    if (isWanted)
+      yield {
+        offset,
+        owner,
+        n_type,
+        descOffset,
+        n_descsz,
+        end: Math.min(next, end),
+        isWhole: descEnd <= end,
+      };
     offset = next;
+  }
+}
+
+/** In bytes: most note segments are smaller, and are read in one call. */
+const SMALL_SEGMENT = 4096;
+
+/** The file range of a note segment; offsets are into the file. */
+class Segment {
+  readonly #source: ByteSource;
+  readonly #encoding: Encoding;
+  readonly #start: number;
+  readonly #bytes: Buffer | undefined;
+  readonly #table: Table | undefined;
+
+  constructor(source: ByteSource, encoding: Encoding, start: number, end: number) {
+    this.#source = source;
+    this.#encoding = encoding;
+    this.#start = start;
+    if (end - start > SMALL_SEGMENT || end > source.size) return;
+    this.#bytes = source.read(start, end - start);
+    this.#table = new Table(encoding, this.#bytes);
+  }
+
+  u32(offset: number): number {
+    return this.#table?.u32(offset - this.#start) ?? this.#encoding.u32(this.#source.read(offset, 4), 0);
+  }
+
+  read(offset: number, length: number): Buffer {
+    const at = offset - this.#start;
+    return this.#bytes?.subarray(at, at + length) ?? this.#source.read(offset, length);
   }
 }
 
 /** No owner that is looked for has a longer name. */
 const LONGEST_OWNER = 64;
 
-function ownerOf(source: ByteSource, offset: number, n_namesz: number, end: number): string | undefined {
+function ownerOf(segment: Segment, offset: number, n_namesz: number, end: number): string | undefined {
   if (n_namesz === 0 || n_namesz > LONGEST_OWNER || offset + n_namesz > end) return undefined;
-  const name = source.read(offset, n_namesz);
+  const name = segment.read(offset, n_namesz);
   return name[n_namesz - 1] === 0 ? name.toString('latin1', 0, n_namesz - 1) : undefined;
 }
 
@@ -164,9 +212,9 @@ function* cacheNotesIn(
   size: number,
   p_align: number,
 ): Generator<Note> {
-  for (const note of notesIn(source, image.encoding, start, size, p_align)) {
-    const { owner, n_type, offset, descOffset, n_descsz, end, isWhole } = note;
-    if (n_type !== CACHE_NOTE_TYPE || owner !== CACHE_NOTE_OWNER) continue;
+  for (const note of notesIn(source, image.encoding, start, size, p_align, CACHE_NOTE_TYPE)) {
+    const { owner, offset, descOffset, n_descsz, end, isWhole } = note;
+    if (owner !== CACHE_NOTE_OWNER) continue;
     if (!isWhole) {
       throw new ElfnoteError(
         'malformed-note',

@@ -1,6 +1,6 @@
 import elfy from 'elfy';
 import { ElfnoteError } from '../errors.js';
-import { type ByteSource, checkRange, Encoding } from './bytes.js';
+import { type ByteSource, checkRange, Encoding, Table } from './bytes.js';
 import {
   EI_ABIVERSION,
   EI_CLASS,
@@ -37,31 +37,41 @@ export function isElf(head: Buffer): boolean {
   return head.length >= ELF_MAGIC.length && ELF_MAGIC.every((byte, i) => head[i] === byte);
 }
 
+/** The ELF header, and what the rest is read with. `e_phnum` and the like are raw. */
+export interface Head {
+  readonly header: ElfHeader;
+  readonly encoding: Encoding;
+}
+
+export interface ReadOptions {
+  /** False leaves the section headers out, as the loader does. */
+  readonly sections?: boolean;
+  /** Where `readElfHeader` has been asked already. */
+  readonly head?: Head;
+}
+
 /**
  * Reads what an ELF file says. Program headers are the truth; section headers are read when they are sound
  * (`sectionError` says why not), since ld.so and the kernel never look at them.
  *
- * @param options `sections: false` leaves them out, as the loader does.
  * @throws ElfnoteError `not-elf`, `malformed` (with the file offset of the field at fault) or `unsupported`.
  */
-export function readImage(source: ByteSource, options: { readonly sections?: boolean } = {}): ElfImage {
-  const { header: found, encoding } = readElfHeader(source);
+export function readImage(source: ByteSource, options: ReadOptions = {}): ElfImage {
+  const { header: found, encoding } = options.head ?? readElfHeader(source);
   const raw = options.sections === false ? { ...found, e_shoff: 0 } : found;
-  const fail = (message: string, offset: number) =>
-    new ElfnoteError('malformed', message, { path: source.path, offset });
-
   const sections = readSections(source, encoding, raw);
   const e_phnum = phnumOf(raw, sections);
   if (e_phnum > 0 && raw.e_phentsize !== programHeaderSize(encoding)) {
-    throw fail(
+    throw new ElfnoteError(
+      'malformed',
       `e_phentsize is ${raw.e_phentsize}, not ${programHeaderSize(encoding)}`,
-      EHDR.at(encoding, 'e_phentsize'),
+      { path: source.path, offset: EHDR.at(encoding, 'e_phentsize') },
     );
   }
   const header = { ...raw, e_phnum, e_shnum: sections.count, e_shstrndx: sections.names };
   const debugOnly = sections.headers.some(s => s.sh_type === SHT_NOBITS && s.name === '.dynamic');
   const programHeaders = readProgramHeaders(source, encoding, header);
-  if (!debugOnly) for (const [i, p] of programHeaders.entries()) checkProgramHeader(source, header, p, i);
+  if (!debugOnly) checkProgramHeaders(source, header, programHeaders);
 
   const base = {
     path: source.path,
@@ -82,14 +92,14 @@ export function readImage(source: ByteSource, options: { readonly sections?: boo
   };
 }
 
-/** The ELF header alone, for a candidate library: no table is followed. `e_phnum` and the like are raw. */
-export function readElfHeader(source: ByteSource): { header: ElfHeader; encoding: Encoding } {
+/** The ELF header alone, for a candidate library: no table is followed. */
+export function readElfHeader(source: ByteSource): Head {
   const { path } = source;
-  const ident = source.read(0, Math.min(EI_NIDENT, source.size));
-  if (!isElf(ident)) throw new ElfnoteError('not-elf', 'is not an ELF file', { path });
   const fail = (message: string, offset: number) => new ElfnoteError('malformed', message, { path, offset });
-  if (ident.length < EI_NIDENT) throw fail('the file ends inside e_ident', ident.length);
-  const byte = (at: number) => ident.readUInt8(at);
+  const bytes = source.read(0, Math.min(IDENT_SIZE, source.size));
+  if (!isElf(bytes)) throw new ElfnoteError('not-elf', 'is not an ELF file', { path });
+  if (bytes.length < EI_NIDENT) throw fail('the file ends inside e_ident', bytes.length);
+  const byte = (at: number) => bytes[at] ?? 0;
   if (byte(EI_CLASS) !== 1 && byte(EI_CLASS) !== 2) throw fail(`EI_CLASS is ${byte(EI_CLASS)}`, EI_CLASS);
   if (byte(EI_DATA) !== 1 && byte(EI_DATA) !== 2) throw fail(`EI_DATA is ${byte(EI_DATA)}`, EI_DATA);
   if (byte(EI_VERSION) !== 1) throw fail(`EI_VERSION is ${byte(EI_VERSION)}`, EI_VERSION);
@@ -97,11 +107,11 @@ export function readElfHeader(source: ByteSource): { header: ElfHeader; encoding
   const ehsize = EHDR.size(encoding);
   if (source.size < ehsize) throw fail('the file ends inside the ELF header', source.size);
 
-  const bytes = source.read(0, ehsize);
-  const elf = new elfy.Parser().parseHeader(bytes);
+  const elf = PARSER.parseHeader(bytes);
+  const at = EHDR.offsets(encoding);
   const header: ElfHeader = {
-    e_type: EHDR.get(encoding, bytes, 0, 'e_type'),
-    e_machine: EHDR.get(encoding, bytes, 0, 'e_machine'),
+    e_type: encoding.u16(bytes, at.e_type),
+    e_machine: encoding.u16(bytes, at.e_machine),
     e_flags: elf.flags,
     e_phoff: elf.phoff,
     e_phentsize: elf.phentsize,
@@ -114,9 +124,12 @@ export function readElfHeader(source: ByteSource): { header: ElfHeader; encoding
     osabi: byte(EI_OSABI),
     abiversion: byte(EI_ABIVERSION),
   };
-  if (header.e_ehsize < ehsize) throw fail(`e_ehsize is ${header.e_ehsize}`, EHDR.at(encoding, 'e_ehsize'));
+  if (header.e_ehsize < ehsize) throw fail(`e_ehsize is ${header.e_ehsize}`, at.e_ehsize);
   return { header, encoding };
 }
+
+/** It keeps the class and byte order that it was told last, and is told them with every file. */
+const PARSER = new elfy.Parser();
 
 /** The program headers as they stand, unchecked. @throws ElfnoteError where the table leaves the file. */
 export function readProgramHeaders(
@@ -124,40 +137,46 @@ export function readProgramHeaders(
   encoding: Encoding,
   header: ElfHeader,
 ): ProgramHeader[] {
-  if (header.e_phnum === 0 || header.e_phoff === 0) return [];
-  const size = header.e_phnum * header.e_phentsize;
-  checkRange(source, header.e_phoff, size, `program header table (${header.e_phnum} entries)`);
-  const table = source.read(header.e_phoff, size);
-  const ehdr = source.read(0, EHDR.size(encoding));
-  const parser = new elfy.Parser();
-  const elfyHeader = parser.parseHeader(ehdr);
-  // elfy slices the table out of one buffer, and takes a table at offset 0 for none: so, header and table.
-  const decoded = parser.parsePrograms(Buffer.concat([ehdr, table]), {
-    ...elfyHeader,
-    phoff: ehdr.length,
-    phnum: header.e_phnum,
+  const { e_phoff, e_phnum, e_phentsize } = header;
+  if (e_phnum === 0 || e_phoff === 0) return [];
+  const size = e_phnum * e_phentsize;
+  checkRange(source, e_phoff, size, `program header table (${e_phnum} entries)`);
+  // elfy takes a table at offset 0 for none, so it gets the byte in front of it too.
+  const bytes = source.read(e_phoff - 1, size + 1);
+  PARSER.setEndian(encoding.littleEndian ? 'lsb' : 'msb');
+  const decoded = PARSER.parsePrograms(bytes, {
+    class: encoding.is64 ? '64' : '32',
+    phoff: 1,
+    phnum: e_phnum,
+    phentsize: e_phentsize,
   });
-  return decoded.map((program, i) => {
-    const at = i * header.e_phentsize;
-    return {
-      p_type: PHDR.get(encoding, table, at, 'p_type'),
-      p_flags: PHDR.get(encoding, table, at, 'p_flags'),
-      p_offset: program.offset,
-      p_vaddr: program.vaddr,
-      p_paddr: program.paddr,
-      p_filesz: program.filesz,
-      p_memsz: program.memsz,
-      p_align: program.align,
-    };
-  });
+  const table = new Table(encoding, bytes);
+  const at = PHDR.offsets(encoding);
+  return decoded.map((program, i) => ({
+    p_type: table.u32(1 + i * e_phentsize + at.p_type),
+    p_flags: table.u32(1 + i * e_phentsize + at.p_flags),
+    p_offset: program.offset,
+    p_vaddr: program.vaddr,
+    p_paddr: program.paddr,
+    p_filesz: program.filesz,
+    p_memsz: program.memsz,
+    p_align: program.align,
+  }));
 }
 
-const WORDS = ['p_offset', 'p_vaddr', 'p_paddr', 'p_filesz', 'p_memsz', 'p_align'] as const;
+function checkProgramHeaders(
+  source: ByteSource,
+  header: ElfHeader,
+  programHeaders: readonly ProgramHeader[],
+): void {
+  let index = 0;
+  for (const p of programHeaders) checkProgramHeader(source, header, p, index++);
+}
 
 function checkProgramHeader(source: ByteSource, header: ElfHeader, p: ProgramHeader, index: number): void {
   const { path } = source;
   const offset = header.e_phoff + index * header.e_phentsize;
-  if (!WORDS.every(field => Number.isSafeInteger(p[field])) || p.p_vaddr + p.p_memsz > 2 ** 53) {
+  if (!isExact(p)) {
     throw new ElfnoteError('unsupported', `program header ${index} has a value above 2^53`, { path, offset });
   }
   if (p.p_type === PT_INTERP) checkRange(source, p.p_offset, p.p_filesz, 'PT_INTERP');
@@ -169,6 +188,19 @@ function checkProgramHeader(source: ByteSource, header: ElfHeader, p: ProgramHea
       offset,
     });
   }
+}
+
+/** Whether all words are what the file says: a double rounds above 2^53. */
+function isExact({ p_offset, p_vaddr, p_paddr, p_filesz, p_memsz, p_align }: ProgramHeader): boolean {
+  return (
+    Number.isSafeInteger(p_offset) &&
+    Number.isSafeInteger(p_vaddr) &&
+    Number.isSafeInteger(p_paddr) &&
+    Number.isSafeInteger(p_filesz) &&
+    Number.isSafeInteger(p_memsz) &&
+    Number.isSafeInteger(p_align) &&
+    p_vaddr + p_memsz <= 2 ** 53
+  );
 }
 
 function phnumOf(header: ElfHeader, sections: Sections): number {

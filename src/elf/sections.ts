@@ -1,6 +1,6 @@
 import { ElfnoteError } from '../errors.js';
-import { type ByteSource, type ByteString, byteStringOf, checkRange, type Encoding } from './bytes.js';
-import { SHN_XINDEX, SHT_NOBITS, SHT_NULL } from './constants.js';
+import { type ByteSource, type ByteString, checkRange, type Encoding, Table } from './bytes.js';
+import { PN_XNUM, SHN_XINDEX, SHT_NOBITS, SHT_NULL } from './constants.js';
 import { type ElfHeader, type SectionHeader, sectionHeaderSize } from './image.js';
 import { EHDR, SHDR } from './structs.js';
 
@@ -18,26 +18,22 @@ export interface Sections {
  * @returns `error` where it is not sound; it is thrown only where the file itself cannot be read.
  */
 export function readSections(source: ByteSource, encoding: Encoding, header: ElfHeader): Sections {
-  if (header.e_shoff === 0) {
-    return {
-      headers: [],
-      count: header.e_shnum,
-      names: header.e_shstrndx,
-      first: undefined,
-      error: undefined,
-    };
-  }
+  const { e_shoff, e_shnum, e_shstrndx } = header;
+  if (e_shoff === 0)
+    return { headers: [], count: e_shnum, names: e_shstrndx, first: undefined, error: undefined };
   let first: SectionHeader | undefined;
   try {
-    first = readSectionTable(source, encoding, header, 1)[0];
-    const count = header.e_shnum === 0 ? (first?.sh_size ?? 0) : header.e_shnum;
-    const names = header.e_shstrndx === SHN_XINDEX ? (first?.sh_link ?? 0) : header.e_shstrndx;
+    // Only extended numbering asks the first one for what the ELF header has no room for.
+    const isExtended = e_shnum === 0 || e_shstrndx === SHN_XINDEX || header.e_phnum === PN_XNUM;
+    if (isExtended) first = readSectionTable(source, encoding, header, 1)[0];
+    const count = e_shnum === 0 ? (first?.sh_size ?? 0) : e_shnum;
+    const names = e_shstrndx === SHN_XINDEX ? (first?.sh_link ?? 0) : e_shstrndx;
     const table = readSectionTable(source, encoding, header, count);
-    for (const [i, section] of table.entries()) checkSection(source, section, i);
+    for (let i = 0; i < table.length; i++) checkSection(source, table[i], i);
     return { headers: nameSections(source, encoding, table, names), count, names, first, error: undefined };
   } catch (error) {
     if (!(error instanceof ElfnoteError) || error.code !== 'malformed') throw error;
-    return { headers: [], count: header.e_shnum, names: header.e_shstrndx, first, error };
+    return { headers: [], count: e_shnum, names: e_shstrndx, first, error };
   }
 }
 
@@ -57,6 +53,7 @@ function readSectionTable(
       offset: EHDR.at(encoding, 'e_shentsize'),
     });
   }
+  checkRange(source, header.e_shoff, size, 'section header table (1 entries)');
   checkRange(source, header.e_shoff, count * size, `section header table (${count} entries)`);
   if (count > MOST_SECTIONS) {
     throw new ElfnoteError('malformed', `has ${count} section headers, more than ${MOST_SECTIONS}`, {
@@ -64,36 +61,40 @@ function readSectionTable(
       offset: header.e_shoff,
     });
   }
-  const table = source.read(header.e_shoff, count * size);
-  const result: Unnamed[] = [];
-  for (let at = 0; at < table.length; at += size) result.push(decodeSection(encoding, table, at));
-  return result;
+  return decodeSections(encoding, source.read(header.e_shoff, count * size));
 }
 
 /** A section header whose name is still to be read. */
 type Unnamed = Omit<SectionHeader, 'name'> & { name: ByteString };
 
 /** elfy reads `sh_addralign` and `sh_entsize` of 64-bit files two bytes early, so sections are decoded here. */
-function decodeSection(encoding: Encoding, table: Buffer, at: number): Unnamed {
-  const field = (name: Parameters<typeof SHDR.at>[1]) => SHDR.get(encoding, table, at, name);
-  return {
-    name: '',
-    sh_name: field('sh_name'),
-    sh_type: field('sh_type'),
-    sh_flags: field('sh_flags'),
-    sh_addr: field('sh_addr'),
-    sh_offset: field('sh_offset'),
-    sh_size: field('sh_size'),
-    sh_link: field('sh_link'),
-    sh_info: field('sh_info'),
-    sh_addralign: field('sh_addralign'),
-    sh_entsize: field('sh_entsize'),
-  };
+function decodeSections(encoding: Encoding, bytes: Buffer): Unnamed[] {
+  const size = sectionHeaderSize(encoding);
+  const at = SHDR.offsets(encoding);
+  const table = new Table(encoding, bytes);
+  const result: Unnamed[] = [];
+  for (let start = 0; start < bytes.length; start += size) {
+    result.push({
+      name: '',
+      sh_name: table.u32(start + at.sh_name),
+      sh_type: table.u32(start + at.sh_type),
+      sh_flags: table.word(start + at.sh_flags),
+      sh_addr: table.word(start + at.sh_addr),
+      sh_offset: table.word(start + at.sh_offset),
+      sh_size: table.word(start + at.sh_size),
+      sh_link: table.u32(start + at.sh_link),
+      sh_info: table.u32(start + at.sh_info),
+      sh_addralign: table.word(start + at.sh_addralign),
+      sh_entsize: table.word(start + at.sh_entsize),
+    });
+  }
+  return result;
 }
 
-function checkSection(source: ByteSource, section: SectionHeader, index: number): void {
-  if (section.sh_type === SHT_NULL || section.sh_type === SHT_NOBITS) return;
-  checkRange(source, section.sh_offset, section.sh_size, `section ${index}`);
+function checkSection(source: ByteSource, section: SectionHeader | undefined, index: number): void {
+  if (section === undefined || section.sh_type === SHT_NULL || section.sh_type === SHT_NOBITS) return;
+  const { sh_offset, sh_size } = section;
+  if (sh_offset + sh_size > source.size) checkRange(source, sh_offset, sh_size, `section ${index}`);
 }
 
 /** In bytes; a hostile file can let every section name the same long string. */
@@ -114,16 +115,24 @@ function nameSections(
     });
   }
   const bytes = source.read(strings.sh_offset, strings.sh_size);
-  for (const [i, section] of table.entries()) {
-    const end = bytes.subarray(0, section.sh_name + LONGEST_NAME).indexOf(0, section.sh_name);
-    if (section.sh_name >= bytes.length || end < 0) {
+  for (let i = 0; i < table.length; i++) {
+    const section = table[i];
+    if (section === undefined) continue;
+    const end = endOfName(bytes, section.sh_name);
+    if (end === undefined) {
       if (section.sh_name === 0) continue;
       throw new ElfnoteError('malformed', `the name of section ${i} lies outside the string table`, {
         path: source.path,
         offset: strings.sh_offset + section.sh_name,
       });
     }
-    section.name = byteStringOf(bytes.subarray(section.sh_name, end));
+    section.name = bytes.toString('latin1', section.sh_name, end);
   }
   return table;
+}
+
+function endOfName(bytes: Buffer, start: number): number | undefined {
+  const limit = Math.min(bytes.length, start + LONGEST_NAME);
+  for (let end = start; end < limit; end++) if (bytes[end] === 0) return end;
+  return undefined;
 }

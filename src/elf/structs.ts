@@ -18,9 +18,13 @@ interface Place {
   readonly type: FieldType;
 }
 
+/** The offset of each field within a struct, in bytes. */
+export type Offsets<Name extends string> = Readonly<Record<Name, number>>;
+
 /** One struct of the ELF specification (gABI, chapters 4 and 5), in both classes. Nothing in it is padded. */
 export class Struct<Name extends string> {
   readonly #places: readonly [ReadonlyMap<Name, Place>, ReadonlyMap<Name, Place>];
+  readonly #offsets: readonly [Offsets<Name>, Offsets<Name>];
   readonly #sizes: readonly [number, number];
 
   /** @param in32 the order of the fields in 32-bit files, where it is another. */
@@ -28,6 +32,7 @@ export class Struct<Name extends string> {
     const [places32, size32] = layOut(in32, 0);
     const [places64, size64] = layOut(in64, 1);
     this.#places = [places32, places64];
+    this.#offsets = [offsetsOf(places32), offsetsOf(places64)];
     this.#sizes = [size32, size64];
   }
 
@@ -39,6 +44,11 @@ export class Struct<Name extends string> {
   /** Offset of a field within the struct, in bytes. */
   at(encoding: Encoding, name: Name): number {
     return this.#place(encoding, name).at;
+  }
+
+  /** Of all fields: who decodes a table looks a name up once, not for every entry. */
+  offsets({ is64 }: Encoding): Offsets<Name> {
+    return this.#offsets[is64 ? 1 : 0];
   }
 
   /** The value of a field of the struct at `start`. */
@@ -76,6 +86,20 @@ function layOut<Name extends string>(fields: Fields<Name>, width: 0 | 1): [Map<N
     at += WIDTHS[type][width];
   }
   return [places, at];
+}
+
+function offsetsOf<Name extends string>(places: ReadonlyMap<Name, Place>): Offsets<Name> {
+  const offsets: Partial<Record<Name, number>> = {};
+  for (const [name, { at }] of places) offsets[name] = at;
+  if (!hasAll(offsets, places)) throw new RangeError('a field has no place');
+  return offsets;
+}
+
+function hasAll<Name extends string>(
+  offsets: Partial<Record<Name, number>>,
+  places: ReadonlyMap<Name, Place>,
+): offsets is Record<Name, number> {
+  return [...places.keys()].every(name => offsets[name] !== undefined);
 }
 
 /** Behind `e_ident`, which is the same in both classes. */

@@ -1,5 +1,5 @@
 import { type BigIntStats, constants } from 'node:fs';
-import { type ByteSource, checkRange } from '../elf/bytes.js';
+import { alignUp, type ByteSource, checkRange } from '../elf/bytes.js';
 import { ElfnoteError, fromSystemError } from '../errors.js';
 import { refusePseudoFile } from './file-systems.js';
 import { OpenFile } from './open-file.js';
@@ -13,20 +13,32 @@ const BLOCK = 4096;
 const TICK_MILLISECONDS = 20;
 const LONGEST_WAIT_MILLISECONDS = 2000;
 
-/** So many neighbours are compared at once. */
-const BLOCKS_AT_ONCE = 256;
+/** In bytes. What is compared with another file is compared in pieces of at most so many. */
+const COMPARED_AT_ONCE = 1 << 20;
 
 /** In bytes, at once. */
 const LARGEST_READ = 1 << 30;
 
-/** Ranged reads of an open file in blocks of 4 KiB, each block read once. */
+/** Bytes of a file that are in memory. */
+interface Extent {
+  /** A multiple of the block size. */
+  readonly start: number;
+  readonly end: number;
+  readonly bytes: Buffer;
+}
+
+/**
+ * Ranged reads of an open file in blocks of 4 KiB, each block read once. The block behind what is asked for comes with
+ * it: headers, names and tables are neighbours more often than not, and a call costs more than a block.
+ */
 export class FileSource implements ByteSource {
   readonly path: string;
   readonly size: number;
   readonly stats: BigIntStats;
   /** To copy from; what was read of it stays in memory. */
   readonly file: OpenFile;
-  readonly #blocks = new Map<number, Buffer>();
+  /** By their start; none overlap. */
+  readonly #extents: Extent[] = [];
   #bytesRead = 0;
 
   private constructor(file: OpenFile, stats: BigIntStats) {
@@ -67,16 +79,13 @@ export class FileSource implements ByteSource {
 
   /** Whether another open file has the same bytes in every block that was read of this one, as `view` shows them. */
   agreesWith(other: OpenFile, view: ByteSource = this): boolean {
-    const indices = [...this.#blocks.keys()].sort((a, b) => a - b);
-    for (let i = 0; i < indices.length; ) {
-      const first = indices[i++] ?? 0;
-      let end = first + 1;
-      while (indices[i] === end && end - first < BLOCKS_AT_ONCE) [i, end] = [i + 1, end + 1];
-      const offset = first * BLOCK;
-      const length = Math.min(end * BLOCK, this.size, view.size) - offset;
-      if (length <= 0) continue;
-      const bytes = Buffer.allocUnsafe(length);
-      if (other.read(bytes, 0, offset) !== length || !bytes.equals(view.read(offset, length))) return false;
+    for (const { start, end } of [...this.#extents]) {
+      const limit = Math.min(end, view.size);
+      for (let offset = start; offset < limit; offset += COMPARED_AT_ONCE) {
+        const length = Math.min(COMPARED_AT_ONCE, limit - offset);
+        const bytes = Buffer.allocUnsafe(length);
+        if (other.read(bytes, 0, offset) !== length || !bytes.equals(view.read(offset, length))) return false;
+      }
     }
     return true;
   }
@@ -93,49 +102,56 @@ export class FileSource implements ByteSource {
         offset,
       });
     }
-    if (length === 0) return Buffer.alloc(0);
-    const first = Math.floor(offset / BLOCK);
-    const last = Math.floor((offset + length - 1) / BLOCK);
-    this.#fill(first, last);
-    const within = offset - first * BLOCK;
-    if (first === last) return this.#block(first).subarray(within, within + length);
-    const blocks: Buffer[] = [];
-    for (let i = first; i <= last; i++) blocks.push(this.#block(i));
-    return Buffer.concat(blocks).subarray(within, within + length);
-  }
-
-  #block(index: number): Buffer {
-    const block = this.#blocks.get(index);
-    if (block === undefined) throw new ElfnoteError('unreadable', 'the file shrank', { path: this.path });
-    return block;
-  }
-
-  #fill(first: number, last: number): void {
-    for (let i = first; i <= last; i++) {
-      if (this.#blocks.has(i)) continue;
-      let end = i + 1;
-      while (end <= last && !this.#blocks.has(end)) end++;
-      this.#readBlocks(i, end);
-      i = end - 1;
+    if (length === 0) return EMPTY;
+    const end = offset + length;
+    for (const extent of this.#extents) {
+      if (extent.start <= offset && end <= extent.end)
+        return extent.bytes.subarray(offset - extent.start, end - extent.start);
     }
+    return this.#assemble(offset, end);
   }
 
-  #readBlocks(first: number, end: number): void {
-    const offset = first * BLOCK;
+  /** What is not in one piece yet. */
+  #assemble(offset: number, end: number): Buffer {
+    const pieces: Buffer[] = [];
+    for (let at = offset; at < end; ) {
+      const index = this.#firstEndingBehind(at);
+      const next = this.#extents[index];
+      const extent =
+        next !== undefined && next.start <= at ? next : this.#readBlocks(at, end, next?.start, index);
+      const until = Math.min(end, extent.end);
+      pieces.push(extent.bytes.subarray(at - extent.start, until - extent.start));
+      at = until;
+    }
+    const [whole] = pieces;
+    return pieces.length === 1 && whole !== undefined ? whole : Buffer.concat(pieces);
+  }
+
+  #firstEndingBehind(offset: number): number {
+    const index = this.#extents.findIndex(({ end }) => end > offset);
+    return index < 0 ? this.#extents.length : index;
+  }
+
+  /** @param limit the start of the next extent. */
+  #readBlocks(from: number, to: number, limit = this.size, index: number): Extent {
+    const start = from - (from % BLOCK);
+    const end = Math.min(alignUp(to, BLOCK) + BLOCK, limit, this.size);
     // Every byte of it is read, or it is thrown away.
-    const bytes = room(Math.min(end * BLOCK, this.size) - offset);
+    const bytes = room(end - start);
     for (let done = 0; done < bytes.length; ) {
-      const got = this.file.read(bytes, done, offset + done);
+      const got = this.file.read(bytes, done, start + done);
       if (got === 0)
         throw new ElfnoteError('unreadable', 'the file shrank while it was read', { path: this.path });
       done += got;
       this.#bytesRead += got;
     }
-    for (let i = first; i < end; i++) {
-      this.#blocks.set(i, bytes.subarray((i - first) * BLOCK, (i + 1 - first) * BLOCK));
-    }
+    const extent = { start, end, bytes };
+    this.#extents.splice(index, 0, extent);
+    return extent;
   }
 }
+
+const EMPTY = Buffer.alloc(0);
 
 /** In bytes: memory is asked for in pieces of so many, which costs less than one for each block. */
 const SLAB = 1 << 17;
@@ -153,7 +169,12 @@ function room(size: number): Buffer {
 
 /** Whether two looks at a path saw the same file with, as far as size and time stamp tell, the same bytes. */
 export function isUnchanged(now: BigIntStats, before: BigIntStats): boolean {
-  return (['dev', 'ino', 'size', 'mtimeNs'] as const).every(field => now[field] === before[field]);
+  return (
+    now.mtimeNs === before.mtimeNs &&
+    now.size === before.size &&
+    now.ino === before.ino &&
+    now.dev === before.dev
+  );
 }
 
 function settledStats(file: OpenFile): BigIntStats {

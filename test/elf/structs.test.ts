@@ -71,3 +71,12 @@ test('what is put reads back, in the byte order of the file, and other fields st
   assert.deepEqual([bytes[12], bytes.readUInt16BE(14)], [0x12, 0xfff1]);
   assert.throws(() => PHDR.put(ELF32, bytes, 0, { p_offset: 2 ** 32 }), { code: 'unsupported' });
 });
+
+test('a struct says where all its fields are as it says of each', () => {
+  for (const encoding of [ELF32, ELF64]) {
+    assert.deepEqual(
+      [PHDR.offsets(encoding).p_flags, SHDR.offsets(encoding).sh_entsize, SYM.offsets(encoding).st_value],
+      [PHDR.at(encoding, 'p_flags'), SHDR.at(encoding, 'sh_entsize'), SYM.at(encoding, 'st_value')],
+    );
+  }
+});

@@ -76,7 +76,7 @@ test('a file that grew, shrank or was written to has changed; one that was read 
   }
 });
 
-test('blocks are read once each, and no others', t => {
+test('blocks are read once each, and none but those next to what is asked for', t => {
   const file = written(t);
   writeFileSync(file, Buffer.alloc(100_000, 'x'));
   const source = FileSource.open(file);
