@@ -1,4 +1,3 @@
-import { setImmediate } from 'node:timers/promises';
 import { isProgram } from '../elf/dt-audit.js';
 import { readImage } from '../elf/read.js';
 import { ElfnoteError } from '../errors.js';
@@ -7,6 +6,7 @@ import { withFile } from '../files/source.js';
 import { type FileOutcome, failedOutcome } from '../outcome.js';
 import { batchesOf } from './batches.js';
 import { type Job, startJob } from './job.js';
+import { Turn } from './turn.js';
 import type { Found } from './walk.js';
 
 export interface RunOptions {
@@ -87,19 +87,5 @@ async function* workOver(found: readonly Found[], job: Job, options: RunOptions)
       if (options.failFast && outcome.action === 'failed') return;
       await turn.give();
     }
-  }
-}
-
-const TURN_SECONDS = 0.05;
-
-/** Lets signals and timers in now and then: the work itself is synchronous. */
-class Turn {
-  // Node loads much for `performance`.
-  #last = process.uptime();
-
-  async give(): Promise<void> {
-    if (process.uptime() - this.#last < TURN_SECONDS) return;
-    await setImmediate();
-    this.#last = process.uptime();
   }
 }

@@ -12,6 +12,7 @@ import {
 import { tryStat } from '../files/links.js';
 import { codeLineEnds, decodeLineEnds, nameOf } from '../files/names.js';
 import { sweepListed, TEMPORARY_FILES } from '../files/temporary.js';
+import { Turn } from './turn.js';
 
 /** One file to work on, or a place that could not be looked into. */
 export interface Found {
@@ -135,21 +136,32 @@ function isIncluded(include: readonly string[] = []): (name: string) => boolean 
 
 type Listed = (error: Error | null, entries: Dirent[]) => void;
 
-/** fast-glob stops at the first directory it cannot read; here it is noted and passed over, as is one out of bounds. */
+/**
+ * fast-glob stops at the first directory it cannot read; here it is noted and passed over, as is one out of bounds. Each
+ * is listed at once: threads that wait for the kernel and wake each other up cost more than the kernel takes.
+ */
 function tolerantReaddir(directory: string, bounds: FileSystemBounds, failures: Found[]): typeof readdir {
   const top = resolve(directory);
-  const handler: ProxyHandler<typeof readdir> = {
-    apply(target, self, [coded, options, done]: [string, object, Listed]) {
-      const path = join(directory, decodeLineEnds(coded.slice(top.length)));
-      const listed: Listed = (error, entries) => {
-        if (error === null) return done(null, presented(path, entries, failures));
-        failures.push({ path, explicit: false, unreadable: problem('cannot list', path, error) });
-        done(null, []);
-      };
-      const outside = coded === top ? undefined : whyOutside(path, bounds);
-      if (outside === undefined) return Reflect.apply(target, self, [path, options, listed]);
+  const turn = new Turn();
+  const list = (path: string, isTop: boolean): Dirent[] => {
+    const outside = isTop ? undefined : whyOutside(path, bounds);
+    if (outside !== undefined) {
       failures.push({ path, explicit: false, outside });
-      done(null, []);
+      return [];
+    }
+    try {
+      return presented(path, readdirSync(path, { withFileTypes: true }), failures);
+    } catch (error) {
+      failures.push({ path, explicit: false, unreadable: problem('cannot list', path, error) });
+      return [];
+    }
+  };
+  const handler: ProxyHandler<typeof readdir> = {
+    apply(_target, _self, [coded, _options, done]: [string, object, Listed]) {
+      const path = join(directory, decodeLineEnds(coded.slice(top.length)));
+      const entries = list(path, coded === top);
+      // Not from here: each directory would add to the stack.
+      turn.next(() => done(null, entries));
     },
   };
   return new Proxy(readdir, handler);
