@@ -28,10 +28,12 @@ export function headerPlan(image: ElfImage, source: ByteSource, next: NewHeaders
   const ehdr = Buffer.from(source.read(0, EHDR.size(encoding)));
   const e_phoff = next.table?.offset ?? header.e_phoff;
   const { e_shoff, e_shnum } = next;
-  EHDR.put(encoding, ehdr, 0, { e_shoff, e_phnum: next.programHeaders.length });
-  if (next.table !== undefined) EHDR.put(encoding, ehdr, 0, { e_phoff });
+  encoding.putWord(ehdr, EHDR.at(encoding, 'e_shoff'), e_shoff);
+  encoding.putU16(ehdr, EHDR.at(encoding, 'e_phnum'), next.programHeaders.length);
+  if (next.table !== undefined) encoding.putWord(ehdr, EHDR.at(encoding, 'e_phoff'), e_phoff);
   // With extended numbering the field is 0 and the number is in section 0.
-  if (image.sectionHeaders.length > 0 && e_shnum !== header.e_shnum) EHDR.put(encoding, ehdr, 0, { e_shnum });
+  if (image.sectionHeaders.length > 0 && e_shnum !== header.e_shnum)
+    encoding.putU16(ehdr, EHDR.at(encoding, 'e_shnum'), e_shnum);
 
   const end = e_phoff + table.length;
   const why = 'ELF header and program header table';

@@ -127,20 +127,27 @@ const WORTH_JOINING = 2;
 /** So many may be the same by chance within something that moved. */
 const WORTH_MOVING = 16;
 
+/** In bytes: so many are compared at once, since most of a header stays. */
+const STRIDE = 64;
+
 function runsOf({ old, now, shift, last }: Change, start: number, end: number, joining: number): Run[] {
   const runs: Run[] = [];
   let run: Run | undefined;
-  for (let at = start; at < end; at++) {
-    const was = old[at];
-    if (was === now[at + shift] || (last !== undefined && was === last[at])) continue;
-    const isZero = was === 0;
-    const staysZero = run?.isZero === true && isZero && isZeros(old, run.end, at);
-    if (run !== undefined && (staysZero || at - run.end <= joining)) {
-      run.end = at + 1;
-      run.isZero &&= staysZero;
-    } else {
-      run = { start: at, end: at + 1, isZero };
-      runs.push(run);
+  for (let from = start; from < end; from += STRIDE) {
+    const to = Math.min(from + STRIDE, end);
+    if (old.compare(now, from + shift, to + shift, from, to) === 0) continue;
+    for (let at = from; at < to; at++) {
+      const was = old[at];
+      if (was === now[at + shift] || (last !== undefined && was === last[at])) continue;
+      const isZero = was === 0;
+      const staysZero = run?.isZero === true && isZero && isZeros(old, run.end, at);
+      if (run !== undefined && (staysZero || at - run.end <= joining)) {
+        run.end = at + 1;
+        run.isZero &&= staysZero;
+      } else {
+        run = { start: at, end: at + 1, isZero };
+        runs.push(run);
+      }
     }
   }
   return runs;
