@@ -10,7 +10,7 @@ export function free(ground: Ground, needed: number): StillRoom | undefined {
   const tableNow = tableEnd(ground.image);
   const next = ground.nextBehind(tableNow);
   const end = ground.tableEndWith(added > 0 ? added + ground.spareFor(next) : added);
-  if (next !== undefined && next.start < end) return undefined;
+  if (next !== undefined && next < end) return undefined;
   if (end > tableNow && !ground.hasSections()) return undefined;
   if (!ground.loadHolds(end)) return undefined;
   if (!ground.isUnused(tableNow, ground.tableEndWith(added))) return undefined;

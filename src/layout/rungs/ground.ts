@@ -2,29 +2,49 @@ import { type ByteSource, isZero } from '../../elf/bytes.js';
 import { PT_NULL, SHF_ALLOC, SHT_NOBITS } from '../../elf/constants.js';
 import { addressOfOffset, type ElfImage, programHeaderSize } from '../../elf/image.js';
 import { hasSections, isWiped, type Occupied, tableEnd } from '../model/occupied.js';
-import { type Group, groupOverlapping, Movable } from './movable.js';
+import { type Group, groupOverlapping, isGrouped, Movable } from './movable.js';
 
 /** What every rung asks of one file: what stands behind its program header table, and what of it may move. */
 export class Ground {
   readonly image: ElfImage;
   readonly source: ByteSource;
-  readonly groups: readonly Group[];
-  readonly movable: Movable;
+  readonly #occupied: readonly Occupied[];
+  #groups: readonly Group[] | undefined;
+  #movable: Movable | undefined;
 
   constructor(image: ElfImage, source: ByteSource, occupied: readonly Occupied[]) {
     this.image = image;
     this.source = source;
-    this.groups = groupOverlapping(occupied);
-    this.movable = new Movable(image, source, this.groups);
+    this.#occupied = occupied;
+  }
+
+  get groups(): readonly Group[] {
+    this.#groups ??= groupOverlapping(this.#occupied);
+    return this.#groups;
+  }
+
+  get movable(): Movable {
+    this.#movable ??= new Movable(this.image, this.source, this.groups);
+    return this.#movable;
   }
 
   after(offset: number): readonly Group[] {
     return this.groups.filter(group => group.end > offset);
   }
 
-  /** The first of them. */
-  nextBehind(offset: number): Group | undefined {
-    return this.groups.find(group => group.end > offset);
+  /** File offset at which the first of them starts. */
+  nextBehind(offset: number): number | undefined {
+    let start: number | undefined;
+    let end = 0;
+    for (const range of this.#occupied) {
+      if (!isGrouped(range)) continue;
+      if (start === undefined || range.start >= end) {
+        if (end > offset) return start;
+        start = range.start;
+      }
+      end = Math.max(end, range.end);
+    }
+    return end > offset ? start : undefined;
   }
 
   /** File offset at which the table ends with that many more entries. */
@@ -65,10 +85,10 @@ export class Ground {
   }
 
   /** What patchelf needs where it would not see what stands behind the table, because the first section is away. */
-  spareFor(next: Group | undefined): number {
+  spareFor(next: number | undefined): number {
     const { sectionHeaders } = this.image;
     const first = sectionHeaders.find(s => (s.sh_flags & SHF_ALLOC) !== 0 && s.sh_size > 0);
-    return first !== undefined && next !== undefined && first.sh_offset > next.start ? this.spares() : 0;
+    return first !== undefined && next !== undefined && first.sh_offset > next ? this.spares() : 0;
   }
 
   /**

@@ -17,7 +17,7 @@ import { fitsPhnum } from './header.js';
 import { moveTable } from './move-table.js';
 import { type Place, placeInTail } from './place.js';
 import type { Room } from './room.js';
-import { FINDERS, rungOf } from './rooms.js';
+import { rungOf, WAYS, type Way } from './rooms.js';
 import { Study } from './study.js';
 
 /**
@@ -118,10 +118,13 @@ function findCandidate(
   for (const kind of kinds) {
     let best: Candidate | undefined;
     let least: Cost | undefined;
-    for (const find of FINDERS[kind]) {
-      const room = study.room(find);
+    const fitting = new Set<Way>();
+    for (const way of WAYS[kind]) {
+      if (way.rather !== undefined && fitting.has(way.rather)) continue;
+      const room = study.room(way.find);
       if (room === undefined || avoid?.includes(rungOf(room))) continue;
       for (const candidate of fit(image, study, kind, room, noteSize)) {
+        fitting.add(way);
         const cost = costOf(image, candidate);
         if (least !== undefined && !isCheaper(cost, least)) continue;
         best = candidate;

@@ -210,15 +210,17 @@ const TABLE_TAGS: ReadonlyMap<number, number> = new Map([
   [SHT_GNU_VERDEF, DT_VERDEF],
 ]);
 
-/**
- * Ranges that share a byte form a group; neighbours do not. What is loaded holds the others, and the table is what
- * they make way for. The input is sorted by start.
- */
+/** What is loaded holds the others, and the table is what they make way for. */
+export function isGrouped({ kind }: Occupied): boolean {
+  return kind !== 'load' && kind !== 'program-headers';
+}
+
+/** Ranges that share a byte form a group; neighbours do not. The input is sorted by start. */
 export function groupOverlapping(ranges: readonly Occupied[]): Group[] {
   const groups: Group[] = [];
   let last: Group | undefined;
   for (const range of ranges) {
-    if (range.kind === 'load' || range.kind === 'program-headers') continue;
+    if (!isGrouped(range)) continue;
     if (last !== undefined && range.start < last.end) {
       last.members.push(range);
       last.end = Math.max(last.end, range.end);

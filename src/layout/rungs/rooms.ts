@@ -13,35 +13,47 @@ import type { Room } from './room.js';
 /** Looks for one way to make room for the entries that a note needs. */
 export type Finder = (ground: Ground) => Room | undefined;
 
+/** A way to make room. */
+export interface Way {
+  readonly find: Finder;
+  /** Takes as many entries and moves nothing, so that this one is dearer wherever that one fits. */
+  readonly rather?: Way;
+}
+
+const FREE_ONE: Way = { find: ground => free(ground, 1) };
+const FREE_TWO: Way = { find: ground => free(ground, 2) };
+const FREE_AND_PHDR: Way = { find: ground => withPhdr(ground, () => free(ground, 1)) };
+const FREE_AND_TWIN: Way = { find: ground => withTwin(ground, () => free(ground, 1)) };
+
 /**
- * Every way, those first that move nothing. A note in slack needs one entry. A `PT_PHDR` or a `PT_NOTE` that nobody
- * needs gives one each; what is missing then comes from free room, from another `PT_NOTE`, or from what moves away.
+ * Every way, those first that move nothing. A note in slack needs one entry, one in a tail two. A `PT_PHDR` or a `PT_NOTE`
+ * that nobody needs gives one each; what is missing then comes from free room, from another `PT_NOTE`, or from what moves
+ * away.
  */
-export const FINDERS: Readonly<Record<'slack' | 'tail', readonly Finder[]>> = {
+export const WAYS: Readonly<Record<'slack' | 'tail', readonly Way[]>> = {
   slack: [
-    ground => free(ground, 1),
-    extendNote,
-    phdr,
-    property,
-    ground => moveNotes(ground, 1),
-    ground => moveTables(ground, 1),
-    ground => reuseNote(ground, 0),
+    FREE_ONE,
+    { find: extendNote },
+    { find: phdr },
+    { find: property },
+    { find: ground => moveNotes(ground, 1), rather: FREE_ONE },
+    { find: ground => moveTables(ground, 1), rather: FREE_ONE },
+    { find: ground => reuseNote(ground, 0) },
   ],
-  // A tail needs two.
   tail: [
-    ground => free(ground, 2),
-    ground => withPhdr(ground, () => free(ground, 1)),
-    ground => withTwin(ground, () => free(ground, 1)),
-    ground => withTwin(ground, () => phdr(ground)),
-    ground => moveNotes(ground, 2),
-    ground => moveTables(ground, 2),
-    ground => reuseNote(ground, 1),
-    ground => moveNotesAndReuse(ground, 1),
-    ground => withPhdr(ground, () => moveNotes(ground, 1)),
-    ground => withPhdr(ground, () => moveTables(ground, 1)),
-    ground => withPhdr(ground, () => reuseNote(ground, 0)),
-    ground => movedWithTwin(ground, () => moveNotes(ground, 1)),
-    ground => movedWithTwin(ground, () => moveTables(ground, 1)),
+    FREE_TWO,
+    FREE_AND_PHDR,
+    FREE_AND_TWIN,
+    { find: ground => withTwin(ground, () => phdr(ground)) },
+    { find: ground => moveNotes(ground, 2), rather: FREE_TWO },
+    { find: ground => moveTables(ground, 2), rather: FREE_TWO },
+    { find: ground => reuseNote(ground, 1) },
+    { find: ground => moveNotesAndReuse(ground, 1) },
+    { find: ground => withPhdr(ground, () => moveNotes(ground, 1)), rather: FREE_AND_PHDR },
+    { find: ground => withPhdr(ground, () => moveTables(ground, 1)), rather: FREE_AND_PHDR },
+    { find: ground => withPhdr(ground, () => reuseNote(ground, 0)) },
+    { find: ground => movedWithTwin(ground, () => moveNotes(ground, 1)), rather: FREE_AND_TWIN },
+    { find: ground => movedWithTwin(ground, () => moveTables(ground, 1)), rather: FREE_AND_TWIN },
   ],
 };
 
