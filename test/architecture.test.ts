@@ -80,6 +80,8 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     'files',
     'resolve/fs-probe',
     'loader/file-probe',
+    // What is passed over is copied whole too.
+    'write/commit',
     // Which files are programs, when those come last.
     'elf/dt-audit',
     'elf/read',

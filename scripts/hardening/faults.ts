@@ -41,6 +41,7 @@ const MAY_FILL = new Set([
   'fsyncSync',
   'closeSync',
   'linkSync',
+  'mkdirSync',
 ]);
 
 /** Those that can happen to a call. */
@@ -49,7 +50,8 @@ export function faultsOf(call: Call): Fault[] {
   const faults: Fault[] = [{ kind: 'kill' }, { kind: 'fail', code: 'EIO' }];
   if (MAY_FILL.has(name)) for (const code of ['ENOSPC', 'EDQUOT']) faults.push({ kind: 'fail', code });
   if (name === 'writeSync') faults.push({ kind: 'short' });
-  if (name === 'writeSync' && pageEndIn(call) > 0) faults.push({ kind: 'kill-midway' });
+  if (name === 'copyFileSync' || (name === 'writeSync' && pageEndIn(call) > 0))
+    faults.push({ kind: 'kill-midway' });
   return faults;
 }
 
@@ -92,12 +94,12 @@ export function tryFaults(
       const trial = { kind, operation, options: all, before, after, counts, sabotage };
       const calls: Call[] = [];
       start(trial);
-      withFaults(
-        below,
-        () => undefined,
-        () => operate(kind, operation, all),
-        call => calls.push(call),
-      );
+      // Also those that the system refuses: each of them counts.
+      const note: Rule = call => {
+        calls.push(call);
+        return undefined;
+      };
+      withFaults(below, note, () => operate(kind, operation, all));
       for (let i = 0; i < calls.length; i += stride) {
         const call = calls[i];
         for (const fault of call === undefined ? [] : faultsOf(call)) tryFault(trial, below, i, fault);

@@ -35,6 +35,14 @@ export function noInputs(): InputCounts {
 
 const SLOWEST_MILLISECONDS = 2000;
 
+/** In MiB, with Node, what compiles TypeScript, and all that the harness itself holds. */
+const MOST_MEMORY = 256;
+
+/** In MiB; by getrusage(2) it never falls. */
+export function memoryUsed(): number {
+  return process.resourceUsage().maxRSS / 1024;
+}
+
 /** So many files that were written are shown to readelf: a process each costs more than all the rest. */
 const JUDGED_EVERY = 97;
 
@@ -43,6 +51,7 @@ export class Subject {
   readonly #path: string;
   readonly #options: BuildOptions;
   readonly #counts: InputCounts;
+  #isOverMemory = false;
 
   constructor(path: string, options: BuildOptions, counts: InputCounts) {
     this.#path = path;
@@ -81,6 +90,7 @@ export class Subject {
     const took = performance.now() - started;
     this.#counts.slowest = Math.max(this.#counts.slowest, took);
     if (took > SLOWEST_MILLISECONDS) this.#wrong(what, `it took ${Math.round(took)} ms`);
+    this.#checkMemory(what);
     const { outcomes } = this.#counts;
     outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
     const now = readFileSync(this.#path);
@@ -90,6 +100,13 @@ export class Subject {
     }
     if ((outcomes.get('written') ?? 0) % JUDGED_EVERY === 0) this.#judge(what, bytes);
     return now;
+  }
+
+  /** Once: of the first file that it took so much for. */
+  #checkMemory(what: string): void {
+    if (this.#isOverMemory || memoryUsed() <= MOST_MEMORY) return;
+    this.#isOverMemory = true;
+    this.#wrong(what, `it took ${Math.round(memoryUsed())} MiB`);
   }
 
   #outcomeOf(what: string, work: () => string): string {

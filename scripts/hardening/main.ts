@@ -17,13 +17,15 @@ import { type CrowdCounts, sayCrowd, tryCrowd } from './crowd.js';
 import { noCounts, sayCounts, tryFaults } from './faults.js';
 import { fieldsOf, poked, pokesOf } from './fields.js';
 import { runFuzzer } from './fuzz.js';
-import { type InputCounts, noInputs, Subject, sayInputs, truncations } from './inputs.js';
+import { type InputCounts, memoryUsed, noInputs, Subject, sayInputs, truncations } from './inputs.js';
 import { makeKinds } from './kinds.js';
+import { sayCopies, tryOutputDir } from './output-dir.js';
 import { type PowerCounts, sayPower, tryPowerCuts } from './power.js';
 import { type RaceCounts, sayRaces, tryRaces } from './races.js';
 
 const parts: Readonly<Record<string, (dir: string) => boolean | Promise<boolean>>> = {
   faults,
+  'output-dir': outputDir,
   races,
   power,
   crowd,
@@ -32,6 +34,9 @@ const parts: Readonly<Record<string, (dir: string) => boolean | Promise<boolean>
   fuzz,
 };
 
+/** ELFNOTE_STRIDE=n takes each n-th call, poke or cut only. */
+const STRIDE = Number(process.env.ELFNOTE_STRIDE ?? 1);
+
 /** Memory, where there is some to be had: what is tried is what is written, not the disk. */
 function placeForWork(): string {
   const memory = statSync('/dev/shm', { throwIfNoEntry: false });
@@ -39,14 +44,17 @@ function placeForWork(): string {
   return realpathSync(mkdtempSync(join(base, 'elfnote-hardening-')));
 }
 
+/** ELFNOTE_KINDS, with commas between them; all of them otherwise. */
+const ONLY = process.env.ELFNOTE_KINDS?.split(',');
+
 function faults(dir: string): boolean {
-  const { kinds, missing } = makeKinds(dir);
+  const { kinds, missing } = makeKinds(dir, ONLY);
   for (const name of missing) console.log(`  left out, not on this machine: ${name}`);
   const total = noCounts();
   for (const kind of kinds) {
     for (const fast of [false, true]) {
       const counts = noCounts();
-      tryFaults(kind, dir, { fast }, counts);
+      tryFaults(kind, dir, { fast }, counts, { stride: STRIDE });
       console.log(`  ${kind.name}${fast ? ' --fast' : ''}: ${sayCounts(counts)}`);
       for (const line of counts.wrong.slice(0, 10)) console.log(`    ${line}`);
       total.faults += counts.faults;
@@ -61,9 +69,23 @@ function faults(dir: string): boolean {
   return total.wrong.length === 0;
 }
 
+/** Both files are in one tree, which is small: the calls are those of directories and of what is no ELF file too. */
+async function outputDir(dir: string): Promise<boolean> {
+  const { kinds } = makeKinds(dir, ['pie-bfd', 'library-bfd']);
+  let isWell = true;
+  for (const fast of [false, true]) {
+    const counts = noCounts();
+    await tryOutputDir(kinds, join(dir, 'output-dir'), fast, counts, { stride: STRIDE });
+    console.log(`  ${fast ? '--fast: ' : ''}${sayCopies(counts)}`);
+    for (const line of counts.wrong.slice(0, 10)) console.log(`    ${line}`);
+    isWell = isWell && counts.wrong.length === 0;
+  }
+  return isWell;
+}
+
 function races(dir: string): boolean {
   const total: RaceCounts = { races: 0, changed: 0, written: 0, wrong: [] };
-  for (const kind of makeKinds(dir).kinds) {
+  for (const kind of makeKinds(dir, ONLY).kinds) {
     if (kind.prepare !== undefined || kind.options.output !== undefined) continue;
     for (const fast of [false, true]) tryRaces(kind, join(kind.file, '..'), { fast }, total);
   }
@@ -76,7 +98,7 @@ function races(dir: string): boolean {
 function power(dir: string): boolean {
   const safe: PowerCounts = { cuts: 0, disks: 0, wrong: [] };
   const fast: PowerCounts = { cuts: 0, disks: 0, wrong: [] };
-  for (const kind of makeKinds(dir).kinds) {
+  for (const kind of makeKinds(dir, ONLY).kinds) {
     if (kind.prepare !== undefined || kind.options.output !== undefined) continue;
     tryPowerCuts(kind, {}, safe);
     tryPowerCuts(kind, { fast: true }, fast);
@@ -116,7 +138,7 @@ function fixtures(dir: string): Map<string, Buffer> {
   return found;
 }
 
-/** One field at a time. ELFNOTE_STRIDE=n takes each n-th poke only. */
+/** One field at a time. */
 function pokes(dir: string): boolean {
   const counts = noInputs();
   const subject = new Subject(join(dir, 'subject'), { probe: new FileSystemProbe(ROOT) }, counts);
@@ -154,12 +176,11 @@ function fuzz(dir: string): boolean {
 
 function said(counts: InputCounts): boolean {
   console.log(`  ${sayInputs(counts)}`);
-  console.log(`  at most ${Math.round(process.resourceUsage().maxRSS / 1024)} MiB of memory`);
+  console.log(`  at most ${Math.round(memoryUsed())} MiB of memory`);
   for (const line of counts.wrong.slice(0, 20)) console.log(`    ${line}`);
   return counts.wrong.length === 0;
 }
 
-const STRIDE = Number(process.env.ELFNOTE_STRIDE ?? 1);
 const wanted = process.argv.slice(2);
 let isWell = true;
 for (const [name, work] of Object.entries(parts)) {

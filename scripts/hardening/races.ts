@@ -26,7 +26,7 @@ export interface RaceCounts {
 const COMMON = { attributes: { found: new Map<string, string[]>(), knowsAll: true } };
 
 /** What another process does to a file, whatever it holds by then. */
-const MEANWHILE: Readonly<Record<string, (file: string) => void>> = {
+const STRANGERS: Readonly<Record<string, (file: string) => void>> = {
   'is appended to': file => appendFileSync(file, 'appended by another'),
   'is written over': file => {
     const fd = openSync(file, 'r+');
@@ -41,19 +41,25 @@ const MEANWHILE: Readonly<Record<string, (file: string) => void>> = {
     writeFileSync(`${file}.new`, bytes, { mode: 0o755 });
     renameSync(`${file}.new`, file);
   },
+};
+
+const ELFNOTES: Readonly<Record<string, (file: string) => void>> = {
   'loses its note to another elfnote': file => void removeCache(file, COMMON),
   'gets its note from another elfnote': file => void buildCache(file, COMMON),
+  // A later run renews it; one that writes over it loses it.
+  'gets a closure note from another elfnote': file => void buildCache(file, { ...COMMON, closure: true }),
 };
 
 /**
- * Nothing that Node offers is between these and the look before them: `renameat2` and file locks are not. Who comes in
- * there is not seen.
+ * Nothing that Node offers is between these and the look before them: `renameat2` and file locks are not. A stranger who
+ * comes in there is not seen; another elfnote is held off by the lock.
  */
 const UNSEEN = ['renameSync', 'writeSync', 'ftruncateSync'];
 
 /**
- * For every call of a run but the writing ones: another process does something to the file right before it. Two that did one after the other
- * what they report must have led to the same file, or one of them has reported a failure.
+ * For every call of a run, but for strangers the writing ones: another process does something to the file right before
+ * it. Two that did one after the other what they report must have led to the same file, or one of them has reported a
+ * failure.
  */
 export function tryRaces(
   kind: Kind,
@@ -70,7 +76,7 @@ export function tryRaces(
     passTime();
   };
   const name = basename(kind.file);
-  for (const [what, act] of Object.entries(MEANWHILE)) {
+  for (const [what, act] of Object.entries({ ...STRANGERS, ...ELFNOTES })) {
     const meanwhile = () => attempt(() => act(kind.file));
     const inOrder = [
       [run, meanwhile],
@@ -93,7 +99,7 @@ export function tryRaces(
         return undefined;
       };
       const { result, error } = withFaults(below, rule, run);
-      if (UNSEEN.includes(at)) continue;
+      if (what in STRANGERS && UNSEEN.includes(at)) continue;
       counts.races++;
       judge({ kind, original, inOrder, result, error, failed }, counts, text =>
         counts.wrong.push(

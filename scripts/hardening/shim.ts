@@ -120,6 +120,12 @@ export function pageEndIn({ args }: Call): number {
 
 export const PAGE = 4096;
 
+function copyHalf({ args }: Call, copy: SystemCall): void {
+  Reflect.apply(copy, fs, [...args]);
+  const to = String(args[1]);
+  fs.truncateSync(to, Math.floor(fs.statSync(to).size / 2));
+}
+
 /** @returns the arguments with which the call goes on. */
 function suffer(fault: Fault, call: Call, target: SystemCall, watching: Watching): unknown[] {
   const half = Math.max(1, Math.floor(Number(call.args[3]) / 2));
@@ -135,6 +141,7 @@ function suffer(fault: Fault, call: Call, target: SystemCall, watching: Watching
       throw systemError(fault.code, call.name.replace('Sync', ''));
     case 'kill-midway':
       if (call.name === 'writeSync') Reflect.apply(target, fs, [fd, bytes, start, pageEndIn(call), offset]);
+      if (call.name === 'copyFileSync') copyHalf(call, target);
       watching.isDead = true;
       throw new Killed();
     case 'kill':
@@ -143,6 +150,12 @@ function suffer(fault: Fault, call: Call, target: SystemCall, watching: Watching
     default:
       return shorter;
   }
+}
+
+interface Watched<T> {
+  readonly calls: number;
+  readonly result?: T;
+  readonly error?: unknown;
 }
 
 /**
@@ -157,7 +170,35 @@ export function withFaults<T>(
   rule: Rule,
   work: () => T,
   onDone?: (call: Call, result: unknown) => void,
-): { readonly calls: number; readonly result?: T; readonly error?: unknown } {
+): Watched<T> {
+  const { watching, end } = watch(below, rule, onDone);
+  try {
+    return { result: work(), calls: watching.count };
+  } catch (error) {
+    return { error, calls: watching.count };
+  } finally {
+    end();
+  }
+}
+
+/** As `withFaults`, of work that waits in between. */
+export async function withFaultsLater<T>(
+  below: string,
+  rule: Rule,
+  work: () => Promise<T>,
+  onDone?: (call: Call, result: unknown) => void,
+): Promise<Watched<T>> {
+  const { watching, end } = watch(below, rule, onDone);
+  try {
+    return { result: await work(), calls: watching.count };
+  } catch (error) {
+    return { error, calls: watching.count };
+  } finally {
+    end();
+  }
+}
+
+function watch(below: string, rule: Rule, onDone: Watching['onDone']): { watching: Watching; end(): void } {
   const watching: Watching = { below, rule, onDone, open: new Map(), count: 0, isDead: false };
   const originals = new Map<Name, SystemCall>(WATCHED.map(name => [name, Reflect.get(TABLE, name)]));
   for (const [name, original] of originals) {
@@ -171,13 +212,10 @@ export function withFaults<T>(
     } else Reflect.set(fs, name, proxy);
   }
   syncBuiltinESMExports();
-  try {
-    return { result: work(), calls: watching.count };
-  } catch (error) {
-    return { error, calls: watching.count };
-  } finally {
+  const end = () => {
     for (const [name, original] of originals) Reflect.set(fs, name, original);
     syncBuiltinESMExports();
     for (const fd of watching.open.keys()) fs.closeSync(fd);
-  }
+  };
+  return { watching, end };
 }

@@ -1,8 +1,6 @@
 import {
   type BigIntStats,
   chmodSync,
-  constants,
-  copyFileSync,
   existsSync,
   lchownSync,
   linkSync,
@@ -17,10 +15,11 @@ import {
 } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { ElfnoteError, fromSystemError, systemCode } from '../errors.js';
+import { during, ElfnoteError, fromSystemError, systemCode } from '../errors.js';
 import { type BoundsOptions, FileSystemBounds, pseudoFileSystemOf } from '../files/file-systems.js';
-import { tryStat } from '../files/links.js';
 import { isWithin, realPathOf } from '../files/paths.js';
+import { withFile } from '../files/source.js';
+import { writeCopy } from '../write/commit.js';
 
 interface Tree {
   /** As the caller named it. */
@@ -97,7 +96,7 @@ export class OutputDir {
     const tree = this.#treeOf(path);
     if (tree === undefined) throw usage('is in no tree that is copied', path);
     const copy = join(tree.copy, relative(tree.path, path));
-    const stats = tryStat(path);
+    const stats = statIfThere(path);
     if (stats !== undefined && !this.#linked.has(inodeOf(stats))) this.#linked.set(inodeOf(stats), copy);
     try {
       mkdirSync(dirname(copy), { recursive: true, mode: UNFINISHED });
@@ -117,7 +116,12 @@ export class OutputDir {
     // A path that is itself a symbolic link is followed, as the walk follows it.
     const look = (path: string) => statSync(path, { bigint: true });
     for (const { path, copy } of this.#trees.values()) {
-      const start = tryStat(path);
+      let start: BigIntStats | undefined;
+      try {
+        start = statIfThere(path);
+      } catch (error) {
+        yield fromSystemError('unwritable', 'cannot copy', path, error);
+      }
       if (start === undefined || pseudoFileSystemOf(path) !== undefined) continue;
       const bounds = new FileSystemBounds(start, this.#options);
       yield* this.#copy(path, copy, look, { bounds, signal });
@@ -164,7 +168,7 @@ export class OutputDir {
       linkSync(first, to);
       return;
     }
-    if (!existsSync(to)) copyFileSync(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+    if (!existsSync(to)) copyWhole(from, to, stats);
     if (stats.nlink > 1n) this.#linked.set(inodeOf(stats), to);
   }
 
@@ -174,6 +178,35 @@ export class OutputDir {
     if (!stats.isSymbolicLink()) chmodSync(to, Number(stats.mode) & kept);
     if (this.#options.preserveDates) lutimesSync(to, seconds(stats.atimeNs), seconds(stats.mtimeNs));
   }
+}
+
+/** Where nothing can be read, which the walk has said by then; any other failure is one of the moment. */
+const SAID = new Set(['ENOENT', 'ENOTDIR', 'EACCES', 'ELOOP', 'ENAMETOOLONG']);
+
+/** @returns undefined for a path where nothing can be read. @throws ElfnoteError `unreadable` */
+function statIfThere(path: string): BigIntStats | undefined {
+  return during('unreadable', 'cannot be looked at', path, () => {
+    try {
+      return statSync(path, { bigint: true });
+    } catch (error) {
+      if (SAID.has(systemCode(error) ?? '')) return undefined;
+      throw error;
+    }
+  });
+}
+
+/**
+ * It appears whole or not at all, and nobody else reads it before it has its owner. What is there by now has to be what
+ * was looked at: a link in its place would lead anywhere.
+ *
+ * @throws ElfnoteError
+ */
+function copyWhole(from: string, to: string, { dev, ino }: BigIntStats): void {
+  withFile(from, source => {
+    if (source.stats.dev !== dev || source.stats.ino !== ino)
+      throw new ElfnoteError('changed', 'another process put something else in its place', { path: from });
+    writeCopy(from, to, source, undefined, { fast: true });
+  });
 }
 
 function keepOwner(path: string, { uid, gid }: BigIntStats): boolean {

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { noCounts, tryFaults } from '../../scripts/hardening/faults.js';
 import { type Kind, makeKinds } from '../../scripts/hardening/kinds.js';
+import { tryOutputDir } from '../../scripts/hardening/output-dir.js';
 import { type PowerCounts, tryPowerCuts } from '../../scripts/hardening/power.js';
 import { type RaceCounts, tryRaces } from '../../scripts/hardening/races.js';
 import type { Call, Fault } from '../../scripts/hardening/shim.js';
@@ -20,6 +21,10 @@ const without =
   (...names: readonly string[]) =>
   ({ name, path }: Call): Fault | undefined =>
     names.includes(name) && !path.endsWith('/link') ? { kind: 'skip' } : undefined;
+
+/** Nobody makes a lock; taking away one that is not there fails as ever. */
+const withoutLock = ({ name, path }: Call): Fault | undefined =>
+  name === 'symlinkSync' && path.includes('.elfnote-lock-') ? { kind: 'skip' } : undefined;
 
 describe('a file of each way of writing', { skip: needs('gcc', 'patchelf') }, () => {
   const scope = suiteScope();
@@ -48,6 +53,20 @@ describe('a file of each way of writing', { skip: needs('gcc', 'patchelf') }, ()
     assert.match(counts.wrong.join('\n'), /the next run leaves \.file\.elfnote-/);
   });
 
+  test('is whole or not there below --output-dir, and what is missing is told of', async () => {
+    const counts = noCounts();
+    await tryOutputDir(kinds.slice(0, 1), join(dir, 'copies'), false, counts, { stride: 7 });
+    assert.deepEqual(counts.wrong, []);
+    assert.ok(counts.faults > 50 && counts.new > 5 && counts.unfinished > 20 && counts.leftovers > 2);
+  });
+
+  test('and where copies do not get their names, that is found', async () => {
+    const counts = noCounts();
+    const sabotage = without('renameSync');
+    await tryOutputDir(kinds.slice(0, 1), join(dir, 'no-names'), false, counts, { stride: 60, sabotage });
+    assert.match(counts.wrong.join('\n'), /does not bring it: tree\/pie-bfd.link is missing/);
+  });
+
   test('is whole after a power cut, whatever part of what was not synced is lost', () => {
     const counts: PowerCounts = { cuts: 0, disks: 0, wrong: [] };
     for (const kind of kinds) tryPowerCuts(kind, {}, counts);
@@ -68,5 +87,15 @@ describe('a file of each way of writing', { skip: needs('gcc', 'patchelf') }, ()
     for (const kind of kinds) tryRaces(kind, below(kind), {}, counts);
     assert.deepEqual(counts.wrong, []);
     assert.ok(counts.races > 200 && counts.changed > 100 && counts.written > 50);
+  });
+
+  test('and without the lock an elfnote takes away what another has done, and both report success', () => {
+    // In place the looks notice it too.
+    const counts: RaceCounts = { races: 0, changed: 0, written: 0, wrong: [] };
+    for (const kind of kinds.slice(0, 1)) tryRaces(kind, below(kind), {}, counts, withoutLock);
+    assert.match(
+      counts.wrong.join('\n'),
+      /another elfnote before call \d+ \(renameSync\): both report success/,
+    );
   });
 });
