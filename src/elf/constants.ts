@@ -48,6 +48,7 @@ export const PF_R = 4;
 export const PN_XNUM = 0xffff;
 
 export const SHT_NULL = 0;
+export const SHT_PROGBITS = 1;
 export const SHT_SYMTAB = 2;
 export const SHT_STRTAB = 3;
 export const SHT_HASH = 5;

@@ -1,6 +1,6 @@
 import { ElfnoteError } from '../errors.js';
 import { type ByteSource, type ByteString, checkRange, type Encoding, Table } from './bytes.js';
-import { PN_XNUM, SHN_XINDEX, SHT_NOBITS, SHT_NULL } from './constants.js';
+import { PN_XNUM, SHN_XINDEX, SHT_NOBITS, SHT_NULL, SHT_PROGBITS } from './constants.js';
 import { type ElfHeader, type SectionHeader, sectionHeaderSize } from './image.js';
 import { EHDR, SHDR } from './structs.js';
 
@@ -95,7 +95,16 @@ function checkSection(source: ByteSource, section: SectionHeader | undefined, in
   if (section === undefined || section.sh_type === SHT_NULL || section.sh_type === SHT_NOBITS) return;
   const { sh_offset, sh_size } = section;
   if (sh_offset + sh_size > source.size) checkRange(source, sh_offset, sh_size, `section ${index}`);
+  // Of bytes that elfnote writes binutils would read tables. What Guile compiles has a PROGBITS section there.
+  if (sh_offset >= SMALLEST_HEADER || sh_size === 0 || section.sh_type === SHT_PROGBITS) return;
+  throw new ElfnoteError('malformed', `section ${index} lies over the ELF header`, {
+    path: source.path,
+    offset: sh_offset,
+  });
 }
+
+/** In bytes, of 32-bit files; no section of a 64-bit file starts within the rest either. */
+const SMALLEST_HEADER = 52;
 
 /** In bytes; a hostile file can let every section name the same long string. */
 const LONGEST_NAME = 4096;

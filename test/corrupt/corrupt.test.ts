@@ -202,6 +202,7 @@ function rows(subject: Fixture): Row[] {
   const needed = subject.image.dynamic?.entries.find(({ d_tag }) => d_tag === 1)?.offset;
   const section = sectionHeaders.findIndex(s => s.name === '.rodata');
   const sectionOffset = sectionHeaders[section]?.sh_offset;
+  const symbols = sectionHeaders.findIndex(s => s.name === '.dynsym');
   const names = sectionHeaders[header.e_shstrndx]?.sh_offset ?? 0;
   const noTable = /^program header table \(\d+ entries\) of \d+ bytes reaches beyond/;
   const noSections = /^section header table \(\d+ entries\) of \d+ bytes reaches beyond/;
@@ -383,6 +384,15 @@ function rows(subject: Fixture): Row[] {
       'malformed',
       new RegExp(`^section ${section} of \\d+ bytes reaches beyond`),
       BEYOND,
+    ],
+    [
+      'sh_offset 0 of symbols',
+      'word',
+      shdr(symbols, 'sh_offset'),
+      0,
+      'malformed',
+      new RegExp(`^section ${symbols} lies over the ELF header$`),
+      0,
     ],
     [
       'sh_size beyond the end',
