@@ -44,10 +44,18 @@ export function classifyComponent(
   const dir = stripTrailingSlashes(component);
   const state = probe.directory(dir);
   if (state !== 'searchable') return runtime(state);
-  if (probe.directory(joinPath(dir, 'glibc-hwcaps')) === 'searchable') return runtime('hwcaps');
+  if (hasHwcaps(dir, probe)) return runtime('hwcaps');
   const mutable = storeRoots !== undefined && !isInStore(dir, probe, storeRoots);
   return { kind: 'exact', component, dir, mutable };
 }
+
+/** Hardly any directory has one, and a list of names says so without asking for it. */
+function hasHwcaps(dir: ByteString, probe: LibraryProbe): boolean {
+  if (probe.names(dir)?.has(HWCAPS) === false) return false;
+  return probe.directory(joinPath(dir, HWCAPS)) === 'searchable';
+}
+
+const HWCAPS = 'glibc-hwcaps';
 
 /** ld.so drops them before it joins the name, and `l_name` shows it. */
 export function stripTrailingSlashes(component: ByteString): ByteString {

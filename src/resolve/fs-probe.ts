@@ -13,6 +13,7 @@ import { BufferSource, type ByteString, byteStringOf, bytesOf, displayBytes } fr
 import { EI_NIDENT } from '../elf/constants.js';
 import { IDENT_SIZE, isElf, readElfHeader } from '../elf/read.js';
 import { ElfnoteError, fromSystemError, systemCode } from '../errors.js';
+import { ResolveMemory } from './memory.js';
 import type { Candidate, DirectoryState, LibraryProbe } from './probe.js';
 
 interface Directory {
@@ -30,6 +31,7 @@ const MOST_REMEMBERED = 250_000;
  * once, each candidate opened once; everything else is answered from memory, up to a bound.
  */
 export class FileSystemProbe implements LibraryProbe {
+  readonly memory = new ResolveMemory();
   readonly #root: ByteString;
   readonly #directories = new Map<ByteString, Directory>();
   readonly #candidates = new Map<ByteString, Candidate>();
@@ -91,6 +93,7 @@ export class FileSystemProbe implements LibraryProbe {
     this.#remembered += 1 + names;
     if (this.#remembered > this.#most) {
       for (const map of [this.#directories, this.#candidates, this.#realPaths, this.#links]) map.clear();
+      this.memory.forget();
       this.#remembered = 1 + names;
     }
     answers.set(path, answer);
@@ -195,8 +198,7 @@ function isDirectory(path: Buffer): boolean {
 function listDirectory(path: Buffer): Directory {
   try {
     accessSync(path, constants.X_OK);
-    const names = readdirSync(path, { encoding: 'buffer' });
-    return { state: 'searchable', names: new Set(names.map(byteStringOf)) };
+    return { state: 'searchable', names: new Set(readdirSync(path, 'latin1')) };
   } catch (error) {
     return directoryWithoutList(path, error);
   }

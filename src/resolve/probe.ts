@@ -1,4 +1,5 @@
 import type { ByteString } from '../elf/bytes.js';
+import type { ResolveMemory } from './memory.js';
 
 /** What resolution asks of the file system. Paths are absolute byte strings, as the run path names them. */
 export interface LibraryProbe {
@@ -10,6 +11,8 @@ export interface LibraryProbe {
   candidate(path: ByteString): Candidate;
   /** The path with every symbolic link followed; undefined when it does not exist. */
   realPath(path: ByteString): ByteString | undefined;
+  /** Of a probe that gives the same answers for as long as it lives: what follows from them is kept there. */
+  readonly memory?: ResolveMemory | undefined;
 }
 
 export type DirectoryState = 'searchable' | 'missing' | 'not-a-directory' | 'unsearchable';

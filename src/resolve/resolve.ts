@@ -12,6 +12,7 @@ import {
 } from './components.js';
 import { gainingSteps, type NoGain } from './gain.js';
 import { legacySubdirectoryHolding } from './hwcaps.js';
+import type { Answer, Attempt, Known } from './memory.js';
 import type { LibraryProbe } from './probe.js';
 
 export interface ResolveOptions {
@@ -28,13 +29,7 @@ export interface ResolveOptions {
   readonly more?: readonly ByteString[] | undefined;
 }
 
-/** What one run path directory had to say about one soname. */
-export interface Attempt {
-  readonly component: ByteString;
-  readonly outcome: 'recorded' | 'hint' | 'passed-over' | 'fatal';
-  /** The hint's reason, or why the candidate was not taken. Empty for `recorded`, but for `system`. */
-  readonly why: RuntimeReason | string;
-}
+export type { Attempt };
 
 /** An entry and, for each run path directory in order, how it came about. */
 export interface ResolvedEntry extends CacheEntry {
@@ -86,12 +81,13 @@ export function resolveImage(image: ElfImage, probe: LibraryProbe, options: Reso
       path: image.path,
     });
   }
-  const components = names.map(component => classifyComponent(component, probe, options.storeRoots));
+  const known = knownComponents(names, image, probe, options);
+  const components = known.map(({ component }) => component);
   const entries: ResolvedEntry[] = [];
   const unresolved: Unresolved[] = [];
   const isSettled = options.storeRoots !== undefined && isImmutable(components);
   for (const soname of needed) {
-    const found = resolveSoname(soname, components, image, probe, options);
+    const found = resolveOver(soname, known, { image, probe, options });
     const result = isSettled ? orSystemLibrary(found, options) : found;
     if ('steps' in result) entries.push(result);
     else unresolved.push(result);
@@ -99,34 +95,48 @@ export function resolveImage(image: ElfImage, probe: LibraryProbe, options: Reso
   return { source: runPath.source, components, entries, unresolved };
 }
 
-/** What one directory says of one soname; the step is missing where nothing is recorded. */
-interface Answer {
-  readonly attempt: Attempt;
-  readonly step?: CacheStep;
+function knownComponents(
+  names: readonly ByteString[],
+  image: ElfImage,
+  probe: LibraryProbe,
+  { storeRoots }: ResolveOptions,
+): Known[] {
+  const known = probe.memory?.componentsFor(image, storeRoots);
+  return names.map(name => {
+    const before = known?.get(name);
+    if (before !== undefined) return before;
+    const added = { component: classifyComponent(name, probe, storeRoots), answers: new Map() };
+    if (known !== undefined) probe.memory?.keep(known, name, added);
+    return added;
+  });
 }
 
 type ExactComponent = Extract<SearchComponent, { kind: 'exact' }>;
 
-/** Of the directories that only the loader can search: they say the same of every soname. */
-const answers = new WeakMap<SearchComponent, Answer>();
+/** Who asks, and whom. */
+interface Query {
+  readonly image: ElfImage;
+  readonly probe: LibraryProbe;
+  readonly options: Pick<ResolveOptions, 'likePatchelf'>;
+}
 
-function answerOf(
-  soname: ByteString,
-  component: SearchComponent,
-  image: ElfImage,
-  probe: LibraryProbe,
-): Answer {
-  if (component.kind === 'exact') return lookUp(soname, component, image, probe);
-  let answer = answers.get(component);
-  if (answer === undefined) {
-    answer = hint(component.component, component.why);
-    answers.set(component, answer);
-  }
+function answerOf(soname: ByteString, { component, answers }: Known, { image, probe }: Query): Answer {
+  // A directory that only the loader can search says the same of every soname.
+  const asked = component.kind === 'exact' ? soname : '';
+  const before = answers.get(asked);
+  if (before !== undefined) return before;
+  const answer =
+    component.kind === 'exact'
+      ? lookUp(soname, component, image, probe)
+      : hint(component.component, component.why);
+  if (probe.memory === undefined) answers.set(asked, answer);
+  else probe.memory.keep(answers, asked, answer);
   return answer;
 }
 
 function hint(component: ByteString, why: RuntimeReason): Answer {
-  return { attempt: { component, outcome: 'hint', why }, step: { kind: 'hint', dir: component } };
+  const step = { kind: 'hint', dir: component } as const;
+  return { attempt: { component, outcome: 'hint', why }, step, element: elementOf(step) };
 }
 
 /** Whether nothing can come into a run path later. */
@@ -158,26 +168,32 @@ export function resolveSoname(
   probe: LibraryProbe,
   options: Pick<ResolveOptions, 'likePatchelf'> = {},
 ): ResolvedEntry | Unresolved {
+  const known = components.map(component => ({ component, answers: new Map<ByteString, Answer>() }));
+  return resolveOver(soname, known, { image, probe, options });
+}
+
+function resolveOver(soname: ByteString, known: readonly Known[], query: Query): ResolvedEntry | Unresolved {
   if (soname.includes('/')) return { soname, why: 'path', attempts: [] };
   if (soname.includes('$')) return { soname, why: 'token', attempts: [] };
   // `:` would end the path-list element, and an empty name the descriptor.
   if (soname === '' || soname.includes(':')) return { soname, why: 'not-encodable', attempts: [] };
   const attempts: Attempt[] = [];
-  const steps = new Map<ByteString, CacheStep>();
+  const steps: CacheStep[] = [];
+  const elements = new Set<ByteString>();
   let tooLong = false;
-  for (const component of components) {
-    const { attempt, step } = answerOf(soname, component, image, probe);
+  for (const one of known) {
+    const { attempt, step, element } = answerOf(soname, one, query);
     attempts.push(attempt);
-    if (step === undefined) continue;
+    if (step === undefined || element === undefined) continue;
     // The loader would skip this element and prefer a later one; without them it walks the run path instead.
-    const element = elementOf(step);
     tooLong = element.length >= ELEMENT_LIMIT;
     if (tooLong) break;
-    if (!steps.has(element)) steps.set(element, step);
+    if (elements.has(element)) continue;
+    elements.add(element);
+    steps.push(step);
   }
-  if (steps.size === 0) return { soname, why: tooLong ? 'not-encodable' : 'not-found', attempts };
-  const all = [...steps.values()];
-  const useful = options.likePatchelf ? all : gainingSteps(all);
+  if (steps.length === 0) return { soname, why: tooLong ? 'not-encodable' : 'not-found', attempts };
+  const useful = query.options.likePatchelf ? steps : gainingSteps(steps);
   return typeof useful === 'string' ? { soname, why: useful, attempts } : { soname, steps: useful, attempts };
 }
 
@@ -192,10 +208,8 @@ function lookUp(
   const candidate = probe.candidate(path);
   const verdict = judgeCandidate(candidate, image);
   if (verdict.kind === 'accepted') {
-    return {
-      attempt: { component, outcome: 'recorded', why: '' },
-      step: { kind: 'path', path },
-    };
+    const step = { kind: 'path', path } as const;
+    return { attempt: { component, outcome: 'recorded', why: '' }, step, element: elementOf(step) };
   }
   if (mutable && candidate.kind === 'absent') return hint(component, 'mutable');
   return { attempt: { component, outcome: verdict.kind, why: verdict.why } };

@@ -87,7 +87,16 @@ describe('what may be said of a component before the program runs', () => {
   test('the probe is asked of the directory without trailing slashes', () => {
     const own = new MemoryProbe({ emptyDirectories: ['/lib'] });
     classifyComponent('/lib//', own, undefined);
-    assert.deepEqual(own.asked, ['directory /lib', 'directory /lib/glibc-hwcaps']);
+    assert.deepEqual(own.asked, ['directory /lib', 'names /lib']);
+  });
+
+  test('glibc-hwcaps is looked for where the names of a directory do not say that there is none', () => {
+    const own = new MemoryProbe({ emptyDirectories: ['/lib', '/lib/glibc-hwcaps'], unlistable: ['/lib'] });
+    assert.deepEqual(classifyComponent('/lib', own, undefined), {
+      kind: 'runtime',
+      component: '/lib',
+      why: 'hwcaps',
+    });
   });
 
   test('nothing is asked about what only the loader knows', () => {

@@ -4,6 +4,7 @@ import { BufferSource } from '../../src/elf/bytes.js';
 import type { ElfImage } from '../../src/elf/image.js';
 import { readImage } from '../../src/elf/read.js';
 import { elementOf } from '../../src/note/cache.js';
+import { ResolveMemory } from '../../src/resolve/memory.js';
 import { type Resolution, resolveImage, runPathOf } from '../../src/resolve/resolve.js';
 import { buildElf, type ElfSpec } from '../support/elf-builder.js';
 import { ELF, MemoryProbe, type MemoryTree } from '../support/memory-probe.js';
@@ -413,5 +414,56 @@ describe('an answer carries how it was found', () => {
   test('the same question gets the same answer', () => {
     const spec = { needed: ['libb.so', 'liba.so'], runpath: '/ok:/other:$ORIGIN' };
     assert.deepEqual(resolve(spec, tree), resolve(spec, tree));
+  });
+});
+
+describe('what is remembered of a run path', () => {
+  const RUNPATH = '/other:/ok:$ORIGIN:/broken/:/s/x';
+  const files = {
+    '/ok/liba.so': ELF,
+    '/s/x/libb.so': ELF,
+    '/other/liba.so': OTHER,
+    '/broken/libb.so': { kind: 'broken', why: 'too short' },
+  } as const;
+  const SPECS: readonly ElfSpec[] = [
+    { needed: ['liba.so', 'libb.so'], runpath: RUNPATH },
+    { needed: ['libb.so', 'libc.so'], runpath: `/gone:${RUNPATH}` },
+    { needed: ['liba.so'], runpath: RUNPATH, e_machine: OTHER.e_machine },
+    { needed: ['liba.so', 'libb.so'], runpath: RUNPATH, is64: false },
+    { needed: ['libb.so'], runpath: '/ok' },
+  ];
+
+  test('does not show in the answers, whoever has asked before', () => {
+    const probe = Object.assign(new MemoryProbe({ files }), { memory: new ResolveMemory() });
+    for (let round = 0; round < 2; round++) {
+      for (const storeRoots of [undefined, ['/s'], ['/s', '/ok'], []]) {
+        for (const likePatchelf of [true, false]) {
+          for (const spec of SPECS) {
+            const remembered = resolveImage(imageOf(spec), probe, { storeRoots, likePatchelf });
+            assert.deepEqual(remembered, resolve(spec, { files }, storeRoots, likePatchelf));
+          }
+        }
+      }
+    }
+  });
+
+  test('is not asked for again', () => {
+    const probe = Object.assign(new MemoryProbe({ files }), { memory: new ResolveMemory() });
+    for (const spec of SPECS) resolveImage(imageOf(spec), probe);
+    const asked = probe.asked.length;
+    for (const spec of SPECS) resolveImage(imageOf(spec), probe);
+    assert.equal(probe.asked.length, asked);
+  });
+
+  test('is bounded', () => {
+    const probe = Object.assign(new MemoryProbe({ files }), { memory: new ResolveMemory() });
+    const [first] = SPECS;
+    resolveImage(imageOf(first ?? {}), probe);
+    const asked = probe.asked.length;
+    const many = Array.from({ length: 60_000 }, (_, i) => `lib${i}.so`);
+    resolveImage(imageOf({ needed: ['liba.so'], runpath: '/ok' }), probe, { more: many });
+    const between = probe.asked.length;
+    resolveImage(imageOf(first ?? {}), probe);
+    assert.equal(probe.asked.length - between, asked);
   });
 });
