@@ -98,12 +98,12 @@ class Round {
     return trial;
   }
 
-  judge(t: TestContext, trial: Trial): void {
+  async judge(t: TestContext, trial: Trial): Promise<void> {
     const { after, rebuilt, removed } = trial.found;
     const verdict: Verdict = { wrong: [], toolsOwn: [] };
     const twin = () => this.#twins?.of(trial) ?? assert.fail();
     assert.ok(after !== undefined && rebuilt !== undefined);
-    judgeRefusals(trial, () => twin().refused, verdict);
+    await judgeRefusals(trial, async () => (await twin()).refused, verdict);
     const states = [after, rebuilt, ...(removed === undefined ? [] : [removed])];
     const crashed = states.some(({ run }) => run.status === null);
     if (crashed && breaksAnyInterpreter(this.#shop ?? assert.fail(), trial)) {
@@ -111,8 +111,8 @@ class Round {
       return;
     }
     for (const state of states) {
-      judgeRun(trial, state, twin, verdict);
-      judgeComplaints(state, twin, verdict);
+      await judgeRun(trial, state, twin, verdict);
+      await judgeComplaints(state, twin, verdict);
     }
     judgeNote(trial, after, verdict);
     judgeRebuilt(trial, after, rebuilt, verdict);
@@ -141,9 +141,13 @@ const sameTool = (one: string, other: string): boolean =>
   one.split(': ', 2).join() === other.split(': ', 2).join();
 
 /** A tool may refuse a file when it refuses the original too. */
-function judgeRefusals({ refused }: Trial, twin: () => readonly string[], verdict: Verdict): void {
+async function judgeRefusals(
+  { refused }: Trial,
+  twin: () => Promise<readonly string[]>,
+  verdict: Verdict,
+): Promise<void> {
   for (const words of refused) {
-    if (words.startsWith('elfnote ') || !twin().some(other => sameTool(words, other)))
+    if (words.startsWith('elfnote ') || !(await twin()).some(other => sameTool(words, other)))
       verdict.wrong.push(words);
     else verdict.toolsOwn.push(words);
   }
@@ -233,7 +237,7 @@ for (const { name, cells } of testedMatrix()) {
         }, async t => {
           await ready();
           const trial = round.trial(t, cell, [tool]);
-          if (trial !== undefined) round.judge(t, trial);
+          if (trial !== undefined) await round.judge(t, trial);
         });
       }
     }
@@ -254,7 +258,7 @@ for (const [i, cell] of pairCells().entries()) {
       }, async t => {
         await ready();
         const trial = round.trial(t, cell, tools);
-        if (trial !== undefined) round.judge(t, trial);
+        if (trial !== undefined) await round.judge(t, trial);
       });
     }
   });

@@ -9,6 +9,7 @@ import { dumpJson } from '../support/dump.js';
 import { EXTENT, isTested, share } from '../support/extent.js';
 import { LATER_TOOLS, type LaterTool } from '../support/later-tools.js';
 import { matrix, X86_64 } from '../support/matrix.js';
+import { runAll } from '../support/run-all.js';
 import { suiteScope, tempDir } from '../support/temp.js';
 import { needs, needsRoot } from '../support/tools.js';
 import { buildCells, type Cell, type Sample, Workshop } from '../support/workshop.js';
@@ -162,11 +163,11 @@ for (const [i, name] of PROGRAMS.entries()) {
     });
 
     for (const tool of tools) {
-      test(`${tool.name} leaves it right`, { skip: tool.skip }, t => {
+      test(`${tool.name} leaves it right`, { skip: tool.skip }, async t => {
         const file = withReader(subject, t);
         if (typeof tool.work !== 'function') throw new Error('no tool');
-        const { status, stderr } = tool.work(file, subject.sample, subject.shop);
-        assert.equal(status, 0, stderr);
+        const [result] = await runAll([tool.work(file, subject.sample, subject.shop)]);
+        assert.equal(result?.status, 0, result?.stderr);
         assert.deepEqual(auditOf(file), [subject.one]);
         assert.deepEqual(asked(subject, file), ['one']);
         elfnoteHereOk(['build-cache', file]);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
-import { FIXTURES, type JsonObject, ROOT, runMany, runOk } from '../support/cli.js';
+import { FIXTURES, type JsonObject, ROOT, runOk } from '../support/cli.js';
 import { EXTENT, share } from '../support/extent.js';
 import {
   dumpAll,
@@ -18,9 +18,10 @@ import {
 import { matrix, pairCells, testedMatrix } from '../support/matrix.js';
 import { withMovedTable } from '../support/moved-table.js';
 import { copyFixtures } from '../support/programs.js';
+import { runAll } from '../support/run-all.js';
 import { suiteScope, tempDir, whenAsked } from '../support/temp.js';
 import { needs } from '../support/tools.js';
-import { buildCells, type Cell, DEADLINE, type Sample, Workshop } from '../support/workshop.js';
+import { buildCells, type Cell, type Sample, Workshop } from '../support/workshop.js';
 
 const PLACEMENTS = ['auto', 'slack', 'tail'] as const;
 
@@ -100,10 +101,7 @@ for (const { name, cells } of testedMatrix()) {
           samples.filter(({ cell }) => placementsFor(cell).includes(placement)),
           ['--placement', placement],
         );
-        const ran = await runMany(
-          noted.map(({ sample, file }) => shop.command(sample.cell, file)),
-          DEADLINE,
-        );
+        const ran = await runAll(noted.map(({ sample, file }) => [shop.command(sample.cell, file)]));
         const files = noted.map(({ file }) => file);
         const removed = elfnoteAll('remove-cache', files);
         const now = hashesOf(files);

@@ -227,7 +227,7 @@ function startWalk(
 const asText = (dump: Dumped): string => (Array.isArray(dump) ? dump.join('\n') : JSON.stringify(dump));
 
 /** Every walk takes one step; elfnote and its dump are called once for all of them. */
-function takeStep(shop: Workshop, walks: readonly Walk[], index: number): void {
+async function takeStep(shop: Workshop, walks: readonly Walk[], index: number): Promise<void> {
   const active = walks.filter(
     ({ over, failure, steps }) => over === undefined && failure === undefined && index < steps.length,
   );
@@ -249,7 +249,8 @@ function takeStep(shop: Workshop, walks: readonly Walk[], index: number): void {
   }
   const dumps = dumpAll(active.map(({ file }) => file));
   for (const [i, walk] of active.entries()) {
-    if (walk.over === undefined && walk.failure === undefined) check(shop, walk, index, dumps[i] ?? 'gone');
+    if (walk.over === undefined && walk.failure === undefined)
+      await check(shop, walk, index, dumps[i] ?? 'gone');
   }
 }
 
@@ -263,7 +264,7 @@ function callTool(walk: Walk, step: Step | undefined): void {
   else if (other?.status !== 0) walk.over = `${tool} refuses the original: ${other?.stderr}`;
 }
 
-function check(shop: Workshop, walk: Walk, index: number, dump: Dumped): void {
+async function check(shop: Workshop, walk: Walk, index: number, dump: Dumped): Promise<void> {
   const { sample, file, twin, steps } = walk;
   const mine = shop.start(sample.cell, file);
   if (mine.status !== 0 || mine.stdout !== sample.said) {
@@ -277,7 +278,7 @@ function check(shop: Workshop, walk: Walk, index: number, dump: Dumped): void {
   const command = steps[index]?.command;
   const verdict: Verdict = { wrong: [], toolsOwn: [] };
   const said = { run: mine, complaints: complaints(file), dump, outcome: undefined, hash: '' };
-  judgeComplaints(said, () => ({ run: mine, complaints: complaints(twin), refused: [] }), verdict);
+  await judgeComplaints(said, () => ({ run: mine, complaints: complaints(twin) }), verdict);
   if (verdict.wrong.length > 0) walk.failure = verdict.wrong.join('; ');
   else if (command === 'build-cache' && dump !== 'gone' && asText(dump) !== walk.due)
     walk.failure = `the note: ${asText(dump)}`;
@@ -302,7 +303,7 @@ describe(`random sequences of elfnote, strip, objcopy and patchelf, SEQUENCE_SEE
   const scope = suiteScope();
   const cells = pairCells();
   const walks = new Map<Cell, Walk[]>();
-  const ready = whenAsked(() => {
+  const ready = whenAsked(async () => {
     const shop = new Workshop(tempDir(scope));
     const { samples } = buildCells(shop, cells);
     for (const [cell, sample] of samples) {
@@ -319,7 +320,7 @@ describe(`random sequences of elfnote, strip, objcopy and patchelf, SEQUENCE_SEE
       const named = steps.map(name => namedStep(name, dir));
       walks.get(sample.cell)?.push(startWalk(sample, i, named, `remembered-${i}`));
     }
-    for (let index = 0; index < STEPS; index++) takeStep(shop, [...walks.values()].flat(), index);
+    for (let index = 0; index < STEPS; index++) await takeStep(shop, [...walks.values()].flat(), index);
     for (const walk of [...walks.values()].flat()) {
       if (walk.failure !== undefined) walk.failure += `\nkept: ${keepArtifact(walk)}`;
     }

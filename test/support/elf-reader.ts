@@ -42,6 +42,7 @@ interface Shdr {
 
 export const LOAD = 1;
 const DYNAMIC = 2;
+export const INTERP = 3;
 export const NOTE = 4;
 const CACHE_TYPE = 0x63a86cb6;
 

@@ -1,12 +1,14 @@
-import { copyFileSync, statSync } from 'node:fs';
+import { copyFileSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { isObject, type JsonObject, jsonLines, listIn, type RunResult, run, runMany, runOk } from './cli.js';
+import { isObject, type JsonObject, jsonLines, listIn, type RunResult, run, runOk } from './cli.js';
 import { elfnoteHere } from './cli-here.js';
 import { entriesIn } from './dump.js';
+import { Elf, INTERP } from './elf-reader.js';
 import { generation } from './generations.js';
 import { complaints, withoutComplaints } from './readelf.js';
+import { type Chain, runAll } from './run-all.js';
 import { needs, type Skip } from './tools.js';
-import { type Cell, DEADLINE, type Sample, type Target, type Workshop } from './workshop.js';
+import type { Cell, Sample, Target, Workshop } from './workshop.js';
 
 /** Something that is done to a file after elfnote has written its note. */
 export interface LaterTool {
@@ -14,10 +16,7 @@ export interface LaterTool {
   readonly skip: Skip;
   /** Why it has nothing to do for a sample. */
   readonly omit?: (sample: Sample) => string | undefined;
-  readonly work:
-    | 'build-cache'
-    | 'remove-cache'
-    | ((file: string, sample: Sample, shop: Workshop) => RunResult);
+  readonly work: 'build-cache' | 'remove-cache' | ((file: string, sample: Sample, shop: Workshop) => Chain);
 }
 
 /** A set of tools of one age: this machine's, or those of a later Debian. */
@@ -53,7 +52,7 @@ function binutils(age: Age, tool: string, ...args: readonly string[]): LaterTool
     name: age.name + [tool, ...args].join(' '),
     skip: age.skip(tool),
     omit: ({ cell }) => withoutBinutils(age, cell),
-    work: (file, { cell }) => run(age.binutils(tool, cell.target) ?? tool, [...args, file]),
+    work: (file, { cell }) => [[age.binutils(tool, cell.target) ?? tool, ...args, file]],
   };
 }
 
@@ -69,7 +68,7 @@ function plain(
   return {
     name: `${age.name}${tool} ${name}`.trimEnd(),
     skip: age.skip(tool),
-    work: (file, sample, shop) => run(age.path(tool), [...args(sample, shop), file]),
+    work: (file, sample, shop) => [[age.path(tool), ...args(sample, shop), file]],
   };
 }
 
@@ -83,9 +82,10 @@ function debugLink(age: Age): LaterTool {
     omit: ({ cell }) => withoutBinutils(age, cell),
     work(file, { cell }) {
       const objcopy = age.binutils('objcopy', cell.target) ?? 'objcopy';
-      const kept = run(objcopy, ['--only-keep-debug', file, `${file}.debug`]);
-      if (kept.status !== 0) return kept;
-      return run(objcopy, [`--add-gnu-debuglink=${file}.debug`, file]);
+      return [
+        [objcopy, '--only-keep-debug', file, `${file}.debug`],
+        [objcopy, `--add-gnu-debuglink=${file}.debug`, file],
+      ];
     },
   };
 }
@@ -96,11 +96,23 @@ function setInterpreter(age: Age): LaterTool {
     skip: age.skip('patchelf'),
     omit: ({ cell }) => (cell.form === 'shared' ? 'a library has no interpreter' : undefined),
     work(file) {
-      const shown = run(age.path('patchelf'), ['--print-interpreter', file]);
-      if (shown.status !== 0) return shown;
-      return run(age.path('patchelf'), ['--set-interpreter', shown.stdout.trim(), file]);
+      const [tool, path] = [age.path('patchelf'), interpreterOf(file)];
+      return [
+        path === undefined ? [tool, '--print-interpreter', file] : [tool, '--set-interpreter', path, file],
+      ];
     },
   };
+}
+
+/** Undefined where a file has none, or is too damaged to say: patchelf then says what it thinks of it. */
+function interpreterOf(file: string): string | undefined {
+  try {
+    const elf = new Elf(readFileSync(file));
+    const interp = elf.phdrs.find(p => p.type === INTERP);
+    return interp && elf.string(interp.offset);
+  } catch {
+    return undefined;
+  }
 }
 
 const BIG_ENDIAN: ReadonlySet<string> = new Set(['s390x', 'powerpc', 'mips']);
@@ -149,7 +161,7 @@ const OWN_TOOLS: readonly LaterTool[] = [
 const TRIXIE_TOOLS: readonly LaterTool[] = [...stripping(LATER), ...patchelf(LATER)];
 
 export const LATER_TOOLS: readonly LaterTool[] = [
-  { name: 'nothing', skip: false, work: () => runOk('true') },
+  { name: 'nothing', skip: false, work: () => [] },
   ...OWN_TOOLS,
   ...TRIXIE_TOOLS,
 ];
@@ -166,26 +178,41 @@ export const TOOL_PAIRS: readonly (readonly LaterTool[])[] = [
 /** Whether a directory is there, as far as these tests make any. */
 const isThere = (path: string): boolean => statSync(path, { throwIfNoEntry: false }) !== undefined;
 
-/** What readelf says of a file's dynamic section. */
-function dynamicOf(file: string): { needed: string[]; runPath: string[] } {
-  const { stdout } = run('readelf', ['-dW', file]);
-  const valuesOf = (tag: string) =>
-    [...stdout.matchAll(new RegExp(`\\(${tag}\\)[^\\n]*\\[([^\\]]*)\\]`, 'g'))].map(match => match[1] ?? '');
-  return { needed: valuesOf('NEEDED'), runPath: valuesOf('RUNPATH').join(':').split(':') };
+/** What readelf says of the dynamic section of each file. */
+function dynamicOf(files: readonly string[]): { needed: string[]; runPath: string[] }[] {
+  return batch(files, part => {
+    // One file's name is not printed.
+    const { stdout } = run('readelf', ['-dW', ...part, part[0] ?? '']);
+    return stdout
+      .split(/^File: .*$/m)
+      .slice(1, -1)
+      .map(text => {
+        const valuesOf = (tag: string) =>
+          [...text.matchAll(new RegExp(`\\(${tag}\\)[^\\n]*\\[([^\\]]*)\\]`, 'g'))].map(
+            match => match[1] ?? '',
+          );
+        return { needed: valuesOf('NEEDED'), runPath: valuesOf('RUNPATH').join(':').split(':') };
+      });
+  });
 }
 
-/** The entries that a note of this file should have now, by readelf's word and a look at the directories. */
+/** The entries that notes of these files should have now, by readelf's word and a look at the directories. */
+export function entriesDueOf(files: readonly string[]): string[][] {
+  return dynamicOf(files).map(({ needed, runPath }) =>
+    [...new Set(needed)].sort().flatMap(soname => {
+      const elements = runPath.flatMap(dir => {
+        if (!isThere(dir)) return [`?${dir}`];
+        return isThere(join(dir, soname)) ? [`=${join(dir, soname)}`] : [];
+      });
+      // Behind the last path the loader searches the run path itself.
+      const last = elements.findLastIndex(element => element.startsWith('='));
+      return last >= 0 ? [`${soname}: ${elements.slice(0, last + 1).join(' ')}`] : [];
+    }),
+  );
+}
+
 export function entriesDue(file: string): string[] {
-  const { needed, runPath } = dynamicOf(file);
-  return [...new Set(needed)].sort().flatMap(soname => {
-    const elements = runPath.flatMap(dir => {
-      if (!isThere(dir)) return [`?${dir}`];
-      return isThere(join(dir, soname)) ? [`=${join(dir, soname)}`] : [];
-    });
-    // Behind the last path the loader searches the run path itself.
-    const last = elements.findLastIndex(element => element.startsWith('='));
-    return last >= 0 ? [`${soname}: ${elements.slice(0, last + 1).join(' ')}`] : [];
-  });
+  return entriesDueOf([file])[0] ?? [];
 }
 
 /** What `elfnote dump` says of a file's note: its entries, that there is none, or why it is no good. */
@@ -293,9 +320,9 @@ export function writeNotes(samples: readonly Sample[], options: readonly string[
   const files = samples.map(({ file }) => `${file}.noted`);
   for (const [i, { file }] of samples.entries()) copyFileSync(file, files[i] ?? '');
   const outcomes = elfnoteAll('build-cache', files, options);
+  const due = entriesDueOf(samples.map(({ file }) => file));
   return samples.map((sample, i) => {
-    const file = files[i] ?? '';
-    return { sample, file, outcome: outcomes[i] ?? {}, due: entriesDue(sample.file) };
+    return { sample, file: files[i] ?? '', outcome: outcomes[i] ?? {}, due: due[i] ?? [] };
   });
 }
 
@@ -310,7 +337,10 @@ export async function runTrials(shop: Workshop, trials: readonly Trial[], furthe
   const known: Known = new Map();
   const steps = Math.max(0, ...trials.map(({ tools }) => tools.length));
   for (let step = 0; step < steps; step++) {
-    for (const trial of trials) applyTool(shop, trial, trial.tools[step]);
+    await applyTools(
+      shop,
+      trials.flatMap(trial => ({ trial, tool: trial.tools[step] })),
+    );
     for (const command of ['build-cache', 'remove-cache'] as const) {
       applyElfnote(
         command,
@@ -325,8 +355,9 @@ export async function runTrials(shop: Workshop, trials: readonly Trial[], furthe
     'build-cache',
     trials.map(({ file }) => file),
   );
-  await observe(shop, known, trials, rebuilt, (trial, state) => {
-    trial.found.rebuilt = { ...state, due: entriesDue(trial.file) };
+  const due = entriesDueOf(trials.map(({ file }) => file));
+  await observe(shop, known, trials, rebuilt, (trial, state, i) => {
+    trial.found.rebuilt = { ...state, due: due[i] ?? [] };
   });
   if (!further) return;
   const removed = elfnoteAll(
@@ -338,10 +369,20 @@ export async function runTrials(shop: Workshop, trials: readonly Trial[], furthe
   });
 }
 
-function applyTool(shop: Workshop, trial: Trial, tool: LaterTool | undefined): void {
-  if (tool === undefined || typeof tool.work === 'string') return;
-  const { status, stderr } = tool.work(trial.file, trial.sample, shop);
-  if (status !== 0) trial.refused.push(`${tool.name}: exit ${status}: ${nameless(stderr, trial.file)}`);
+async function applyTools(
+  shop: Workshop,
+  steps: readonly { readonly trial: Trial; readonly tool: LaterTool | undefined }[],
+): Promise<void> {
+  const work = steps.flatMap(({ trial, tool }) =>
+    tool === undefined || typeof tool.work === 'string'
+      ? []
+      : [{ trial, tool, chain: tool.work(trial.file, trial.sample, shop) }],
+  );
+  const results = await runAll(work.map(({ chain }) => chain));
+  for (const [i, { trial, tool }] of work.entries()) {
+    const { status, stderr } = results[i] ?? { status: null, stderr: '' };
+    if (status !== 0) trial.refused.push(`${tool.name}: exit ${status}: ${nameless(stderr, trial.file)}`);
+  }
 }
 
 function nameless(text: string, file: string): string {
@@ -356,12 +397,13 @@ function applyElfnote(command: 'build-cache' | 'remove-cache', trials: readonly 
     command,
     trials.map(({ file }) => file),
   );
+  const due = entriesDueOf(trials.map(({ file }) => file));
   for (const [i, trial] of trials.entries()) {
     const outcome = outcomes[i] ?? {};
     const { action, reason, error } = outcome;
     if (command === 'remove-cache' && (action === 'written' || reason === 'no-note')) trial.due = undefined;
     else if (foundNoRoom(outcome)) trial.due = undefined;
-    else if (action === 'written' || action === 'up-to-date') trial.due = entriesDue(trial.file);
+    else if (action === 'written' || action === 'up-to-date') trial.due = due[i];
     else trial.refused.push(`elfnote ${command}: ${JSON.stringify(reason ?? error)}`);
   }
 }
@@ -381,7 +423,7 @@ async function observe(
   known: Known,
   trials: readonly Trial[],
   outcomes: readonly JsonObject[] | undefined,
-  keep: (trial: Trial, state: State) => void,
+  keep: (trial: Trial, state: State, i: number) => void,
 ): Promise<void> {
   const files = trials.map(({ file }) => file);
   const dumps = dumpAll(files);
@@ -393,10 +435,7 @@ async function observe(
   }
   const keys = [...unknown.keys()];
   const fresh = [...unknown.values()];
-  const runs = await runMany(
-    fresh.map(({ sample, file }) => shop.command(sample.cell, file)),
-    DEADLINE,
-  );
+  const runs = await runAll(fresh.map(({ sample, file }) => [shop.command(sample.cell, file)]));
   const clean = new Set(withoutComplaints(fresh.map(({ file }) => file)));
   for (const [i, { file }] of fresh.entries()) {
     const said = clean.has(file) ? [] : complaints(file);
@@ -407,7 +446,7 @@ async function observe(
     const hash = hashes[i] ?? '';
     const behaviour = known.get(behaviourKey(trial, hash));
     if (behaviour === undefined) throw new Error(`${trial.file} was not run`);
-    keep(trial, { ...behaviour, dump: dumps[i] ?? 'gone', outcome: outcomes?.[i], hash });
+    keep(trial, { ...behaviour, dump: dumps[i] ?? 'gone', outcome: outcomes?.[i], hash }, i);
   }
 }
 
@@ -426,7 +465,7 @@ export class Twins {
     this.#shop = shop;
   }
 
-  of({ sample, tools }: Trial): Twin {
+  async of({ sample, tools }: Trial): Promise<Twin> {
     const foreign = tools.filter(({ work }) => typeof work !== 'string');
     const key = [sample.cell.name, ...foreign.map(({ name }) => name)].join(' + ');
     const known = this.#known.get(key);
@@ -434,7 +473,7 @@ export class Twins {
     const file = `${sample.file}.twin-${this.#known.size}`;
     copyFileSync(sample.file, file);
     const trial: Trial = { sample, tools: foreign, file, due: undefined, refused: [], found: {} };
-    for (const tool of foreign) applyTool(this.#shop, trial, tool);
+    for (const tool of foreign) await applyTools(this.#shop, [{ trial, tool }]);
     const twin = {
       run: this.#shop.start(sample.cell, file),
       complaints: complaints(file),
@@ -468,25 +507,28 @@ export function breaksAnyInterpreter(shop: Workshop, { sample, tools }: Trial): 
   return false;
 }
 
+/** The twin, which is made only where something has to be excused. */
+export type Twining = () => Pick<Twin, 'run' | 'complaints'> | Promise<Pick<Twin, 'run' | 'complaints'>>;
+
 /** What is wrong with a state, and what the tools do to the original as well. */
 export interface Verdict {
   readonly wrong: string[];
   readonly toolsOwn: string[];
 }
 
-export function judgeRun(trial: Trial, state: State, twin: () => Twin, verdict: Verdict): void {
+export async function judgeRun(trial: Trial, state: State, twin: Twining, verdict: Verdict): Promise<void> {
   const { said } = trial.sample;
   if (state.run.status === 0 && state.run.stdout === said) return;
   const words = `exit ${state.run.status}: ${state.run.stdout}${nameless(state.run.stderr, trial.file)}`;
-  const other = twin().run;
+  const other = (await twin()).run;
   if (other.status === state.run.status && other.stdout === state.run.stdout) verdict.toolsOwn.push(words);
   else if (other.status !== 0) verdict.toolsOwn.push(`${words}, the original: exit ${other.status}`);
   else verdict.wrong.push(`it does not run: ${words}`);
 }
 
-export function judgeComplaints(state: State, twin: () => Twin, verdict: Verdict): void {
+export async function judgeComplaints(state: State, twin: Twining, verdict: Verdict): Promise<void> {
   if (state.complaints.length === 0) return;
-  const known = [...twin().complaints];
+  const known = [...(await twin()).complaints];
   for (const line of state.complaints) {
     const at = known.indexOf(line);
     if (at >= 0) known.splice(at, 1);

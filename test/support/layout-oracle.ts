@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { Elf, LOAD, NOTE } from './elf-reader.js';
+import { Elf, INTERP, LOAD, NOTE } from './elf-reader.js';
 import type { BuiltLayout, Claim } from './layout-builder.js';
 
 /**
@@ -7,7 +7,6 @@ import type { BuiltLayout, Claim } from './layout-builder.js';
  * the tests' own parser and shares nothing with src/layout or src/write/verify.ts.
  */
 
-const INTERP = 3;
 const PHDR = 6;
 const GNU_PROPERTY = 0x6474e553;
 const TABLE_TAGS = new Set([4, 5, 6, 0x6ffffef5, 0x6ffffff0]);

@@ -150,7 +150,7 @@ export class Workshop {
 const fileName = ({ name }: Cell): string => name.replaceAll(/[^a-z0-9_]+/g, '-');
 
 /** Milliseconds after which a program counts as hanging; a damaged one may. */
-export const DEADLINE = 60_000;
+const DEADLINE = 60_000;
 
 /** A program that is damaged so that the kernel refuses it counts as one that failed. */
 function runAnyhow(command: string, ...args: readonly string[]): RunResult {
