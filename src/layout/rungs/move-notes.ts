@@ -18,7 +18,7 @@ export function applyMove({ kind, spare, front, note }: MovedRoom, target: Targe
   const programHeaders = newEntries(target, spare, front, note);
   if (place.front === undefined) return { ...NOTHING_MOVED, programHeaders };
   const { edits, places } = moveEdits(image, source, front, place.front);
-  // A table's new place is mapped by the header write and the old one overwritten by it too: no order of writes is safe.
+  // A program that runs already reads a table in its old place, where the header write puts program headers.
   const hasOrder = kind !== 'move-tables';
   return { ...NOTHING_MOVED, programHeaders, edits, moved: places, hasOrder };
 }

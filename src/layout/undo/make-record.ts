@@ -75,7 +75,7 @@ function tellChange(work: Work, edit: Edit, from: number, to: number, told: Undo
   const shift = from - edit.offset;
   if (old.compare(edit.bytes, shift, shift + old.length) === 0) return;
   if (payload.offset <= from && to <= payload.offset + payload.size) {
-    told.push(rangeOf(work, from, old, 0, old.length));
+    tellPayload(work, from, old, told);
     return;
   }
   const change: Change = {
@@ -93,6 +93,34 @@ function tellChange(work: Work, edit: Edit, from: number, to: number, told: Undo
     for (const part of runsOf(change, run.start, run.end, WORTH_JOINING))
       told.push(rangeOf(work, from, old, part.start, part.end));
   }
+}
+
+/**
+ * Tells what the notes are written over: zeros, or what patchelf has wiped. Of that there is more behind the notes, and
+ * the record leads there: told byte by byte, it would take up as many bytes as it needs.
+ */
+function tellPayload(work: Work, from: number, old: Buffer, told: UndoRange[]): void {
+  const { before, after, payload } = work;
+  const behind = payload.offset + payload.size;
+  let at = 0;
+  if (!isZeros(old, 0, old.length) && behind < before.size) {
+    const rest = before.read(behind, Math.min(old.length, before.size - behind));
+    const stays = rest.equals(after.read(behind, rest.length));
+    let length = stays ? sameBytes(old, at, rest) : 0;
+    for (; length > WORTH_MOVING; length = sameBytes(old, at, rest)) {
+      told.push({ offset: from + at, length, was: { kind: 'copy', from: behind } });
+      at += length;
+    }
+  }
+  if (at < old.length) told.push(rangeOf(work, from, old, at, old.length));
+}
+
+/** How many bytes from `at` on are those that the others start with. */
+function sameBytes(bytes: Buffer, at: number, others: Buffer): number {
+  const most = Math.min(bytes.length - at, others.length);
+  let length = 0;
+  while (length < most && bytes[at + length] === others[length]) length++;
+  return length;
 }
 
 /** Whether no later edit writes to [from, to). */
