@@ -17,6 +17,19 @@ function tryRead(...path) {
 }
 
 /**
+ * The V8 of Node 20 optimizes what runs often so early that a run over hundreds of files pays for it and ends before it
+ * has gained anything. Later ones wait by themselves. In bytes of bytecode that run; V8's own number is 67,584.
+ */
+const BUDGET = '--interrupt-budget=400000';
+const OVER_MANY_FILES = new Set(['build-cache', 'remove-cache', 'verify']);
+
+function optimizeLate(command) {
+  if (OVER_MANY_FILES.has(command) && process.versions.v8.startsWith('11.')) {
+    require('node:v8').setFlagsFromString(BUDGET);
+  }
+}
+
+/**
  * Loads the command line as Node loads CommonJS modules, but for what is compiled already.
  *
  * @param compiled a directory with what V8 has compiled of each file.
@@ -60,15 +73,16 @@ function keepCompiled({ HOME = '' } = process.env) {
   } catch {}
 }
 
-function mainOf() {
+function mainOf(command) {
+  optimizeLate(command);
   // Node knows the source maps of what it has loaded itself.
-  const compiled = process.sourceMapsEnabled ? undefined : compiledFor(process.argv[2]);
+  const compiled = process.sourceMapsEnabled ? undefined : compiledFor(command);
   if (compiled !== undefined) return load(compiled).main;
   keepCompiled();
   return require(join(CLI, 'main.js')).main;
 }
 
 // At once: to take a large heap apart piece by piece is work for nobody.
-if (require.main === module) mainOf()().then(() => process.exit());
+if (require.main === module) mainOf(process.argv[2])().then(() => process.exit());
 
-module.exports = { load, COMPILED };
+module.exports = { load, optimizeLate, COMPILED };

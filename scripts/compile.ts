@@ -15,6 +15,7 @@ const ELFNOTE = fileURLToPath(new URL('../bin/elfnote.js', import.meta.url));
 
 const bin: {
   readonly COMPILED: string;
+  optimizeLate(command: string): void;
   load(): { readonly scripts: ReadonlyMap<string, Script>; main(): Promise<void> };
 } = createRequire(import.meta.url)(ELFNOTE);
 
@@ -79,6 +80,8 @@ function node(cwd: string, args: readonly string[]): void {
 }
 
 async function compile(command: string): Promise<void> {
+  // What is compiled holds for the same flags alone.
+  bin.optimizeLate(command);
   const { scripts, main } = bin.load();
   for (const args of COMMANDS[command]?.runs ?? []) {
     process.argv = [process.execPath, ELFNOTE, ...args];
