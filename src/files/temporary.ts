@@ -70,7 +70,7 @@ const swept = new Map<string, number>();
 
 /** Tells of a directory that was listed for another purpose: with nothing to remove in it, that is as good as a sweep. */
 export function sweepListed(directory: string, names: readonly string[]): void {
-  if (swept.size < MOST_REMEMBERED && !names.some(isOurs)) swept.set(directory, performance.now());
+  if (swept.size < MOST_REMEMBERED && !names.some(isOurs)) swept.set(directory, process.uptime());
 }
 
 function isOurs(name: string): boolean {
