@@ -44,7 +44,7 @@ export function memoryUsed(): number {
 }
 
 /** So many files that were written are shown to readelf: a process each costs more than all the rest. */
-const JUDGED_EVERY = 97;
+const JUDGED_EVERY = Number(process.env.ELFNOTE_JUDGED_EVERY ?? 97);
 
 /** Writes hostile files to one path, lets elfnote work on them, and looks at what it leaves. */
 export class Subject {

@@ -21,6 +21,7 @@ import { type InputCounts, memoryUsed, noInputs, Subject, sayInputs, truncations
 import { makeKinds } from './kinds.js';
 import { sayCopies, tryOutputDir } from './output-dir.js';
 import { type PowerCounts, sayPower, tryPowerCuts } from './power.js';
+import { BREAKS, proofOf } from './prove.js';
 import { type RaceCounts, sayRaces, tryRaces } from './races.js';
 
 const parts: Readonly<Record<string, (dir: string) => boolean | Promise<boolean>>> = {
@@ -181,9 +182,20 @@ function said(counts: InputCounts): boolean {
   return counts.wrong.length === 0;
 }
 
+/** `--prove`: each net is tried on sources from which that is taken away which it guards. It has to find that. */
+function prove(dir: string): boolean {
+  const lines = BREAKS.map((one, i) => {
+    const line = proofOf(one, join(dir, String(i)));
+    console.log(`  ${one.part}, without ${one.what}: ${line ?? 'NOTHING FOUND'}`);
+    return line;
+  });
+  return lines.every(line => line !== undefined);
+}
+
 const wanted = process.argv.slice(2);
+const isProof = wanted.includes('--prove');
 let isWell = true;
-for (const [name, work] of Object.entries(parts)) {
+for (const [name, work] of Object.entries(isProof ? { '--prove': prove } : parts)) {
   if (wanted.length > 0 && !wanted.includes(name)) continue;
   console.log(`${name}, ${new Date().toISOString().slice(0, 10)}:`);
   const dir = placeForWork();
