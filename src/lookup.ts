@@ -3,10 +3,13 @@ import { type ByteString, byteStringOf } from './elf/bytes.js';
 import type { ElfImage } from './elf/image.js';
 import type { ElfView } from './elf/view.js';
 import { ElfnoteError } from './errors.js';
-import { closureOfFile } from './loader/file-closure.js';
+import { closureOfFile, type FileClosure } from './loader/file-closure.js';
 import { FileLoaderProbe } from './loader/file-probe.js';
 import type { LoaderProbe } from './loader/probe.js';
+import { answersLost, areOfSystem, hasTrusted } from './loader/renewal.js';
 import { SystemLibraries } from './loader/system-libraries.js';
+import type { ClosureNote } from './note/closure.js';
+import { decodeClosureDescriptor } from './note/closure-decode.js';
 import { dlopenSonames, readDlopenRequests } from './note/dlopen.js';
 import { OWN_TYPE, ownNotesBehind } from './note/own.js';
 import { FileSystemProbe } from './resolve/fs-probe.js';
@@ -36,8 +39,9 @@ export interface LookupOptions {
 /** How the closure of a file is looked up. */
 export interface ClosureOptions extends LookupOptions {
   /**
-   * Also write a closure note, by which the audit module answers for every object that the file loads. Without it, one
-   * that is there is renewed.
+   * Also write a closure note, by which the audit module answers for every object that the file loads. Undefined: one that
+   * is there is renewed, with `systemLibraries`, `trustStore` and `dlopen` as it shows that they were, where they are not
+   * said.
    */
   readonly closure?: boolean | undefined;
   /** Let the closure note answer for what is in `storeDirs` without a look. A path that has gone is a start-up error. */
@@ -105,25 +109,90 @@ export interface Looked {
  *
  * @throws ElfnoteError
  */
-export function lookUpFile(view: ElfView, probe: LibraryProbe, options: ClosureOptions): Looked {
+export function lookUpFile(view: ElfView, probe: LibraryProbe, given: ClosureOptions): Looked {
+  const older = given.closure === undefined ? readClosureNote(view) : undefined;
+  if (!(given.closure ?? older !== undefined))
+    return { resolution: resolveView(view, probe, given), extraNotes: [], warnings: [] };
+  const { options, closure, warnings } = lookUpClosure(view, probe, given, older?.note);
   const resolution = resolveView(view, probe, options);
-  const alone = { resolution, extraNotes: [], warnings: [] };
-  if (!(options.closure ?? hasClosureNote(view))) return alone;
-  const closure = closureOf(view.source.path, probe, options);
-  if (typeof closure === 'string') return { ...alone, warnings: [`gets no closure note: ${closure}`] };
+  if (typeof closure === 'string') {
+    return { resolution, extraNotes: [], warnings: [...warnings, `gets no closure note: ${closure}`] };
+  }
   const anchored =
     resolution.entries.length > 0 ? resolution : resolveView(view, probe, { ...options, likePatchelf: true });
-  return { resolution: anchored, extraNotes: [closure], warnings: [] };
+  return { resolution: anchored, extraNotes: [closure.note], warnings };
 }
 
-function hasClosureNote({ image, source }: ElfView): boolean {
-  const [note] = image.cacheNotes;
-  if (note === undefined) return false;
-  return ownNotesBehind(image, source, note).some(({ n_type }) => n_type === OWN_TYPE.closure);
+/** The closure note that a file carries; without a note where it cannot be read. Undefined for none. */
+function readClosureNote({ image, source }: ElfView): { readonly note: ClosureNote | undefined } | undefined {
+  const [cache] = image.cacheNotes;
+  if (cache === undefined) return undefined;
+  const found = ownNotesBehind(image, source, cache).find(({ n_type }) => n_type === OWN_TYPE.closure);
+  if (found === undefined) return undefined;
+  const { descOffset, n_descsz } = found;
+  try {
+    const descriptor = source.read(descOffset, n_descsz);
+    return { note: decodeClosureDescriptor(descriptor, image.encoding, descOffset) };
+  } catch (error) {
+    if (error instanceof ElfnoteError && error.code === 'malformed-note') return { note: undefined };
+    throw error;
+  }
 }
 
-/** The whole note, or why there is none. */
-function closureOf(path: string, probe: LibraryProbe, options: ClosureOptions): Buffer | string {
+interface ClosureLookedUp {
+  /** With those that the older note was written with. */
+  readonly options: ClosureOptions;
+  /** A note, or why there is none. */
+  readonly closure: Extract<FileClosure, { readonly note: Buffer }> | string;
+  readonly warnings: readonly string[];
+}
+
+/** @param older is renewed by the options that it shows; undefined where those that are given are all that count. */
+function lookUpClosure(
+  { image, source: { path } }: ElfView,
+  probe: LibraryProbe,
+  given: ClosureOptions,
+  older: ClosureNote | undefined,
+): ClosureLookedUp {
+  const hasStore = storeRoots(given) !== undefined;
+  const shown = new Set<'--trust-store' | '--system-libraries'>();
+  let options = given;
+  if (older !== undefined && given.trustStore === undefined && hasTrusted(older)) {
+    shown.add('--trust-store');
+    options = { ...options, trustStore: true };
+  }
+  let closure = closureOf(path, probe, options);
+  const lost = () =>
+    older === undefined || typeof closure === 'string' ? [] : answersLost(older, closure.content);
+  if (given.systemLibraries === undefined && areOfSystem(lost(), systemLibrariesFor(given), image)) {
+    shown.add('--system-libraries');
+    options = { ...options, systemLibraries: true };
+    if (hasStore) closure = closureOf(path, probe, options);
+  }
+  const without = lost().length;
+  if (given.dlopen === undefined && without > 0) {
+    const other = closureOf(path, probe, { ...options, dlopen: true });
+    if (
+      older !== undefined &&
+      typeof other !== 'string' &&
+      answersLost(older, other.content).length < without
+    ) {
+      options = { ...options, dlopen: true };
+      closure = other;
+    }
+  }
+  const forgotten = hasStore ? [] : [...shown];
+  return {
+    options,
+    closure,
+    warnings: forgotten.map(option => `${FORGOTTEN} ${option}, and needs --store-dir for it`),
+  };
+}
+
+const FORGOTTEN = 'its closure note is renewed without';
+
+/** The note, or why there is none. */
+function closureOf(path: string, probe: LibraryProbe, options: ClosureOptions): ClosureLookedUp['closure'] {
   const { root, systemLibraries, trustStore, dlopen } = options;
   try {
     const found = closureOfFile(path, {
@@ -135,7 +204,7 @@ function closureOf(path: string, probe: LibraryProbe, options: ClosureOptions): 
       libraries: probe,
       objects: objectsFor(options),
     });
-    return found.note ?? found.why;
+    return found.note === undefined ? found.why : found;
   } catch (error) {
     if (error instanceof ElfnoteError && error.code === 'unsupported') return error.message;
     throw error;

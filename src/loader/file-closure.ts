@@ -1,6 +1,6 @@
 import { type ByteString, byteStringOf } from '../elf/bytes.js';
 import { ElfnoteError } from '../errors.js';
-import type { ClosureObject } from '../note/closure.js';
+import type { ClosureNote, ClosureObject } from '../note/closure.js';
 import { encodeClosureNote } from '../note/closure-encode.js';
 import type { LibraryProbe } from '../resolve/probe.js';
 import { closureNoteOf } from './closure-note.js';
@@ -29,6 +29,7 @@ export type FileClosure =
   | {
       /** The whole note, padded to 4 bytes. */
       readonly note: Buffer;
+      readonly content: ClosureNote;
       /** Requests that are answered from it. */
       readonly answers: number;
     }
@@ -51,7 +52,7 @@ export function closureOfFile(path: string, options: ClosureLookup): FileClosure
   const note = closureNoteOf(nodes, { storeRoots, systemLibraries, sizeOf: sizes(options) });
   const answers = note.objects.reduce((sum, object) => sum + object.answers.length, 0);
   if (answers === 0) return { note: undefined, why: 'no library of its closure can be recorded' };
-  return { note: encodeClosureNote(note, encoding), answers };
+  return { note: encodeClosureNote(note, encoding), content: note, answers };
 }
 
 function encodingOf({ objects, file }: Trace) {

@@ -96,6 +96,44 @@ describe('build-cache --closure', { skip }, () => {
   });
 });
 
+describe('a closure note that is renewed', { skip }, () => {
+  const scope = suiteScope();
+  const written = (...args: readonly string[]) => {
+    const shop = new ReaderShop(tempDir(scope));
+    const { program } = closure(shop);
+    const store = ['--store-dir', shop.dir];
+    elfnoteHereOk(['build-cache', '--closure', ...store, ...args, program]);
+    return { program, store, bytes: readFileSync(program) };
+  };
+
+  for (const args of [['--system-libraries'], ['--trust-store'], ['--system-libraries', '--trust-store']]) {
+    test(`keeps what ${args.join(' and ')} has put into it`, () => {
+      const { program, store, bytes } = written(...args);
+      const { stdout, stderr } = elfnoteHereOk(['build-cache', ...store, program]);
+      assert.match(stdout, /up to date/);
+      assert.doesNotMatch(stderr, /renewed without/);
+      assert.ok(bytes.equals(readFileSync(program)));
+    });
+
+    test(`without a store says that it has lost ${args.join(' and ')}`, () => {
+      const { program } = written(...args);
+      const { stderr } = elfnoteHereOk(['build-cache', program]);
+      const said = [
+        ...stderr.matchAll(/its closure note is renewed without (\S+), and needs --store-dir for it/g),
+      ];
+      assert.deepEqual(said.map(([, option]) => option).sort(), args);
+    });
+  }
+
+  test('has what the options of a new --closure say, and nothing of the older one', () => {
+    const { program, store } = written('--system-libraries', '--trust-store');
+    elfnoteHereOk(['build-cache', '--closure', ...store, program]);
+    const { bytes } = written();
+    assert.ok(readFileSync(program).length <= bytes.length);
+    assert.match(elfnoteHereOk(['build-cache', ...store, program]).stdout, /up to date/);
+  });
+});
+
 describe('outside a Nix build', { skip: needs('gcc') }, () => {
   const scope = suiteScope();
   const GAIN = /would let (\d+) librar(?:y|ies) be found at once/g;
@@ -331,6 +369,17 @@ describe('what objects of a closure declare to dlopen', { skip }, () => {
     assert.ok(missed().length >= 2);
     elfnoteHereOk(['build-cache', ...store, '--dlopen', program]);
     assert.deepEqual(missed(), []);
+  });
+
+  test('stays in a note that is renewed without the option, until --closure is given without it', () => {
+    const store = ['--store-dir', shop.dir];
+    elfnoteHereOk(['build-cache', '--closure', ...store, '--dlopen', program]);
+    const bytes = readFileSync(program);
+    assert.match(elfnoteHereOk(['build-cache', ...store, program]).stdout, /up to date/);
+    assert.match(elfnoteHereOk(['verify', ...store, program]).stdout, /fresh/);
+    assert.ok(bytes.equals(readFileSync(program)));
+    elfnoteHereOk(['build-cache', '--closure', ...store, program]);
+    assert.ok(missed().length >= 2);
   });
 
   test('is told by trace, and counts in no figure', () => {
