@@ -4,7 +4,7 @@ import { dynamicStrings, ownAuditModule, readAudit } from '../../elf/dt-audit.js
 import { type ElfImage, offsetOfAddress, type ProgramHeader } from '../../elf/image.js';
 import { DYN } from '../../elf/structs.js';
 import { hex, type Invariant, type Report, type Step, tell } from './invariant.js';
-import { newAddress, saidBy, TABLE_TAGS } from './program.js';
+import { newAddress, saidFaults, TABLE_TAGS } from './program.js';
 
 /** `DT_AUDIT` names what was planned. */
 export const PLANNED_AUDIT: Invariant = {
@@ -51,9 +51,7 @@ function entryFaults({ before, after }: Step, report: Report): void {
   const [added, ...more] = now.entries.slice(old.entries.length);
   if (added?.d_tag !== DT_AUDIT || more.length > 0)
     report(`the dynamic section has other entries: ${more.length} behind ${hex(added?.d_tag)}`);
-  const [was, is] = [saidBy(before.image), saidBy(after.image)];
-  for (const [tag, text] of Object.entries(was))
-    if (is[tag] !== text) report(`the dynamic section says something else: ${tag} ${text} is ${is[tag]}`);
+  saidFaults(before.image, after.image, 'the dynamic section says something else', report);
   const segment = after.image.programHeaders.find(p => p.p_type === PT_DYNAMIC);
   const size = DYN.size(after.image.encoding);
   const end = (added?.offset ?? 0) + size;

@@ -17,7 +17,11 @@ export const CONTENTS: readonly Invariant[] = [
 
 function sectionFaults({ before, after }: Step, report: Report): void {
   const [old, now] = [before.image, after.image];
-  for (const [i, was] of old.sectionHeaders.entries()) {
+  let i = -1;
+  for (const was of old.sectionHeaders) {
+    i++;
+    const there = now.sectionHeaders[i];
+    if (there !== undefined && isSameSection(was, there)) continue;
     const isOldNote = old.cacheNotes.some(note => note.section === i);
     const isKeptFor = was.sh_type === SHT_NULL && was.name === CACHE_NOTE_SECTION;
     if (isOldNote || isKeptFor || i === old.header.e_shstrndx) continue;
@@ -32,6 +36,16 @@ function sectionFaults({ before, after }: Step, report: Report): void {
     if (is.sh_offset !== was.sh_offset && was.sh_type !== SHT_NULL && was.sh_type !== SHT_NOBITS)
       movedFaults(before.source, after.source, now, was, is, report);
   }
+}
+
+/** As it was, at its place: whatever else may be asked of a section that changed. */
+function isSameSection(was: SectionHeader, is: SectionHeader): boolean {
+  return (
+    was.sh_type === is.sh_type &&
+    was.sh_size === is.sh_size &&
+    was.sh_offset === is.sh_offset &&
+    was.name === is.name
+  );
 }
 
 function movedFaults(

@@ -47,21 +47,26 @@ export function hex(value: number | undefined): string {
   return value === undefined ? 'nothing' : `0x${value.toString(16)}`;
 }
 
-export function headersOf({ programHeaders }: ElfImage, ...types: readonly number[]): ProgramHeader[] {
-  return programHeaders.filter(({ p_type }) => types.includes(p_type));
+export function headersOf({ programHeaders }: ElfImage, type: number, orType = type): ProgramHeader[] {
+  const result: ProgramHeader[] = [];
+  for (const p of programHeaders) if (p.p_type === type || p.p_type === orType) result.push(p);
+  return result;
 }
 
 /** Whether two program headers have the same value in every field. */
 export function isSameHeader(a: ProgramHeader | undefined, b: ProgramHeader | undefined): boolean {
   if (a === undefined || b === undefined) return a === b;
+  return isSameButSize(a, b) && a.p_filesz === b.p_filesz && a.p_memsz === b.p_memsz;
+}
+
+/** Whether they have so in every field but `p_filesz` and `p_memsz`. */
+export function isSameButSize(a: ProgramHeader, b: ProgramHeader): boolean {
   return (
     a.p_type === b.p_type &&
     a.p_flags === b.p_flags &&
     a.p_offset === b.p_offset &&
     a.p_vaddr === b.p_vaddr &&
     a.p_paddr === b.p_paddr &&
-    a.p_filesz === b.p_filesz &&
-    a.p_memsz === b.p_memsz &&
     a.p_align === b.p_align
   );
 }

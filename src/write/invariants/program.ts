@@ -34,21 +34,20 @@ function sectionFaults({ after }: Step, report: Report): void {
   if (error !== undefined) report(`the section headers cannot be read: ${error.message}`);
 }
 
-export function saidBy({ dynamic }: ElfImage): Record<string, string> {
-  const { needed = [], runpath, rpath, soname } = dynamic ?? {};
-  return {
-    DT_NEEDED: needed.join(),
-    DT_RUNPATH: runpath ?? 'nothing',
-    DT_RPATH: rpath ?? 'nothing',
-    DT_SONAME: soname ?? 'nothing',
+/** What the two dynamic sections ask of ld.so, where it differs. */
+export function saidFaults(before: ElfImage, after: ElfImage, what: string, report: Report): void {
+  const [was, is] = [before.dynamic, after.dynamic];
+  const differs = (tag: string, old: string | undefined, now: string | undefined) => {
+    if (old !== now) report(`${what}: ${tag} ${old ?? 'nothing'} is ${now ?? 'nothing'}`);
   };
+  differs('DT_NEEDED', was?.needed.join() ?? '', is?.needed.join() ?? '');
+  differs('DT_RUNPATH', was?.runpath, is?.runpath);
+  differs('DT_RPATH', was?.rpath, is?.rpath);
+  differs('DT_SONAME', was?.soname, is?.soname);
 }
 
 function dynamicFaults({ before, after }: Step, report: Report): void {
-  const now = saidBy(after.image);
-  for (const [tag, was] of Object.entries(saidBy(before.image))) {
-    if (now[tag] !== was) report(`the dynamic section says something else: ${tag} ${was} is ${now[tag]}`);
-  }
+  saidFaults(before.image, after.image, 'the dynamic section says something else', report);
   const [old, entries] = [before.image.dynamic?.entries ?? [], after.image.dynamic?.entries ?? []];
   if (old.length === entries.length && old.every(({ d_tag }, i) => d_tag === entries[i]?.d_tag)) return;
   report(`the dynamic section has other entries: ${tagsOf(old)} are ${tagsOf(entries)}`);

@@ -1,13 +1,12 @@
 import { alignUp, type ByteSource, isZero, largest, type Patch } from '../../elf/bytes.js';
 import { ownAuditModule } from '../../elf/dt-audit.js';
-import type { ElfImage } from '../../elf/image.js';
 import { changed, type ElfView } from '../../elf/view.js';
 import { occupiedRanges } from '../../layout/model/occupied.js';
 import type { Commit, WritePlan } from '../../layout/model/plan.js';
 import { OWN_TYPE, type OwnNote, ownNoteAt, ownNotesBehind } from '../../note/own.js';
 import { decodeUndo, type UndoRecord } from '../../note/undo.js';
 import type { Report } from './invariant.js';
-import { saidBy } from './program.js';
+import { saidFaults } from './program.js';
 
 /** Whoever follows the record gets every byte back that the commits changed. */
 export function recordFaults(
@@ -48,13 +47,20 @@ function lastNote({ image, source }: ElfView): OwnNote | undefined {
   return undefined;
 }
 
+/** What most ranges were. */
+const ZEROS = Buffer.alloc(4096);
+
 function followed(source: ByteSource, { writes, oldSize }: UndoRecord): ByteSource {
   const edits: Patch[] = [];
   for (const ranges of writes) {
     for (const { offset, length, was } of ranges) {
       if (was.kind === 'literal') edits.push({ offset, bytes: was.bytes });
       else if (was.kind === 'copy') edits.push({ offset, bytes: source.read(was.from, length) });
-      else edits.push({ offset, bytes: Buffer.alloc(length) });
+      else
+        edits.push({
+          offset,
+          bytes: length <= ZEROS.length ? ZEROS.subarray(0, length) : Buffer.alloc(length),
+        });
     }
   }
   return changed(source, [{ edits, size: oldSize }]);
@@ -71,17 +77,10 @@ export function undoneFaults(noted: ElfView, undone: ElfView, plan: WritePlan, r
   const goes = plan.commits.some(({ kind }) => kind === 'audit-out');
   if (auditModule !== undefined && !goes && auditModule !== plan.auditModule)
     report(`the old audit module is still there: ${auditModule}, not ${plan.auditModule}`);
-  differences(headerWords(noted.image), headerWords(undone.image), report);
-  differences(saidBy(noted.image), saidBy(undone.image), report);
-}
-
-function headerWords({ header: { e_type, e_machine, e_flags } }: ElfImage): Record<string, number> {
-  return { e_type, e_machine, e_flags };
-}
-
-function differences<T>(was: Record<string, T>, is: Record<string, T>, report: Report): void {
-  for (const field in was) {
-    if (was[field] !== is[field])
-      report(`undone, the file says something else: ${field} ${was[field]} is ${is[field]}`);
+  const what = 'undone, the file says something else';
+  for (const field of ['e_type', 'e_machine', 'e_flags'] as const) {
+    const [was, is] = [noted.image.header[field], undone.image.header[field]];
+    if (was !== is) report(`${what}: ${field} ${was} is ${is}`);
   }
+  saidFaults(noted.image, undone.image, what, report);
 }

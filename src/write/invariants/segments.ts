@@ -2,7 +2,16 @@ import { PF_W, PT_GNU_PROPERTY, PT_INTERP, PT_LOAD, PT_NOTE, PT_NULL, PT_PHDR } 
 import { addressOfOffset, type ElfImage, type ProgramHeader } from '../../elf/image.js';
 import { endOfNotes } from '../../elf/notes.js';
 import { isCongruent, MIN_PAGE_SIZE, mapsNothing, maxPageSize } from '../../layout/model/pages.js';
-import { headersOf, hex, type Invariant, isSameHeader, type Report, type Step, tell } from './invariant.js';
+import {
+  headersOf,
+  hex,
+  type Invariant,
+  isSameButSize,
+  isSameHeader,
+  type Report,
+  type Step,
+  tell,
+} from './invariant.js';
 
 /** What the kernel and ld.so demand of program headers, whoever changes them. */
 export const SEGMENTS: readonly Invariant[] = [
@@ -106,13 +115,15 @@ function otherFaults({ before, after }: Step, report: Report): void {
 function oldLoadFaults({ before, after, plan }: Step, report: Report): void {
   const loads = headersOf(after.image, PT_LOAD);
   const old = headersOf(before.image, PT_LOAD);
-  for (const [i, was] of old.entries()) {
+  let i = -1;
+  for (const was of old) {
+    i++;
     const now = loads.find(load => load.p_vaddr === was.p_vaddr);
-    const { p_filesz, p_memsz } = now ?? was;
-    if (!isSameHeader(now, { ...was, p_filesz, p_memsz })) {
+    if (now === undefined || !isSameButSize(now, was)) {
       report(`a PT_LOAD changed: number ${i}, ${tell(was)} is ${tell(now)}`);
       continue;
     }
+    const { p_filesz, p_memsz } = now;
     const sameSize = p_filesz === was.p_filesz && p_memsz === was.p_memsz;
     const grew = was.p_filesz === was.p_memsz && p_filesz === p_memsz && p_memsz > was.p_memsz;
     if (!sameSize && !(grew && (was.p_flags & PF_W) === 0))
