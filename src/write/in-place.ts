@@ -133,13 +133,15 @@ class Steps {
     if (this.#care.waits && this.#undoes.length > 0 && this.#needsDisk(edit)) this.#file.sync();
     this.#refuseCompany();
     const { view } = this;
+    const end = edit.offset + edit.bytes.length;
+    if (end > view.size && this.#undoes.length > 0) this.#refuseOtherSize();
     const start = Math.min(edit.offset, view.size);
     const old = view.read(start, Math.min(edit.bytes.length, view.size - start));
     if (this.#care.watches) refuseCompany(this.#file, holds(this.#file, old, edit.offset));
     this.#undoes.push({ offset: edit.offset, bytes: old });
     this.#file.write(edit.bytes, edit.offset);
     this.#done.push(edit);
-    this.#size = Math.max(this.#size, edit.offset + edit.bytes.length);
+    this.#size = Math.max(this.#size, end);
     this.#look();
   }
 
@@ -148,14 +150,11 @@ class Steps {
     return this.#done.length <= 1 || this.#done.at(-1)?.step !== step;
   }
 
-  /**
-   * The end of a commit; the next one relies on the file's end. What others have cut is not made longer again: its size
-   * shows them. @throws ElfnoteError `unwritable` or `changed`
-   */
+  /** The end of a commit; the next one relies on the file's end. @throws ElfnoteError `unwritable` or `changed` */
   cut(size: number): void {
     if (size !== this.#size) {
-      const now = this.#file.stat();
-      refuseCompany(this.#file, isUnchanged(now, this.#last ?? now) && now.size === BigInt(this.#size));
+      this.#refuseCompany();
+      this.#refuseOtherSize();
       const { view } = this;
       const length = Math.max(0, this.#size - size);
       this.#undoes.push({ offset: size, bytes: length > 0 ? view.read(size, length) : Buffer.alloc(0) });
@@ -171,6 +170,11 @@ class Steps {
     if (!this.#care.watches) return;
     this.#last = this.#file.stat();
     refuseCompany(this.#file, this.#last.size === BigInt(this.#size));
+  }
+
+  /** Asked before the size changes: later it would not tell any more that others have cut or appended. */
+  #refuseOtherSize(): void {
+    refuseCompany(this.#file, this.#file.stat().size === BigInt(this.#size));
   }
 
   #refuseCompany(): void {

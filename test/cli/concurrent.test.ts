@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { statSync, utimesSync } from 'node:fs';
+import { appendFileSync, linkSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { BIN, elfnote, elfnoteOk, jsonLines, objectIn, ROOT, runMany } from '../support/cli.js';
 import { needsTracing } from '../support/reader.js';
@@ -61,28 +61,40 @@ test('build-cache against remove-cache leaves every file with its whole note or 
   }
 });
 
-/** A run that waits after each look at the file's time stamp. */
-function slowRun(file: string): ChildProcess {
-  const args = ['-f', '-o', '/dev/null', '-P', file, '-e', 'inject=statx:delay_exit=600000'];
-  return spawn('strace', [...args, ...build(file, '--fast')], { stdio: ['ignore', 'ignore', 'pipe'] });
-}
-
-test('a run stops between two writes where another process has written to the file', {
-  skip: needsTracing(),
-}, async t => {
-  const [file = ''] = copies(tempDir(t), 1);
-  utimesSync(file, 0, 0);
-  const child = slowRun(file);
+/** Runs while every such call that touches the file takes long, and says what the run says. */
+async function slowRun(file: string, call: string, args: readonly string[], meanwhile: () => void) {
+  const slow = ['-f', '-o', '/dev/null', '-P', file, '-e', `inject=${call}:delay_exit=600000`];
+  const child = spawn('strace', [...slow, ...build(file, ...args)], { stdio: ['ignore', 'ignore', 'pipe'] });
   const said: Buffer[] = [];
   child.stderr?.on('data', (piece: Buffer) => said.push(piece));
   while (statSync(file).mtimeMs === 0) await setTimeout(10);
   await setTimeout(200);
-  utimesSync(file, 1, 1);
+  meanwhile();
   const [status] = await once(child, 'close');
-  assert.equal(
-    Buffer.concat(said).toString(),
-    `elfnote: ${file}: another process wrote to the file at the same time\n`,
-  );
-  assert.equal(status, 1);
-  assert.match(elfnote(['dump', file]).stdout, /has no cache note/, 'nothing leads to what was written');
+  return { status, stderr: Buffer.concat(said).toString() };
+}
+
+const TOLD = (file: string) => ({
+  status: 1,
+  stderr: `elfnote: ${file}: another process wrote to the file at the same time\n`,
+});
+
+describe('another process that writes to a file between two writes of a run', {
+  skip: needsTracing(),
+}, () => {
+  test('stops one that waits for the disk: nothing leads to what was written', async t => {
+    const [file = ''] = copies(tempDir(t), 1);
+    linkSync(file, `${file}.link`);
+    utimesSync(file, 0, 0);
+    const result = await slowRun(file, 'statx', [], () => utimesSync(file, 1, 1));
+    assert.deepEqual(result, TOLD(file));
+    assert.match(elfnote(['dump', file]).stdout, /has no cache note/);
+  });
+
+  test('and changes its size is told by one that waits for nothing', async t => {
+    const [file = ''] = copies(tempDir(t), 1);
+    utimesSync(file, 0, 0);
+    const result = await slowRun(file, 'pwrite64', ['--fast'], () => appendFileSync(file, 'more'));
+    assert.deepEqual(result, TOLD(file));
+  });
 });
