@@ -3,6 +3,7 @@ import { readImage } from '../elf/read.js';
 import { ElfnoteError } from '../errors.js';
 import { ForeignLinks } from '../files/links.js';
 import { withFile } from '../files/source.js';
+import { spareLock } from '../files/spare-lock.js';
 import { type FileOutcome, failedOutcome } from '../outcome.js';
 import { batchesOf } from './batches.js';
 import { type Job, startJob } from './job.js';
@@ -33,11 +34,17 @@ export async function* runOver(
   const edited = isEdited ? found.filter(isEditable) : [];
   const links = new ForeignLinks(edited.map(({ path }) => path));
   const files = found.map(file => ({ ...file, unshare: links.isToBeReplaced(file.path) }));
-  for (const group of groupsOf(files, job)) {
-    for await (const result of workOver(group, job, options)) {
-      yield followed(result, links);
-      if (options.failFast && result.outcome.action === 'failed') return;
+  const locksMany = edited.length > 1;
+  if (locksMany) spareLock.begin();
+  try {
+    for (const group of groupsOf(files, job)) {
+      for await (const result of workOver(group, job, options)) {
+        yield followed(result, links);
+        if (options.failFast && result.outcome.action === 'failed') return;
+      }
     }
+  } finally {
+    if (locksMany) spareLock.end();
   }
 }
 

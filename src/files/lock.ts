@@ -1,6 +1,7 @@
 import { readlinkSync, symlinkSync, unlinkSync } from 'node:fs';
 import { ElfnoteError, fromSystemError, systemCode } from '../errors.js';
 import { hasEnded, ownerOfThisProcess } from './owner.js';
+import { spareLock } from './spare-lock.js';
 import { ageOf, breakLock, lockBeside } from './temporary.js';
 
 /** Where no lock can be made, the checks of size and time stamp are all that there is. */
@@ -28,7 +29,7 @@ export function withLock<T>(path: string, work: (isLocked: boolean) => T): T {
 function acquire(path: string, lock: string): boolean {
   for (let left = TRIES; left > 0; left--) {
     try {
-      symlinkSync(ownerOfThisProcess(), lock);
+      if (!spareLock.make(lock)) symlinkSync(ownerOfThisProcess(), lock);
       return true;
     } catch (error) {
       const code = systemCode(error) ?? '';
@@ -63,6 +64,7 @@ function isBroken(lock: string): boolean {
 
 /** A lock that stays would keep this process from the file. */
 function release(lock: string): void {
+  if (spareLock.take(lock)) return;
   for (let left = TRIES; left > 0; left--) {
     try {
       unlinkSync(lock);
