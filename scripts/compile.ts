@@ -47,6 +47,15 @@ const COMMANDS: Readonly<Record<string, { readonly before?: Runs; readonly runs:
     ],
   },
   dump: { before: [PREPARED], runs: [['dump', '--root', ROOT, 'tree/pie-bfd', 'tree/norunpath']] },
+  verify: { before: [PREPARED], runs: [['verify', '--root', ROOT, 'tree']] },
+  trace: { before: [PREPARED], runs: [['trace', '--root', ROOT, 'tree/pie-bfd']] },
+  // The audit module, without which a program is not run, is built later.
+  exec: {
+    runs: [
+      ['exec', '--print-env', 'tree/pie-bfd'],
+      ['exec', 'tree/static'],
+    ],
+  },
   other: { runs: [['--version']] },
 };
 
@@ -87,6 +96,7 @@ async function compile(command: string): Promise<void> {
     process.argv = [process.execPath, ELFNOTE, ...args];
     await main();
   }
+  process.exitCode = 0;
   for (const [file, script] of scripts) {
     mkdirSync(join(bin.COMPILED, command), { recursive: true });
     writeFileSync(join(bin.COMPILED, command, file), script.createCachedData());

@@ -9,11 +9,20 @@ export const OUT_IS_TERMINAL = isTerminal(1);
 /** Asks node:tty, which loads Node's network code, only of what may be one. */
 export function isTerminal(fd: number): boolean {
   try {
-    if (!fstatSync(fd).isCharacterDevice()) return false;
+    const stats = fstatSync(fd);
+    if (!stats.isCharacterDevice()) return false;
+    return isTerminalDevice(stats.rdev) ?? isatty(fd);
   } catch {
     return false;
   }
-  return isatty(fd);
+}
+
+/** By Linux's list of devices (admin-guide/devices.txt), where that tells: the null device, and terminal windows. */
+function isTerminalDevice(rdev: number): boolean | undefined {
+  if (process.platform !== 'linux') return undefined;
+  const major = (rdev >> 8) & 0xfff;
+  if (major === 1) return false;
+  return major >= 136 && major <= 143 ? true : undefined;
 }
 
 let lost = false;

@@ -49,7 +49,10 @@ describe('the Nix package', { skip: NEEDS_NIX }, () => {
     const { src } = args;
     const { files } = json('package.json');
     assert.ok(Array.isArray(src) && Array.isArray(files));
-    const published = files.map(file => String(file).split('/')[0] ?? '').filter(name => name !== 'dist');
+    // But for what is built, and what is kept out (`!`).
+    const published = files
+      .map(file => String(file).split('/')[0] ?? '')
+      .filter(name => !/^(!.*|dist)$/.test(name));
     const read = [
       'src',
       'scripts',
