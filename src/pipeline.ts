@@ -48,9 +48,10 @@ export interface BuildOptions extends ClosureOptions, RemoveOptions {
 /**
  * Reads a file, resolves its sonames and writes its note; the one place that knows the order of the stages.
  *
+ * @param found as in `OpenOptions`.
  * @throws ElfnoteError with the path, and for a malformed file the offset. The file is then unchanged.
  */
-export function buildCache(path: string, options: BuildOptions = {}): WorkedOutcome {
+export function buildCache(path: string, options: BuildOptions = {}, found?: string): WorkedOutcome {
   const reader = checkedModule(options.reader);
   return withFile(
     path,
@@ -74,7 +75,7 @@ export function buildCache(path: string, options: BuildOptions = {}): WorkedOutc
       };
       return carryOut(source, image, plan, explained, options);
     },
-    !options.dryRun,
+    { settled: !options.dryRun, found },
   );
 }
 
@@ -114,9 +115,10 @@ export function planBuild(
  * Takes the note out of a file. A file that only elfnote has edited is again what it was, byte for byte; another
  * tool's note goes as far as its layout allows.
  *
+ * @param found as in `OpenOptions`.
  * @throws ElfnoteError with the path. The file is then unchanged.
  */
-export function removeCache(path: string, options: RemoveOptions = {}): WorkedOutcome {
+export function removeCache(path: string, options: RemoveOptions = {}, found?: string): WorkedOutcome {
   return withFile(
     path,
     source => {
@@ -126,7 +128,7 @@ export function removeCache(path: string, options: RemoveOptions = {}): WorkedOu
       const plan = planRemoval(new ElfView(image, source));
       return carryOut(source, image, plan, { path, resolution: undefined, warnings: [] }, options);
     },
-    !options.dryRun,
+    { settled: !options.dryRun, found },
   );
 }
 

@@ -34,7 +34,7 @@ export function startJob(job: Job): WorkOnFile {
       }
       const { output = job.options.output, unshare } = file;
       const closure = file.carrier ? true : whereNotCarried(job);
-      return work(file.path, { attributes, output, unshare, closure });
+      return work(file.path, { attributes, output, unshare, closure }, file.inode);
     } catch (error) {
       const failed = failedOutcome(file.path, error);
       const reason = file.explicit ? undefined : reasonToPassOver(file.path, failed.error);
@@ -48,11 +48,12 @@ function whereNotCarried(job: Job): boolean | undefined {
   return job.kind === 'build' && job.options.closure === false ? false : undefined;
 }
 
-function workOf(job: Job): (path: string, options: FileOptions) => FileOutcome {
+function workOf(job: Job): (path: string, options: FileOptions, found: string | undefined) => FileOutcome {
   if (job.kind === 'remove') {
-    return (path, { closure: _, ...options }) => removeCache(path, { ...job.options, ...options });
+    return (path, { closure: _, ...options }, found) =>
+      removeCache(path, { ...job.options, ...options }, found);
   }
   const probe = new FileSystemProbe(job.options.root);
   const objects = new FileLoaderProbe(job.options.root);
-  return (path, options) => buildCache(path, { ...job.options, ...options, probe, objects });
+  return (path, options, found) => buildCache(path, { ...job.options, ...options, probe, objects }, found);
 }

@@ -18,7 +18,7 @@ import { setImmediate } from 'node:timers/promises';
 import { during, ElfnoteError, fromSystemError, systemCode } from '../errors.js';
 import { type BoundsOptions, FileSystemBounds, pseudoFileSystemOf } from '../files/file-systems.js';
 import { isWithin, realPathOf } from '../files/paths.js';
-import { withFile } from '../files/source.js';
+import { inodeOf, withFile } from '../files/source.js';
 import { writeCopy } from '../write/commit.js';
 
 interface Tree {
@@ -201,12 +201,8 @@ function statIfThere(path: string): BigIntStats | undefined {
  *
  * @throws ElfnoteError
  */
-function copyWhole(from: string, to: string, { dev, ino }: BigIntStats): void {
-  withFile(from, source => {
-    if (source.stats.dev !== dev || source.stats.ino !== ino)
-      throw new ElfnoteError('changed', 'another process put something else in its place', { path: from });
-    writeCopy(from, to, source, undefined, { fast: true });
-  });
+function copyWhole(from: string, to: string, stats: BigIntStats): void {
+  withFile(from, source => writeCopy(from, to, source, undefined, { fast: true }), { found: inodeOf(stats) });
 }
 
 function keepOwner(path: string, { uid, gid }: BigIntStats): boolean {
@@ -222,10 +218,6 @@ function keepOwner(path: string, { uid, gid }: BigIntStats): boolean {
 /** As text: Node takes a number below zero for the present. */
 function seconds(nanoseconds: bigint): string {
   return String(Number(nanoseconds) / 1e9);
-}
-
-function inodeOf({ dev, ino }: BigIntStats): string {
-  return `${dev}:${ino}`;
 }
 
 function usage(message: string, path: string): ElfnoteError {

@@ -11,6 +11,7 @@ import {
 } from '../files/file-systems.js';
 import { tryStat } from '../files/links.js';
 import { codeLineEnds, decodeLineEnds, nameOf } from '../files/names.js';
+import { inodeOf } from '../files/source.js';
 import { sweepListed, TEMPORARY_FILES } from '../files/temporary.js';
 import { Turn } from './turn.js';
 
@@ -27,6 +28,8 @@ export interface Found {
   readonly unreadable?: string;
   /** A directory that the walk did not enter, and why. */
   readonly outside?: Outside;
+  /** What was there in a directory that was walked. */
+  readonly inode?: string;
   /** An earlier path of the same file: a hard link, or a link that was named. */
   readonly sameAs?: string;
   /** Where its copy goes; undefined: the file itself is written. */
@@ -210,21 +213,12 @@ function markSameFiles(found: readonly Found[]): Found[] {
   const first = new Map<string, string>();
   return found.map(file => {
     const isFile = file.unreadable === undefined && file.outside === undefined;
-    const inode = isFile ? inodeOf(file.path) : undefined;
+    const stats = isFile ? tryStat(file.path) : undefined;
+    const inode = stats && inodeOf(stats);
     if (inode === undefined) return file;
     const sameAs = first.get(inode);
     if (sameAs !== undefined) return { ...file, sameAs };
     first.set(inode, file.path);
-    return file;
+    return file.explicit ? file : { ...file, inode };
   });
-}
-
-/** Undefined when it has gone meanwhile: that is for those to say who open it. */
-function inodeOf(path: string): string | undefined {
-  try {
-    const { dev, ino } = statSync(path, { bigint: true });
-    return `${dev}:${ino}`;
-  } catch {
-    return undefined;
-  }
 }

@@ -39,7 +39,9 @@ function acquire(path: string, lock: string): boolean {
       }
       if (code !== 'EEXIST') throw fromSystemError('unwritable', 'cannot lock', path, error);
     }
-    if (!isBroken(lock)) break;
+    const state = stateOf(lock);
+    if (state === 'stuck') return false;
+    if (state === 'held') break;
   }
   throw new ElfnoteError('changed', 'another elfnote is writing to the file', { path });
 }
@@ -53,12 +55,17 @@ function isHeld(lock: string): boolean {
   }
 }
 
-/** One that has gone meanwhile is as good. */
-function isBroken(lock: string): boolean {
+/**
+ * What is no link, or is of a process that has died and may not be taken away (another user's, or a directory that is
+ * append-only), holds nobody off: `stuck`.
+ */
+function stateOf(lock: string): 'gone' | 'held' | 'stuck' {
   try {
-    return breakLock(lock);
+    return breakLock(lock) ? 'gone' : 'held';
   } catch (error) {
-    return systemCode(error) === 'ENOENT';
+    const code = systemCode(error) ?? '';
+    if (code === 'ENOENT') return 'gone';
+    return code === 'EINVAL' || NO_LOCKS.has(code) ? 'stuck' : 'held';
   }
 }
 

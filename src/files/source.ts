@@ -187,17 +187,34 @@ function settledStats(file: OpenFile): BigIntStats {
   throw new ElfnoteError('changed', 'is being written to by another process', { path: file.path });
 }
 
+/** What a file is, whatever its names are. */
+export function inodeOf({ dev, ino }: BigIntStats): string {
+  return `${dev}:${ino}`;
+}
+
+export interface OpenOptions {
+  /** As in `FileSource.open`. */
+  readonly settled?: boolean | undefined;
+  /** `inodeOf` what a walk has found there: a link by now, on the way to it or in its place, would lead anywhere. */
+  readonly found?: string | undefined;
+}
+
 /**
  * Opens a file for as long as `work` needs it.
  *
- * @param settled as in `FileSource.open`.
  * @throws ElfnoteError of `FileSource.open`, of `work`, or `changed` where `work` failed over bytes that others changed
  * meanwhile: what is wrong with them says nothing about the file.
  */
-export function withFile<T>(path: string, work: (source: FileSource) => T, settled = false): T {
+export function withFile<T>(
+  path: string,
+  work: (source: FileSource) => T,
+  { settled = false, found }: OpenOptions = {},
+): T {
   refusePseudoFile(path);
   const source = FileSource.open(path, settled);
   try {
+    if (found !== undefined && inodeOf(source.stats) !== found)
+      throw new ElfnoteError('changed', 'another process put something else in its place', { path });
     return work(source);
   } catch (error) {
     // A failed write has changed the file itself.

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
-import { linkSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, join, relative } from 'node:path';
 import { beforeEach, describe, test } from 'node:test';
+import { runOver } from '../../src/batch/run.js';
 import { findFiles, type WalkOptions } from '../../src/batch/walk.js';
 import { ElfnoteError } from '../../src/errors.js';
 import { lockBeside, temporaryBeside } from '../../src/files/temporary.js';
+import type { FileOutcome } from '../../src/outcome.js';
+import { FIXTURES, ROOT } from '../support/cli.js';
 import { suiteScope, tempDir } from '../support/temp.js';
 
 const scope = suiteScope();
@@ -301,4 +304,36 @@ test('a walk of a relative directory gives relative paths, of failures too', asy
     (await findFiles(['.', './d'])).map(({ path }) => path),
     ['d/\\xe9', 'd/a'],
   );
+});
+
+describe('a tree that others change while it is worked on', () => {
+  const swaps: Readonly<Record<string, (below: string) => void>> = {
+    'a directory whose place a link has taken': below => {
+      renameSync(join(top, 'tree/dir'), join(top, 'tree/old'));
+      symlinkSync(below, join(top, 'tree/dir'));
+    },
+    'a file whose place a link has taken': below => {
+      rmSync(join(top, 'tree/dir/file'));
+      symlinkSync(join(below, 'file'), join(top, 'tree/dir/file'));
+    },
+  };
+  for (const [what, swap] of Object.entries(swaps)) {
+    test(`does not lead out of itself by ${what}`, async () => {
+      const bytes = readFileSync(join(FIXTURES, 'kinds/pie-bfd'));
+      for (const dir of ['tree/dir', 'elsewhere']) {
+        mkdirSync(join(top, dir), { recursive: true });
+        writeFileSync(join(top, dir, 'file'), bytes);
+      }
+      const files = await findFiles([join(top, 'tree')]);
+      swap(join(top, 'elsewhere'));
+      const outcomes: FileOutcome[] = [];
+      const job = { kind: 'build', options: { root: ROOT } } as const;
+      for await (const { outcome } of runOver(files, job)) outcomes.push(outcome);
+      assert.deepEqual(
+        outcomes.map(outcome => outcome.action === 'failed' && outcome.error.line),
+        [`${join(top, 'tree/dir/file')}: another process put something else in its place`],
+      );
+      assert.ok(readFileSync(join(top, 'elsewhere/file')).equals(bytes));
+    });
+  }
 });

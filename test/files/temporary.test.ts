@@ -171,6 +171,19 @@ describe('a lock', () => {
     assert.equal(attempt().result, 1);
   });
 
+  test('of a process that has died is done without where it may not be taken away, and so is what is no lock', t => {
+    const path = join(tempDir(t), 'file');
+    const failing = ({ name }: { readonly name: string }) =>
+      name === 'renameSync' ? ({ kind: 'fail', code: 'EPERM' } as const) : undefined;
+    symlinkSync(owner({ pid: deadPid() }), lockBeside(path));
+    const isLocked = () => withLock(path, isLocked => isLocked);
+    assert.equal(withFaults(dirname(path), failing, isLocked).result, false);
+    rmSync(lockBeside(path));
+    writeFileSync(lockBeside(path), 'no lock');
+    assert.equal(isLocked(), false);
+    assert.equal(readFileSync(lockBeside(path), 'utf8'), 'no lock');
+  });
+
   test('that cannot be made in a directory is done without, and any other failure is told', t => {
     const path = join(tempDir(t), 'file');
     const failing =
