@@ -18,12 +18,17 @@ interface Place {
   readonly type: FieldType;
 }
 
+interface Field<Name extends string> extends Place {
+  readonly name: Name;
+}
+
 /** The offset of each field within a struct, in bytes. */
 export type Offsets<Name extends string> = Readonly<Record<Name, number>>;
 
 /** One struct of the ELF specification (gABI, chapters 4 and 5), in both classes. Nothing in it is padded. */
 export class Struct<Name extends string> {
   readonly #places: readonly [ReadonlyMap<Name, Place>, ReadonlyMap<Name, Place>];
+  readonly #fields: readonly [readonly Field<Name>[], readonly Field<Name>[]];
   readonly #offsets: readonly [Offsets<Name>, Offsets<Name>];
   readonly #sizes: readonly [number, number];
 
@@ -32,6 +37,7 @@ export class Struct<Name extends string> {
     const [places32, size32] = layOut(in32, 0);
     const [places64, size64] = layOut(in64, 1);
     this.#places = [places32, places64];
+    this.#fields = [fieldsOf(places32), fieldsOf(places64)];
     this.#offsets = [offsetsOf(places32), offsetsOf(places64)];
     this.#sizes = [size32, size64];
   }
@@ -61,7 +67,7 @@ export class Struct<Name extends string> {
 
   /** @throws ElfnoteError `unsupported` for a value that does not fit. */
   put(encoding: Encoding, bytes: Buffer, start: number, values: Partial<Record<Name, number>>): void {
-    for (const [name, { at, type }] of this.#places[encoding.is64 ? 1 : 0]) {
+    for (const { name, at, type } of this.#fields[encoding.is64 ? 1 : 0]) {
       const value = values[name];
       if (value === undefined) continue;
       if (type === 'size') encoding.putWord(bytes, start + at, value);
@@ -76,6 +82,10 @@ export class Struct<Name extends string> {
     if (place === undefined) throw new RangeError(`no field ${name}`);
     return place;
   }
+}
+
+function fieldsOf<Name extends string>(places: ReadonlyMap<Name, Place>): Field<Name>[] {
+  return [...places].map(([name, place]) => ({ name, ...place }));
 }
 
 function layOut<Name extends string>(fields: Fields<Name>, width: 0 | 1): [Map<Name, Place>, number] {

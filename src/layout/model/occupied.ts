@@ -46,17 +46,13 @@ function computeRanges(image: ElfImage): Occupied[] {
     const size = image.sectionHeaders.length * sectionHeaderSize(encoding);
     ranges.push({ start: header.e_shoff, end: header.e_shoff + size, kind: 'section-headers', index: 0 });
   }
-  let index = -1;
-  for (const s of image.sectionHeaders) {
-    index++;
+  for (const [index, s] of image.sectionHeaders.entries()) {
     if (s.sh_type === SHT_NOBITS || s.sh_size === 0) continue;
     // What a note has left behind, and patchelf moves about. Other such entries may say anything.
     if (s.sh_type === SHT_NULL && (index === 0 || s.sh_offset + s.sh_size > image.size)) continue;
     ranges.push({ start: s.sh_offset, end: s.sh_offset + s.sh_size, kind: 'section', index });
   }
-  index = -1;
-  for (const p of image.programHeaders) {
-    index++;
+  for (const [index, p] of image.programHeaders.entries()) {
     if (p.p_type === PT_NULL || p.p_type === PT_PHDR || p.p_filesz === 0) continue;
     const kind = p.p_type === PT_LOAD ? 'load' : 'segment';
     ranges.push({ start: p.p_offset, end: p.p_offset + p.p_filesz, kind, index });

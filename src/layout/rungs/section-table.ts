@@ -36,6 +36,9 @@ export interface SectionTableRoom {
   plan(note: NoteRange, moved: NewPlaces, copied: NewPlaces): SectionTablePlan;
 }
 
+const WHOLE_NAME = bytesOf(`\0${CACHE_NOTE_SECTION}\0`);
+const NEW_NAME = bytesOf(`${CACHE_NOTE_SECTION}\0`);
+
 /**
  * New section headers behind the last, and the names behind them: the note's, and before it one for each section
  * that the note's segment holds from now on, whose old header is given up. A table that neither ends the file nor has room behind it is copied to the
@@ -61,9 +64,9 @@ export function sectionTableRoom(
     (s, i) => i > 0 && s.sh_type === SHT_NULL && s.name === CACHE_NOTE_SECTION,
   );
   const oldNames = source.read(strings.sh_offset, strings.sh_size);
-  const known = oldNames.indexOf(bytesOf(`\0${CACHE_NOTE_SECTION}\0`));
+  const known = oldNames.indexOf(WHOLE_NAME);
   const added = copies.length + (reusable < 0 ? 1 : 0);
-  const names = known < 0 ? Buffer.concat([oldNames, bytesOf(`${CACHE_NOTE_SECTION}\0`)]) : undefined;
+  const names = known < 0 ? Buffer.concat([oldNames, NEW_NAME]) : undefined;
   const free = zerosBehind(source, occupied, header.e_shoff + count * entrySize);
   const { inPlace, e_shoff, namesAt, fileEnd } = fitTable(image, free, added, names?.length ?? 0);
   const e_shnum = count + added;
