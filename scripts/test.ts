@@ -1,24 +1,57 @@
 /**
  * Runs tests with Node's runner: `npm test`, `npm test -- test/elf/notes.test.ts`, `npm test -- test/cli`,
- * `npm test -- --test-name-pattern=hwcaps`. Without a file or directory it runs every
- * file, but for those that test/support/extent.ts leaves to `npm run test:all`.
+ * `npm test -- --test-name-pattern=hwcaps`. Without a file or directory it runs every file, but for those that
+ * test/support/extent.ts leaves to `npm run test:all`; `npm run test:rest` runs what `npm test` leaves out.
  */
 import { spawnSync } from 'node:child_process';
-import { statSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import fastGlob from 'fast-glob';
-import { EVERYTHING, ONLY_IN_ALL } from '../test/support/extent.js';
+import { IN_PARTS, ONLY_IN_ALL, RUN } from '../test/support/extent.js';
 
 const TESTS = '**/*.test.ts';
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+/** Where the files that the runner is given are, when it runs all tests. */
+const ENTRIES = join(ROOT, 'node_modules/.cache/elfnote-tests', RUN);
+
+/** Files that take more than a few seconds, the longest first: what is left to the end keeps one processor alone. */
+const LONG = [
+  'e2e/matrix',
+  'corrupt/corrupt',
+  'e2e/restore',
+  'e2e/system',
+  'hardening/fuzz',
+  'e2e/fixtures',
+  'audit/closure',
+  'cli/concurrent',
+  'hardening/killed',
+  'e2e/programs',
+  'cli/interrupt',
+  'package/package',
+  'audit/module',
+  'cli/cli',
+  'cli/exec',
+  'hardening/faults',
+  'e2e/gcc',
+  'e2e/reader',
+  'e2e/trace',
+  'nix/hook',
+  'e2e/startup',
+  'cli/trace',
+  'cli/verify',
+  'e2e/goldens',
+  'nix/store',
+  'layout/layouts.property',
+  'layout/undo/undo',
+  'cli/tree',
+].map(name => `test/${name}.test.ts`);
 
 const given = process.argv.slice(2);
 const places = given.filter(arg => statSync(arg, { throwIfNoEntry: false }) !== undefined);
 const options = given.filter(arg => !places.includes(arg));
-const named = (places.length > 0 ? places : ['test']).flatMap(place =>
-  statSync(place).isDirectory() ? fastGlob.globSync(`${place.replace(/\/$/, '')}/${TESTS}`) : [place],
-);
-const isWanted = (file: string) => EVERYTHING || places.length > 0 || !ONLY_IN_ALL.includes(file);
-const files = named.filter(isWanted);
+const files = places.length > 0 ? places.flatMap(filesIn) : entriesFor(filesIn('test').filter(isWanted));
 if (files.length === 0) throw new Error(`no ${TESTS} in ${places.join(' ')}`);
 
 // Left to itself the runner keeps one processor for itself, which is half of two.
@@ -27,3 +60,45 @@ const args = ['--import', 'tsx', '--test', concurrency, ...options, ...files.sor
 const { status, error } = spawnSync(process.execPath, args, { stdio: 'inherit' });
 if (error !== undefined) throw error;
 process.exitCode = status ?? 1;
+
+function filesIn(place: string): string[] {
+  return statSync(place).isDirectory() ? fastGlob.globSync(`${place.replace(/\/$/, '')}/${TESTS}`) : [place];
+}
+
+function isWanted(file: string): boolean {
+  if (RUN === 'quick') return !ONLY_IN_ALL.includes(file);
+  return RUN === 'all' || ONLY_IN_ALL.includes(file) || IN_PARTS.includes(file);
+}
+
+/**
+ * What the runner is given, in the order of the names: a file for each test file that takes long, and one for all of
+ * a directory's others, since most of these are done before their process has started.
+ */
+function entriesFor(wanted: readonly string[]): string[] {
+  rmSync(ENTRIES, { recursive: true, force: true });
+  mkdirSync(ENTRIES, { recursive: true });
+  const groups = new Map(LONG.filter(file => wanted.includes(file)).map(file => [file, [file]]));
+  for (const file of wanted.filter(one => !LONG.includes(one)).sort()) {
+    const name = hasHooks(file) ? file : file.split('/').slice(0, -1).slice(0, 2).join('/');
+    groups.set(name, [...(groups.get(name) ?? []), file]);
+  }
+  return [...groups].map(([name, group], i) => {
+    const entry = join(ENTRIES, `${String(i).padStart(2, '0')}-${name.replaceAll('/', '-')}.mjs`);
+    writeFileSync(entry, entryFor(group));
+    return entry;
+  });
+}
+
+/** Hooks outside of a `describe` are for every test of the process. */
+function hasHooks(file: string): boolean {
+  return /^(?:before|after)(?:Each)?\(/m.test(readFileSync(file, 'utf8'));
+}
+
+/** A file that cannot be loaded is a test that fails, and the others run. */
+function entryFor(group: readonly string[]): string {
+  const lines = group.map(file => {
+    const url = JSON.stringify(pathToFileURL(join(ROOT, file)).href);
+    return `await import(${url}).catch(error => test(${JSON.stringify(file)}, () => { throw error; }));`;
+  });
+  return ["import { test } from 'node:test';", ...lines, ''].join('\n');
+}

@@ -1,22 +1,37 @@
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { PROJECT, run } from './support/cli.js';
-import { EVERYTHING, ONLY_IN_ALL, share } from './support/extent.js';
+import fastGlob from 'fast-glob';
+import { PROJECT, run, runOk } from './support/cli.js';
+import { IN_PARTS, ONLY_IN_ALL } from './support/extent.js';
 
 describe('npm test', () => {
+  const files = fastGlob.globSync('**/*.test.ts', { cwd: join(PROJECT, 'test') }).map(name => `test/${name}`);
+
   test('leaves out no file that is not there', () => {
-    for (const file of ONLY_IN_ALL) assert.ok(existsSync(join(PROJECT, file)), file);
+    for (const file of [...ONLY_IN_ALL, ...IN_PARTS]) assert.ok(files.includes(file), file);
   });
 
-  test('takes other items in each round, and in all rounds each of them', {
-    skip: EVERYTHING && 'takes all',
-  }, () => {
-    const items = [...'abcdefg'];
-    const rounds = [0, 1, 2].map(round => share(items, 3, round));
-    assert.ok(rounds.every(taken => taken.length < items.length && taken.length > 0));
-    assert.deepEqual(rounds.flat().sort(), items);
+  test('names each file of which it runs a part, so that nothing is lost in a run of the rest', () => {
+    const isInParts = (file: string) =>
+      /support\/extent\.js|\btestedMatrix\b/.test(readFileSync(join(PROJECT, file), 'utf8'));
+    const found = files.filter(file => file !== 'test/extent.test.ts' && isInParts(file));
+    assert.deepEqual(found.sort(), [...IN_PARTS].sort());
+  });
+
+  test('takes a share, and a run of the rest takes what it has left; one of all takes all', () => {
+    const program = `
+      import { share } from './test/support/extent.js';
+      const rounds = [0, 1, 2].map(round => share([...'abcdefg'], 3, round).join(''));
+      console.log([...rounds, share([...'abc'], 3, 0, 'riscv64').join('')].join());`;
+    const taken = ['', 'rest', 'all'].map(ELFNOTE_TESTS =>
+      runOk(process.execPath, ['--import', 'tsx', '--input-type=module', '--eval', program], {
+        cwd: PROJECT,
+        env: { ELFNOTE_TESTS },
+      }).stdout.trim(),
+    );
+    assert.deepEqual(taken, ['adg,cf,be,abc', 'bcef,abdeg,acdfg,abc', 'abcdefg,abcdefg,abcdefg,abc']);
   });
 
   /** `npm test -- ARGS`. */

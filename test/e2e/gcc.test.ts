@@ -1,103 +1,23 @@
 import assert from 'node:assert/strict';
 import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { before, describe, test } from 'node:test';
-import { jsonLines, objectIn, runOk } from '../support/cli.js';
+import { describe, test } from 'node:test';
+import { runOk } from '../support/cli.js';
 import { elfnoteHere, elfnoteHereOk } from '../support/cli-here.js';
-import { entriesIn, entriesOf } from '../support/dump.js';
-import { EXTENT, share } from '../support/extent.js';
+import { entriesOf } from '../support/dump.js';
 import { loadedObjects } from '../support/programs.js';
 import { complaints, newComplaints, nixosNotes } from '../support/readelf.js';
-import { suiteScope, tempDir } from '../support/temp.js';
-import { needs, type Skip } from '../support/tools.js';
-
-const COUNT = 12;
-const NUMBERS = Array.from({ length: COUNT }, (_, i) => i + 1);
-
-/** A program that needs twelve libraries, each in a directory of its own, and each in need of the next one. */
-interface Built {
-  readonly dir: string;
-  readonly program: string;
-  readonly libraries: readonly string[];
-  readonly output: string;
-}
-
-interface Recipe {
-  /** Name of the directory of library n, below the temporary one. */
-  readonly nameOf?: (n: number) => string;
-  /** More options for the program's link. */
-  readonly link?: readonly string[];
-}
-
-function libraryName(n: number): string {
-  return `libpart${n}.so.1`;
-}
-
-/** What library n says; with `word` another version of it. */
-function librarySource(n: number, word = 'part'): string {
-  const next = n < COUNT ? `int part${n + 1}(void);` : '';
-  const call = n < COUNT ? `part${n + 1}()` : '0';
-  return `#include <stdio.h>
-${next}
-__attribute__((constructor)) static void up(void) { printf("up ${n}\\n"); }
-__attribute__((destructor)) static void down(void) { printf("down ${n}\\n"); }
-int part${n}(void) { printf("${word} ${n}\\n"); return ${n} + ${call}; }
-`;
-}
-
-function buildLibrary(directory: string, n: number, options: readonly string[], word?: string): string {
-  mkdirSync(directory, { recursive: true });
-  const source = join(directory, `part${n}.c`);
-  const library = join(directory, libraryName(n));
-  writeFileSync(source, librarySource(n, word));
-  runOk('gcc', [
-    '-shared',
-    '-fPIC',
-    `-Wl,-soname,${libraryName(n)}`,
-    source,
-    '-o',
-    library,
-    '-Wl,--no-as-needed',
-    ...options,
-  ]);
-  return library;
-}
-
-function build(dir: string, recipe: Recipe = {}): Built {
-  const dirOf = (n: number) => join(dir, recipe.nameOf?.(n) ?? `lib-${n}`);
-  const libraries: string[] = [];
-  for (const n of NUMBERS.toReversed()) {
-    const next = libraries.at(-1);
-    const options = next === undefined ? [] : [next, `-Wl,-rpath,${dirOf(n + 1)}`, '-Wl,--enable-new-dtags'];
-    libraries.push(buildLibrary(dirOf(n), n, options));
-  }
-  const source = join(dir, 'main.c');
-  const program = join(dir, 'main');
-  writeFileSync(
-    source,
-    `#include <stdio.h>
-${NUMBERS.map(n => `int part${n}(void);`).join('\n')}
-int main(void) { printf("sum %d\\n", ${NUMBERS.map(n => `part${n}()`).join(' + ')}); return 0; }
-`,
-  );
-  // The run path names the directories backwards, so that most libraries are found after misses.
-  const runPath = NUMBERS.toReversed().map(dirOf).join(':');
-  runOk('gcc', [
-    source,
-    '-o',
-    program,
-    ...NUMBERS.map(n => join(dirOf(n), libraryName(n))),
-    `-Wl,-rpath,${runPath}`,
-    '-Wl,--enable-new-dtags,--no-as-needed',
-    ...(recipe.link ?? []),
-  ]);
-  const sorted = NUMBERS.map(n => join(dirOf(n), libraryName(n)));
-  return { dir, program, libraries: sorted, output: output(program) };
-}
-
-function output(program: string, env: Readonly<Record<string, string>> = {}): string {
-  return runOk(program, [], { env }).stdout;
-}
+import { tempDir } from '../support/temp.js';
+import { needs } from '../support/tools.js';
+import {
+  build,
+  buildLibrary,
+  COUNT,
+  expectedEntries,
+  libraryName,
+  NUMBERS,
+  output,
+} from '../support/twelve.js';
 
 function trace(program: string): string[] {
   return loadedObjects(runOk(program, [], { env: { LD_TRACE_LOADED_OBJECTS: '1' } }).stdout);
@@ -107,11 +27,6 @@ function trace(program: string): string[] {
 function callOrder(program: string): string[] {
   const { stderr } = runOk(program, [], { env: { LD_DEBUG: 'libs' } });
   return stderr.split('\n').flatMap(line => /calling (?:init|fini): .*$/.exec(line) ?? []);
-}
-
-/** The note that the program should have when every library is in its own directory. */
-function expectedEntries(libraries: readonly string[]): string[] {
-  return libraries.map(path => `${path.slice(path.lastIndexOf('/') + 1)}: =${path}`).sort();
 }
 
 const skip = needs('gcc', 'readelf', 'eu-readelf', 'strip');
@@ -322,112 +237,6 @@ describe('a note that is there', { skip }, () => {
     assert.equal(output(program), said);
   });
 });
-
-interface Linker {
-  readonly name: string;
-  readonly options: readonly string[];
-  readonly skip: Skip;
-}
-
-const LINKERS: readonly Linker[] = [
-  { name: 'ld.bfd', options: [], skip: false },
-  { name: 'ld.bfd -z noseparate-code', options: ['-Wl,-z,noseparate-code'], skip: false },
-  { name: 'ld.bfd, no PIE', options: ['-no-pie'], skip: false },
-  { name: 'ld.bfd, no build id', options: ['-Wl,--build-id=none'], skip: false },
-  { name: 'ld.bfd, stripped, 2 MiB pages', options: ['-s', '-Wl,-z,max-page-size=0x200000'], skip: false },
-  { name: 'gold', options: ['-fuse-ld=gold'], skip: needs('ld.gold') },
-  { name: 'lld', options: ['-fuse-ld=lld'], skip: needs('ld.lld') },
-  { name: 'mold', options: ['-fuse-ld=mold'], skip: needs('mold') },
-];
-
-/** Names that make a note of a library some 250 bytes long, and the note of all of them 3 KB. */
-function longName(n: number): string {
-  return `${'long-directory-name-'.repeat(10)}${n}`;
-}
-
-/** Amounts of read-only data, to leave more or less slack in its segment. */
-const BALLASTS = [0, 1700, 3500];
-
-describe('a note that outgrows its place', { skip }, () => {
-  const scope = suiteScope();
-  let built: Built;
-  before(() => {
-    built = build(tempDir(scope), { nameOf: longName });
-  });
-
-  for (const linker of share(LINKERS, EXTENT.growingFiles)) {
-    test(`${linker.name}: from one entry to twelve and back, the program runs and the file stays sound`, {
-      skip: linker.skip,
-    }, t => {
-      const programs = BALLASTS.map(ballast => relink(built, tempDir(t), linker.options, ballast));
-      const rungs = growAndShrink(built, programs);
-      t.diagnostic(rungs.join(', '));
-    });
-  }
-});
-
-/** One library is found, then all twelve, then one again, and all over again. */
-function growAndShrink({ libraries, output: expected }: Built, programs: readonly string[]): string[] {
-  const rungs: string[] = [];
-  const update = () => {
-    const outcomes = jsonLines(elfnoteHereOk(['build-cache', '--json', ...programs]).stdout).slice(0, -1);
-    assert.equal(outcomes.length, programs.length);
-    for (const outcome of outcomes) {
-      assert.equal(outcome.action, 'written', JSON.stringify(outcome));
-      const { note, table } = objectIn(outcome, 'rung');
-      rungs.push(`${String(note)}/${String(table)}`);
-    }
-  };
-  const check = (found: readonly string[]) => {
-    const dumped = jsonLines(elfnoteHereOk(['dump', '--json', ...programs]).stdout);
-    assert.equal(dumped.length, programs.length);
-    for (const one of dumped) assert.deepEqual(entriesIn(one), expectedEntries(found));
-  };
-  for (const program of programs) copyFileSync(program, `${program}.plain`);
-  for (let round = 0; round < 2; round++) {
-    for (const path of libraries.slice(1)) renameSync(path, `${path}.hidden`);
-    update();
-    check(libraries.slice(0, 1));
-    for (const path of libraries.slice(1)) renameSync(`${path}.hidden`, path);
-    update();
-    check(libraries);
-    for (const program of programs) {
-      assert.equal(output(program), expected);
-      assert.deepEqual(newComplaints(`${program}.plain`, program), []);
-    }
-  }
-  // Whatever stood in a file before, it becomes what a first run would have made of it.
-  const fresh = programs.map(program => `${program}.fresh`);
-  for (const [i, program] of programs.entries()) copyFileSync(`${program}.plain`, fresh[i] ?? '');
-  elfnoteHereOk(['build-cache', ...fresh]);
-  for (const [i, program] of programs.entries()) {
-    assert.ok(readFileSync(program).equals(readFileSync(fresh[i] ?? '')), program);
-  }
-  for (const program of programs) runOk('strip', [program]);
-  check(libraries);
-  for (const program of programs) assert.equal(output(program), expected);
-  return [...new Set(rungs)].map(rung => `${rung} ${rungs.filter(other => other === rung).length}`);
-}
-
-/** Links the program once more, with ballast; its libraries are there already. */
-function relink(built: Built, dir: string, link: readonly string[], ballast: number): string {
-  const program = join(dir, `main-${ballast}`);
-  const source = `${program}.c`;
-  const text = readFileSync(join(built.dir, 'main.c'), 'utf8');
-  const extra = `__attribute__((used)) static const char ballast[${ballast + 1}] = "b";\n`;
-  writeFileSync(source, text.replace('int main', `${extra}int main`));
-  const runPath = built.libraries.map(path => join(path, '..')).join(':');
-  runOk('gcc', [
-    source,
-    '-o',
-    program,
-    ...built.libraries,
-    `-Wl,-rpath,${runPath}`,
-    '-Wl,--enable-new-dtags,--no-as-needed',
-    ...link,
-  ]);
-  return program;
-}
 
 test('a program without run path is left alone by name, whatever else is there', { skip }, t => {
   const dir = tempDir(t);

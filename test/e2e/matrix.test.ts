@@ -22,7 +22,7 @@ import {
   type Verdict,
   writeNotes,
 } from '../support/later-tools.js';
-import { pairCells, testedMatrix, UPX_CELL } from '../support/matrix.js';
+import { numberOf, pairCells, testedMatrix, UPX_CELL } from '../support/matrix.js';
 import { suiteScope, tempDir, whenAsked } from '../support/temp.js';
 import { needs } from '../support/tools.js';
 import { buildCells, type Cell, Workshop } from '../support/workshop.js';
@@ -199,8 +199,8 @@ function skipOf(cell: Cell, tools: readonly LaterTool[]): string | false {
 }
 
 /** Each cell sees other tools than the one before it, where it does not see all. */
-const CELLS = testedMatrix().flatMap(({ cells }) => cells);
-const toolsFor = (cell: Cell): LaterTool[] => share(LATER_TOOLS, EXTENT.toolsPerCell, CELLS.indexOf(cell));
+const toolsFor = (cell: Cell): LaterTool[] =>
+  share(LATER_TOOLS, EXTENT.toolsPerCell, numberOf(cell), cell.target.name);
 
 for (const { name, cells } of testedMatrix()) {
   describe(`${name}: a file with a note`, { skip }, () => {

@@ -115,6 +115,7 @@ for (const [i, name] of PROGRAMS.entries()) {
     TOOLS.filter(tool => goesWith(tool, cell)),
     EXTENT.toolsPerCell,
     i,
+    cell.target.name,
   );
   describe(`a program with an audit module: ${name}`, { skip: skip || cell.skip }, () => {
     const scope = suiteScope();

@@ -15,7 +15,7 @@ import {
   type Trial,
   writeNotes,
 } from '../support/later-tools.js';
-import { matrix, pairCells, testedMatrix } from '../support/matrix.js';
+import { matrix, numberOf, pairCells, testedMatrix } from '../support/matrix.js';
 import { withMovedTable } from '../support/moved-table.js';
 import { copyFixtures } from '../support/programs.js';
 import { runAll } from '../support/run-all.js';
@@ -83,8 +83,8 @@ interface Placed {
 const skip = needs('gcc', 'readelf', 'sha256sum');
 
 /** Each cell has another placement than the one before it, where it does not have all. */
-const CELLS = testedMatrix().flatMap(({ cells }) => cells);
-const placementsFor = (cell: Cell) => share(PLACEMENTS, EXTENT.placementsPerCell, CELLS.indexOf(cell));
+const placementsFor = (cell: Cell) =>
+  share(PLACEMENTS, EXTENT.placementsPerCell, numberOf(cell), cell.target.name);
 
 for (const { name, cells } of testedMatrix()) {
   describe(`${name}: remove-cache after build-cache gives the old bytes`, { skip }, () => {

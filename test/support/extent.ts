@@ -1,27 +1,37 @@
 /**
  * What `npm test` leaves to `npm run test:all`, all of it here; everything else runs in both. `npm test` has every
  * kind of test, every linker, tool and rung, and one machine of each class and byte order; `test:all` has every
- * combination of them. CI runs `test:all`.
+ * combination of them. CI runs `npm test` and then `npm run test:rest`: what that has left out, in whole files.
  */
 
-export const EVERYTHING = process.env.ELFNOTE_TESTS === 'all';
+type Extent = 'quick' | 'all' | 'rest';
+
+const EXTENT_OF: Readonly<Record<string, Extent>> = { all: 'all', rest: 'rest' };
+
+export const RUN: Extent = EXTENT_OF[process.env.ELFNOTE_TESTS ?? ''] ?? 'quick';
 
 /** A number for `test:all`, and the one for `npm test`. */
-const count = (all: number, quick: number): number => (EVERYTHING ? all : quick);
+const count = (all: number, quick: number): number => (RUN === 'quick' ? quick : all);
 
-/** Takes every n-th of a list for `npm test`, from another start in each round, so that together they take each. */
-export function share<T>(items: readonly T[], n: number, round = 0): T[] {
-  return EVERYTHING ? [...items] : items.filter((_, i) => (i + round) % n === 0);
-}
+/** Machines below qemu that `npm test` leaves out: it has one of each class and byte order. */
+const FURTHER_MACHINES: readonly string[] = ['i686', 'riscv64', 'ppc64le', 'mips'];
 
-/** Machines below qemu: `npm test` has one of each class and byte order. */
 export function isTested(machine: string): boolean {
-  return EVERYTHING || !['i686', 'riscv64', 'ppc64le', 'mips'].includes(machine);
+  return RUN !== 'quick' || !FURTHER_MACHINES.includes(machine);
 }
 
-/** Whole files, each about something that hardly any change touches; named, they run in both. */
+/**
+ * Takes every n-th of a list for `npm test`, from another start in each round, so that together they take each; and
+ * the others for `test:rest`, which has all of a machine that `npm test` has nothing of.
+ */
+export function share<T>(items: readonly T[], n: number, round = 0, machine = ''): T[] {
+  const isWhole = RUN === 'all' || FURTHER_MACHINES.includes(machine);
+  return items.filter((_, i) => isWhole || ((i + round) % n === 0) === (RUN === 'quick'));
+}
+
+/** Whole files that `npm test` leaves out, each about something that hardly any change touches; named, they run. */
 export const ONLY_IN_ALL: readonly string[] = [
-  // Signals, locks and threads.
+  // Signals and locks.
   'test/cli/interrupt.test.ts',
   'test/cli/concurrent.test.ts',
   // Large programs of the machine; e2e/reader and e2e/gcc have small ones.
@@ -33,25 +43,51 @@ export const ONLY_IN_ALL: readonly string[] = [
   'test/nix/package.test.ts',
   'test/nix/store.test.ts',
   'test/package/package.test.ts',
+  // A fuzzer, which runs for a fixed time, and processes killed by strace; hardening/faults kills them in memory.
+  'test/hardening/fuzz.test.ts',
+  'test/hardening/killed.test.ts',
+];
+
+/** Files of which `npm test` runs a part. */
+export const IN_PARTS: readonly string[] = [
+  'test/corrupt/corrupt.test.ts',
+  'test/e2e/growth.test.ts',
+  'test/e2e/matrix.test.ts',
+  'test/e2e/patchelf-generations.test.ts',
+  'test/e2e/reader.test.ts',
+  'test/e2e/restore.test.ts',
+  'test/e2e/sequence.test.ts',
+  'test/e2e/trace-machines.test.ts',
+  'test/e2e/trace.test.ts',
+  'test/layout/dt-audit/edit.test.ts',
+  'test/layout/layouts.property.test.ts',
+  'test/layout/undo/undo.test.ts',
 ];
 
 export const EXTENT = {
-  /** e2e/matrix.test.ts: each cell sees one tool in so many, each tool one cell in so many. */
-  toolsPerCell: count(1, 3),
+  /** e2e/matrix.test.ts, e2e/reader.test.ts: each cell sees one tool in so many, each tool one cell in so many. */
+  toolsPerCell: 3,
   /** e2e/matrix.test.ts: of the ordered pairs of tools after each of six cells, one in so many. */
-  pairs: count(1, 9),
+  pairs: 9,
+  /** e2e/patchelf-generations.test.ts: of the operations of each patchelf, one in so many. */
+  operations: 3,
   /** e2e/restore.test.ts: each cell has one placement of three; other tools than elfnote one in so many. */
-  placementsPerCell: count(1, 3),
+  placementsPerCell: 3,
   /** e2e/restore.test.ts: how often a note is replaced. One of the three ways is taken to its end. */
   updates: 6,
   manyUpdates: count(100, 6),
-  /** e2e/gcc.test.ts: of the ways to link a program whose note grows and shrinks, one in so many. */
-  growingFiles: count(1, 2),
+  /** e2e/growth.test.ts: of the ways to link a program whose note grows and shrinks, one in so many. */
+  growingFiles: 2,
   /** e2e/sequence.test.ts: random walks of a cell. */
   walks: count(2, 1),
+  /** e2e/trace.test.ts: programs of the machine. */
+  programs: count(Number.POSITIVE_INFINITY, 0),
   /** corrupt/corrupt.test.ts: of the wrong values of a field one in so many, and files with bytes flipped at random. */
-  wrongValues: count(1, 4),
+  wrongValues: 4,
   flippedFiles: count(250, 60),
-  /** layout/layouts.property.test.ts: layouts that fast-check draws. */
+  /** layout: what fast-check draws: layouts, a planner's preferences and bytes to change. */
   layouts: Number(process.env.LAYOUT_RUNS ?? count(500, 150)),
+  auditedLayouts: count(300, 80),
+  preferences: count(400, 80),
+  flips: count(3000, 600),
 } as const;

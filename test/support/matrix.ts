@@ -325,6 +325,13 @@ export function matrix(): CellGroup[] {
 /** Cells alone whose names match, for whoever works on one of them. */
 const CHOSEN = new RegExp(process.env.MATRIX ?? '');
 
+/** One number for each cell, the same in every run. */
+export function numberOf({ name }: Cell): number {
+  return NUMBERS.indexOf(name);
+}
+
+const NUMBERS = matrix().flatMap(({ cells }) => cells.map(cell => cell.name));
+
 /** The cells of the machines that this run is for. */
 export function testedMatrix(): CellGroup[] {
   return matrix().flatMap(({ name, cells }) => {

@@ -9,7 +9,7 @@ import type { CacheEntry } from '../../../src/note/cache.js';
 import { ownNotesBehind } from '../../../src/note/own.js';
 import { WROTE_AT } from '../../../src/note/undo.js';
 import { verifyPlan } from '../../../src/write/verify-plan.js';
-import { EVERYTHING } from '../../support/extent.js';
+import { EXTENT } from '../../support/extent.js';
 import { type BuiltLayout, buildLayout, type ItemSpec, PROGRAM } from '../../support/layout-builder.js';
 import { judgePrefix } from '../../support/layout-oracle.js';
 import { applied, halfway, viewOf } from '../../support/plans.js';
@@ -286,7 +286,7 @@ test('in any layout the path is written right or refused, each write leaves a go
         assert.deepEqual(applied(bytes, planned(bytes, { auditModule })), edited, `a run after ${after}`);
       }
     }),
-    { numRuns: EVERYTHING ? 300 : 80, includeErrorInReport: true },
+    { numRuns: EXTENT.auditedLayouts, includeErrorInReport: true },
   );
   for (const kind of ['nothing', '.gnu.version', '.gnu.version, .hash', '.dynstr', 'refused']) {
     assert.ok((seen.get(kind) ?? 0) > 0, `no layout led to ${kind}: ${JSON.stringify([...seen])}`);

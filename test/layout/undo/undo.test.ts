@@ -11,7 +11,7 @@ import { ownWork } from '../../../src/layout/undo/undo.js';
 import type { CacheEntry } from '../../../src/note/cache.js';
 import { verifyPlan } from '../../../src/write/verify-plan.js';
 import { FIXTURES } from '../../support/cli.js';
-import { EVERYTHING } from '../../support/extent.js';
+import { EXTENT } from '../../support/extent.js';
 import { buildLayout, type ItemKind, PROGRAM } from '../../support/layout-builder.js';
 import { applied, halfway, viewOf } from '../../support/plans.js';
 
@@ -120,7 +120,7 @@ describe('a file that a planner with other preferences has noted', () => {
         assert.ok(applied(written, update).equals(own));
         if (!written.equals(noted(bytes).bytes)) different++;
       }),
-      { numRuns: EVERYTHING ? 400 : 80 },
+      { numRuns: EXTENT.preferences },
     );
     assert.ok(different > 25, `only ${different} were noted in another way`);
   });
@@ -154,7 +154,7 @@ describe('what another tool changes', () => {
           kept++;
         },
       ),
-      { numRuns: EVERYTHING ? 3000 : 600 },
+      { numRuns: EXTENT.flips },
     );
     assert.ok(kept > 100 && released > 50, `${kept} kept, ${released} released`);
   });
