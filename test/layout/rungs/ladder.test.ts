@@ -8,6 +8,7 @@ import { planFile } from '../../../src/layout/plan-file.js';
 import { planNote, refuse } from '../../../src/layout/rungs/ladder.js';
 import { arrange } from '../../../src/layout/rungs/place.js';
 import { type CacheEntry, encodeNote } from '../../../src/note/cache.js';
+import { verifyPlan } from '../../../src/write/verify-plan.js';
 import { AARCH64, image, MIPS, program, S390, section } from '../../support/image.js';
 import {
   buildLayout,
@@ -234,6 +235,21 @@ describe('a PT_PHDR', () => {
   it('stays in a program, and in what is at a fixed address', () => {
     assert.notEqual(written(spec([INTERP, ...TABLES], 500, { phdr: true, type: 3 })).rung.table, 'phdr');
     assert.notEqual(written(spec(TABLES, 500, { phdr: true, type: 2 })).rung.table, 'phdr');
+  });
+
+  it('gives way to a tail, to which a PT_NOTE at the end of its segment does not reach', () => {
+    const layout: LayoutSpec = {
+      ...spec([], 0, { phdr: true, type: 3, align: 0x1000, pins: [{ target: 'dynsym', by: 'symbol' }] }),
+      items: [{ kind: 'dynsym' }, { kind: 'dynstr' }, { kind: 'rodata', size: 60 }, { kind: 'build-id' }],
+    };
+    const view = viewOf(buildLayout(layout).bytes);
+    const plan = planFile(view, { entries: entries(3000) });
+    assert.ok(plan.kind === 'write');
+    verifyPlan(view, plan);
+    assert.deepEqual(
+      [plan.rung, plan.moved],
+      [{ note: 'tail', table: 'reuse-note' }, ['.note.gnu.build-id']],
+    );
   });
 });
 
