@@ -1,4 +1,4 @@
-import { alignUp, type ByteString, byteStringOf, bytesOf, type Encoding } from '../elf/bytes.js';
+import { alignUp, type ByteString, bytesOf, type Encoding } from '../elf/bytes.js';
 import { CACHE_NOTE_OWNER, CACHE_NOTE_TYPE } from '../elf/constants.js';
 import { ElfnoteError } from '../errors.js';
 
@@ -46,16 +46,34 @@ export function descriptorSize(entries: readonly CacheEntry[]): number {
   let size = 1;
   for (const { soname, steps } of entries) {
     size += soname.length + 1;
-    for (const step of steps) size += elementOf(step).length + 1;
+    for (const step of steps) size += (step.kind === 'path' ? step.path : step.dir).length + 2;
   }
   return size;
 }
 
 /** The descriptor without its padding. An empty list of entries has none. */
 export function encodeDescriptor(entries: readonly CacheEntry[]): Buffer {
-  const sorted = [...entries].sort((a, b) => (a.soname < b.soname ? -1 : 1));
-  const pairs = sorted.map(({ soname, steps }) => `${soname}\0${steps.map(elementOf).join(':')}\0`);
-  return bytesOf(`${pairs.join('')}\0`);
+  let text = '';
+  for (const { soname, steps } of inOrder(entries)) {
+    text += `${soname}\0`;
+    let before = '';
+    for (const step of steps) {
+      text += before + elementOf(step);
+      before = ':';
+    }
+    text += '\0';
+  }
+  return bytesOf(`${text}\0`);
+}
+
+function inOrder(entries: readonly CacheEntry[]): readonly CacheEntry[] {
+  let last: ByteString | undefined;
+  for (const { soname } of entries) {
+    if (last !== undefined && last >= soname)
+      return [...entries].sort((a, b) => (a.soname < b.soname ? -1 : 1));
+    last = soname;
+  }
+  return entries;
 }
 
 /** The whole note, padded to 4 bytes. */
@@ -91,11 +109,11 @@ export function decodeDescriptor(desc: Buffer, at: number, path?: string): Cache
     if (listStart >= end) throw fail('a soname has no path-list', offset);
     const listEnd = desc.indexOf(0, listStart);
     if (listEnd === listStart) throw fail('a path-list is empty', listStart);
-    const soname = byteStringOf(desc.subarray(offset, sonameEnd));
+    const soname = desc.toString('latin1', offset, sonameEnd);
     const previous = entries.at(-1)?.soname;
     if (previous === soname) throw fail('a soname stands twice', offset);
     if (previous !== undefined && previous > soname) throw fail('the sonames are not sorted', offset);
-    const list = byteStringOf(desc.subarray(listStart, listEnd));
+    const list = desc.toString('latin1', listStart, listEnd);
     entries.push({ soname, steps: decodeSteps(list, listStart, fail) });
     offset = listEnd + 1;
   }

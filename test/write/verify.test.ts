@@ -526,7 +526,11 @@ describe('the undo record', () => {
 describe('verify refuses as well', () => {
   const refused = (subject: Subject, plan: WritePlan) => {
     subject.verify();
-    assert.throws(() => subject.verify(plan), { code: 'verify' });
+    // By an invariant: that the record does not know of the change is no merit.
+    assert.throws(() => subject.verify(plan), {
+      code: 'verify',
+      message: /^refusing to write: (?!the undo record)/,
+    });
   };
 
   it('a table that moved while its dynamic entry stayed', () => {
@@ -592,7 +596,11 @@ describe('verify refuses as well', () => {
     const at = (built.claims.find(({ name }) => name === '.dynamic')?.start ?? 0) - 1;
     const free = built.bytes.lastIndexOf(0xee, at);
     assert.ok(free > 0);
-    refused(subject, subject.with({ offset: free, bytes: Buffer.from([0]) }));
+    const what = 'an edit (sabotage) touches bytes that are not zero and that nothing describes';
+    subject.refuses(what, subject.with({ offset: free, bytes: Buffer.from([0]) }));
+    // And right in front of bytes that may change.
+    const upTo = Buffer.concat([Buffer.alloc(at + 1 - free), built.bytes.subarray(at + 1, at + 9)]);
+    subject.refuses(what, subject.with({ offset: free, bytes: upTo }));
   });
 
   it('a segment that grew into a page of 64 KiB that it did not share before', () => {

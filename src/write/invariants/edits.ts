@@ -34,12 +34,25 @@ export function editFaults(
   report: Report,
 ): void {
   const { image, source } = before;
-  const described = occupiedRanges(image).filter(range => range.kind !== 'load');
-  const contentEnd = largest(occupiedRanges(image).map(range => range.end));
+  const occupied = occupiedRanges(image);
+  const contentEnd = largest(occupied.map(range => range.end));
   const owned = image.cacheNotes.map(note => ({ start: note.offset, end: ownEnd(image, source, note) }));
   for (const { offset, bytes, why } of edits) {
     const end = offset + bytes.length;
-    for (const range of described) {
+    const gap = (from: number, to: number) => {
+      if (from < to && !isZero(source, from, to - from) && !isWiped(source, from, to))
+        report(
+          `an edit (${why}) touches bytes that are not zero and that nothing describes: ${from} to ${to}`,
+        );
+    };
+    // The ranges are sorted by start, and what none of them covers is a gap.
+    const limit = Math.min(end, source.size);
+    let at = offset;
+    for (const range of occupied) {
+      if (range.start >= end) break;
+      if (range.kind === 'load' || range.end <= offset) continue;
+      gap(at, Math.min(range.start, limit));
+      at = Math.max(at, range.end);
       const from = Math.max(offset, range.start);
       const to = Math.min(end, range.end);
       if (from >= to || to <= newTableEnd || isFreeToChange(image, range)) continue;
@@ -52,12 +65,7 @@ export function editFaults(
       report(
         `an edit (${why}) touches data that is appended to the file: it ends at ${end}, the content at ${contentEnd}`,
       );
-    for (const [from, to] of gapsIn(described, offset, Math.min(end, source.size))) {
-      if (!isZero(source, from, to - from) && !isWiped(source, from, to))
-        report(
-          `an edit (${why}) touches bytes that are not zero and that nothing describes: ${from} to ${to}`,
-        );
-    }
+    gap(at, limit);
   }
 }
 
