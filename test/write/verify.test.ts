@@ -191,6 +191,8 @@ describe('the same program', () => {
     bfd.refuses('the dynamic section says something else', bfd.with(bfd.word(needed + 8, value + 1)));
     const runpath = bfd.dynamic(29);
     bfd.refuses('the dynamic section says something else', bfd.with(bfd.word(runpath, 15)));
+    const path = bfd.result.uword(runpath + 8);
+    bfd.refuses('the dynamic section says something else', bfd.with(bfd.word(runpath + 8, path + 1)));
   });
 
   it('has the same dynamic entries', () => {
@@ -456,13 +458,18 @@ describe('taking a note out', () => {
   });
 
   it('leaves the same program', () => {
-    const edit = { offset: 48, bytes: Buffer.from([1]), step: 99, why: 'sabotage' };
-    const commits = plan.commits.map(commit => ({ ...commit, edits: [...commit.edits, edit] }));
-    const changed = { ...plan, commits };
-    assert.throws(
-      () => verify(changed),
-      /refusing to write: undone, the file says something else: e_flags 0 is 1$/,
-    );
+    const runpath = tail.dynamic(29) + 8;
+    const path = tail.result.uword(runpath) + 1;
+    const wrong = [
+      [{ offset: 48, bytes: Buffer.from([1]) }, /e_flags 0 is 1$/],
+      [tail.word(runpath, path), /DT_RUNPATH .* is .*$/],
+    ] as const;
+    for (const [sabotage, what] of wrong) {
+      const edit = { ...sabotage, step: 99, why: 'sabotage' };
+      const commits = plan.commits.map(commit => ({ ...commit, edits: [...commit.edits, edit] }));
+      const message = new RegExp(`^refusing to write: undone, the file says something else: ${what.source}`);
+      assert.throws(() => verify({ ...plan, commits }), { code: 'verify', message });
+    }
   });
 
   it('a note that was released and is written again passes, and the release takes nothing else', () => {
@@ -547,7 +554,8 @@ describe('verify refuses as well', () => {
     refused(bfd, bfd.with(bfd.word(init + 8, bfd.result.uword(init + 8) + 16)));
   });
 
-  it('a PT_LOAD with other permissions', () => {
+  it('a PT_LOAD with other permissions, or aligned otherwise', () => {
+    bfd.refuses('a PT_LOAD changed', bfd.with(bfd.field(bfd.phdr(LOAD, 1), 'align', 0x800)));
     refused(bfd, bfd.with(bfd.field(bfd.phdr(LOAD, 1), 'flags', 4)));
     refused(bfd, bfd.with(bfd.field(bfd.phdr(LOAD, -1), 'flags', 4)));
   });
