@@ -108,9 +108,7 @@ interface Attributes {
 
 function attributesOf({ path, file }: FileSource, options: RemoveOptions): Attributes {
   const directory = dirname(file.place);
-  // Who asks for many files at once asks for the directories of their paths.
-  const known = file.throughLink === false ? options.attributes : undefined;
-  const { found, knowsAll } = known ?? readAttributes([path, directory]);
+  const { found, knowsAll } = options.attributes ?? readAttributes([path, directory]);
   const own = (found?.get(path) ?? []).filter(name => !GIVEN_ANEW.has(name));
   // A new file gets the access list that its directory gives to all, and the one that it replaces need not have it.
   const isGiven = found?.get(directory)?.includes(DEFAULT_ACL) === true;

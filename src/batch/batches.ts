@@ -1,5 +1,6 @@
 import { dirname } from 'node:path';
 import { type AttributeCheck, readAttributes } from '../files/attributes.js';
+import { realPathOf } from '../files/paths.js';
 import type { Found } from './walk.js';
 
 /** Files that are worked on in one go, with what must not get lost of them. */
@@ -39,7 +40,7 @@ class LateAttributes implements AttributeCheck {
   }
 
   #all(): AttributeCheck {
-    this.#read ??= readAttributes(withDirectories(this.#files.filter(isToBeRead).map(({ path }) => path)));
+    this.#read ??= readAttributes(withDirectories(this.#files.filter(isToBeRead)));
     return this.#read;
   }
 }
@@ -48,7 +49,10 @@ function isToBeRead({ unreadable, outside, sameAs }: Found): boolean {
   return unreadable === undefined && outside === undefined && sameAs === undefined;
 }
 
-/** A directory may give new files an access list. That of a symbolic link's file is asked for with the file. */
-function withDirectories(paths: readonly string[]): string[] {
-  return [...new Set([...paths, ...paths.map(path => dirname(path))])];
+/** A directory may give new files an access list. What was named, and not found by a walk, may be a symbolic link. */
+function withDirectories(files: readonly Found[]): string[] {
+  const paths = files.map(({ path }) => path);
+  const named = files.filter(({ path, named = path }) => named === path);
+  const real = named.map(({ path }) => realPathOf(path));
+  return [...new Set([...paths, ...[...paths, ...real].map(path => dirname(path))])];
 }
