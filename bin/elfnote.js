@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-const { existsSync, readFileSync, statSync } = require('node:fs');
+const { readFileSync, statSync } = require('node:fs');
 const nodeModule = require('node:module');
 const { join } = require('node:path');
 const { Script } = require('node:vm');
@@ -55,10 +55,15 @@ function load(compiled) {
   return { scripts, main: ask('./main.js').main };
 }
 
-/** The directory for a command, or that for any; undefined where another Node has built elfnote. */
+const changed = file => statSync(file, { throwIfNoEntry: false })?.mtimeMs;
+
+/**
+ * The directory for a command, or that for any; undefined where another Node has built elfnote. V8 knows a source by its
+ * length alone, so nothing counts that is older than a file that somebody has edited since.
+ */
 function compiledFor(command = '') {
   const places = [/^[a-z-]+$/.test(command) ? command : 'other', 'other'].map(name => join(COMPILED, name));
-  return places.find(place => existsSync(place));
+  return places.find(place => changed(join(place, 'main.js')) >= changed(join(CLI, 'main.js')));
 }
 
 /**

@@ -83,7 +83,9 @@ function compileAll(): void {
 
 /** What is printed is of no interest, and some of what is run has findings. */
 function node(cwd: string, args: readonly string[]): void {
-  const { error, status, stderr } = spawnSync(process.execPath, args, { cwd, encoding: 'utf8' });
+  // V8 takes what was compiled with the flags that it has itself: here those that users have.
+  const env = { ...process.env, NODE_OPTIONS: '' };
+  const { error, status, stderr } = spawnSync(process.execPath, args, { cwd, env, encoding: 'utf8' });
   if (error !== undefined || status === null || status > 1)
     throw error ?? new Error(`${args.join(' ')}: ${stderr}`);
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { cpSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, rmSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { describe, test } from 'node:test';
@@ -89,10 +89,17 @@ test('Node takes what the build has compiled for a command', () => {
 test('what another Node has compiled, or nothing whole, is passed over', t => {
   const place = tempDir(t);
   for (const part of ['bin', 'dist/cli', 'package.json']) {
-    cpSync(join(PROJECT, part), join(place, part), { recursive: true });
+    cpSync(join(PROJECT, part), join(place, part), { recursive: true, preserveTimestamps: true });
   }
   const elfnote = () => runOk(process.execPath, [join(place, 'bin/elfnote.js'), '--version']).stdout;
   const whole = elfnote();
+  const main = join(place, 'dist/cli/main.js');
+  const text = readFileSync(main, 'utf8');
+  writeFileSync(main, text.replace('package.json', 'package.JSON'));
+  // Edited, and as long as before: what is compiled is of the old text.
+  assert.notEqual(run(process.execPath, [join(place, 'bin/elfnote.js'), '--version']).stdout, whole);
+  writeFileSync(main, text);
+  utimesSync(main, 0, 0);
   const compiled = join(place, relative(PROJECT, COMPILED), 'other/main.js');
   truncateSync(compiled, 1000);
   assert.equal(elfnote(), whole);
