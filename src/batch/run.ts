@@ -32,8 +32,9 @@ export async function* runOver(
 ): AsyncGenerator<Result> {
   const isEdited = job.options.dryRun !== true && job.options.output === undefined;
   const edited = isEdited ? found.filter(isEditable) : [];
-  const links = new ForeignLinks(edited.map(({ path }) => path));
-  const files = found.map(file => ({ ...file, unshare: links.isToBeReplaced(file.path) }));
+  const linked = edited.filter(({ hasLinks }) => hasLinks);
+  const links = new ForeignLinks(linked.map(({ path }) => path));
+  const files = linked.length === 0 ? found : found.map(file => withLinks(file, links));
   const locksMany = edited.length > 1;
   if (locksMany) spareLock.begin();
   try {
@@ -70,6 +71,11 @@ function isProgramFile(path: string): boolean {
 
 function isEditable({ unreadable, outside, output }: Found): boolean {
   return unreadable === undefined && outside === undefined && output === undefined;
+}
+
+function withLinks(file: Found, links: ForeignLinks): Found {
+  const unshare = links.isToBeReplaced(file.path);
+  return unshare === undefined ? file : { ...file, unshare };
 }
 
 function followed(result: Result, links: ForeignLinks): Result {

@@ -1,6 +1,5 @@
 import { type BigIntStats, type Dirent, readdir, readdirSync, statSync } from 'node:fs';
-import { join, resolve } from 'node:path';
-import picomatch from 'picomatch';
+import { basename, join, resolve } from 'node:path';
 import { ElfnoteError, fromSystemError } from '../errors.js';
 import {
   FileSystemBounds,
@@ -12,7 +11,7 @@ import {
 import { tryStat } from '../files/links.js';
 import { codeLineEnds, decodeLineEnds, nameOf } from '../files/names.js';
 import { inodeOf } from '../files/source.js';
-import { sweepListed, TEMPORARY_FILES } from '../files/temporary.js';
+import { isTemporary, sweepListed } from '../files/temporary.js';
 import { Turn } from './turn.js';
 
 /** One file to work on, or a place that could not be looked into. */
@@ -32,6 +31,8 @@ export interface Found {
   readonly inode?: string;
   /** An earlier path of the same file: a hard link, or a link that was named. */
   readonly sameAs?: string;
+  /** It has hard links. */
+  readonly hasLinks?: boolean;
   /** Where its copy goes; undefined: the file itself is written. */
   readonly output?: string;
   /** To be replaced rather than edited, for it has hard links whose content must stay; undefined: the file alone tells. */
@@ -69,18 +70,27 @@ export async function findFiles(paths: readonly string[], options: WalkOptions =
   if ([...(options.include ?? []), ...(options.exclude ?? [])].includes('')) {
     throw new ElfnoteError('usage', 'a pattern to include or exclude is empty');
   }
+  const given: Found[][] = [];
+  for (const path of paths) given.push(await expand(path, true, options));
+  for (const path of options.listed?.paths ?? []) given.push(await expand(path, false, options));
+  for (const failure of options.listed?.failures ?? []) given.push([{ ...failure, named: failure.path }]);
+  return markSameFiles(withoutRepetition(given));
+}
+
+/** Each path once, with the first name by which it was found. */
+function withoutRepetition(given: readonly Found[][]): Found[] {
+  const [only] = given;
+  // One place names no path twice.
+  if (only !== undefined && given.length === 1) return only;
   const found = new Map<string, Found>();
-  const add = (named: string, files: readonly Found[]) => {
+  for (const files of given) {
     for (const file of files) {
       const known = found.get(file.path);
-      if (known === undefined) found.set(file.path, { ...file, named });
+      if (known === undefined) found.set(file.path, file);
       else if (file.explicit) found.set(file.path, { ...known, explicit: true });
     }
-  };
-  for (const path of paths) add(path, await expand(path, true, options));
-  for (const path of options.listed?.paths ?? []) add(path, await expand(path, false, options));
-  for (const failure of options.listed?.failures ?? []) add(failure.path, [failure]);
-  return markSameFiles([...found.values()]);
+  }
+  return [...found.values()];
 }
 
 async function expand(path: string, explicit: boolean, options: WalkOptions): Promise<Found[]> {
@@ -88,15 +98,15 @@ async function expand(path: string, explicit: boolean, options: WalkOptions): Pr
   try {
     stats = statSync(path, { bigint: true });
   } catch (error) {
-    return [{ path, explicit, unreadable: problem('cannot open', path, error) }];
+    return [{ path, explicit, named: path, unreadable: problem('cannot open', path, error) }];
   }
-  if (!stats.isDirectory()) return [{ path, explicit }];
+  if (!stats.isDirectory()) return [{ path, explicit, named: path }];
   if (options.preserveRoot !== false && isRootDirectory(stats)) {
     const how = '--no-preserve-root (preserveRoot: false) walks it all the same';
     throw new ElfnoteError('usage', `is the root directory: ${how}`, { path });
   }
   const pseudo = pseudoFileSystemOf(path);
-  if (pseudo !== undefined) return [{ path, explicit, unreadable: inPseudoFileSystem(pseudo) }];
+  if (pseudo !== undefined) return [{ path, explicit, named: path, unreadable: inPseudoFileSystem(pseudo) }];
   return walk(path, stats, options);
 }
 
@@ -104,35 +114,36 @@ async function walk(directory: string, start: BigIntStats, options: WalkOptions)
   const { include, exclude = [] } = options;
   const failures: Found[] = [];
   const bounds = new FileSystemBounds(start, options);
+  const isTaken = await isIncluded(include);
   const { default: fastGlob } = await import('fast-glob');
-  const files = await fastGlob('**/*', {
+  const names = await fastGlob('**/*', {
     cwd: directory,
     dot: true,
     followSymbolicLinks: false,
     baseNameMatch: true,
-    ignore: [
-      '**/.build-id/**',
-      '.links/**',
-      '**/store/.links/**',
-      // What another run is about to rename.
-      TEMPORARY_FILES,
-      ...exclude.map(pattern => codeLineEnds(pattern.replace(/\/+$/, ''))),
-    ],
+    // A walk comes to no path twice; a set of all of them would take as much memory as they do.
+    unique: false,
+    ignore: exclude.map(pattern => codeLineEnds(pattern.replace(/\/+$/, ''))),
     fs: { readdir: tolerantReaddir(directory, bounds, failures) },
   });
-  const found = files
-    .map(decodeLineEnds)
-    .filter(isIncluded(include))
-    .map(name => ({ path: join(directory, name), explicit: false }));
-  return [...found, ...failures].sort((a, b) => (a.path < b.path ? -1 : 1));
+  for (let i = 0; i < names.length; i++) names[i] = decodeLineEnds(names[i] ?? '');
+  names.sort();
+  const above = join(directory, 'x').slice(0, -1);
+  const found: Found[] = [];
+  for (const name of names)
+    if (isTaken(name)) found.push({ path: above + name, explicit: false, named: directory });
+  if (failures.length === 0) return found;
+  for (const failure of failures) found.push({ ...failure, named: directory });
+  return found.sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
 /**
  * What to take is told from the whole walk: given to fast-glob, a pattern could name where to start, behind a link
  * or outside the directory.
  */
-function isIncluded(include: readonly string[] = []): (name: string) => boolean {
+async function isIncluded(include: readonly string[] = []): Promise<(name: string) => boolean> {
   if (include.length === 0) return () => true;
+  const { default: picomatch } = await import('picomatch');
   const anywhere = include.map(pattern => (pattern.includes('/') ? pattern : `**/${pattern}`));
   return picomatch(anywhere, { dot: true, nonegate: true, flags: 's' });
 }
@@ -153,7 +164,7 @@ function tolerantReaddir(directory: string, bounds: FileSystemBounds, failures: 
       return [];
     }
     try {
-      return presented(path, readdirSync(path, { withFileTypes: true }), failures);
+      return presented(path, isTop, readdirSync(path, { withFileTypes: true }), failures);
     } catch (error) {
       failures.push({ path, explicit: false, unreadable: problem('cannot list', path, error) });
       return [];
@@ -176,12 +187,15 @@ function whyOutside(path: string, bounds: FileSystemBounds): Outside | undefined
   return stats && bounds.whyOutside(path, stats);
 }
 
-function presented(directory: string, entries: Dirent[], failures: Found[]): Dirent[] {
-  sweepListed(
-    directory,
-    entries.map(({ name }) => name),
-  );
-  const own = withoutForeignNames(directory, entries, failures);
+function presented(directory: string, isTop: boolean, entries: Dirent[], failures: Found[]): Dirent[] {
+  const readable = withoutForeignNames(directory, entries, failures);
+  const isStore = isTop || basename(directory) === 'store';
+  const hidden = readable.map(({ name }) => name).filter(name => name.startsWith('.'));
+  sweepListed(directory, hidden);
+  const isLeftOut = (name: string) =>
+    name === '.build-id' || (isStore && name === '.links') || isTemporary(name);
+  const out = new Set(hidden.filter(isLeftOut));
+  const own = out.size === 0 ? readable : readable.filter(({ name }) => !out.has(name));
   for (const entry of own) entry.name = codeLineEnds(entry.name);
   return own;
 }
@@ -197,7 +211,8 @@ function withoutForeignNames(directory: string, entries: Dirent[], failures: Fou
     if (isUtf8) real.add(text);
     else failures.push(foreignName(join(directory, text)));
   }
-  return entries.filter(({ name }) => real.has(name));
+  // Several may look like the one that is what it looks like.
+  return entries.filter(({ name }) => real.delete(name));
 }
 
 /** A path that Node cannot open; `path` shows its bytes. */
@@ -209,16 +224,21 @@ function problem(doing: string, path: string, error: unknown): string {
   return fromSystemError('unreadable', doing, path, error).message;
 }
 
-function markSameFiles(found: readonly Found[]): Found[] {
+/** Says of each file what is there, and of which earlier one it is another name. */
+function markSameFiles(found: Found[]): Found[] {
   const first = new Map<string, string>();
-  return found.map(file => {
-    const isFile = file.unreadable === undefined && file.outside === undefined;
-    const stats = isFile ? tryStat(file.path) : undefined;
-    const inode = stats && inodeOf(stats);
-    if (inode === undefined) return file;
+  for (let i = 0; i < found.length; i++) {
+    const file = found[i];
+    if (file === undefined || file.unreadable !== undefined || file.outside !== undefined) continue;
+    // What has gone meanwhile is for those to say who open it.
+    const stats = tryStat(file.path);
+    if (stats === undefined) continue;
+    const inode = inodeOf(stats);
     const sameAs = first.get(inode);
-    if (sameAs !== undefined) return { ...file, sameAs };
-    first.set(inode, file.path);
-    return file.explicit ? file : { ...file, inode };
-  });
+    const links = stats.nlink > 1n ? { hasLinks: true } : {};
+    if (sameAs === undefined) first.set(inode, file.path);
+    if (sameAs !== undefined) found[i] = { ...file, ...links, sameAs };
+    else found[i] = { ...file, ...links, ...(file.explicit ? {} : { inode }) };
+  }
+  return found;
 }

@@ -35,9 +35,12 @@ function stemOf(name: string): string {
   return bytes.subarray(0, end).toString();
 }
 
-/** A glob of the names that `temporaryBeside` and `lockBeside` give, of any process. */
-export const TEMPORARY_FILES = '**/.*.elfnote-(lock-*|+([0-9])-+([0-9])-+([0-9a-f])-+([0-9a-f]))';
+/** Whether `temporaryBeside` or `lockBeside` gives such a name, in any process. */
+export function isTemporary(name: string): boolean {
+  return isOurs(name) && TEMPORARY.test(name);
+}
 
+const TEMPORARY = /^\..*\.elfnote-(?:lock-.*|\d+-\d+-[0-9a-f]+-[0-9a-f]+)$/s;
 const COPY = new RegExp(`^\\..*\\.elfnote-(${OWNER_PATTERN})-[0-9a-f]{8}$`, 's');
 const LOCK = /^\..*\.elfnote-lock-[0-9a-f]{16}$/s;
 
