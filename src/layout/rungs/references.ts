@@ -79,12 +79,11 @@ class Scan {
     const size = SYM.size(encoding);
     const table = this.#bytesAt(address, count * size);
     if (table === undefined) return false;
-    for (let i = 0; i < count; i++) {
-      const at = i * size;
-      const value = SYM.get(encoding, table, at, 'st_value');
-      const shndx = SYM.get(encoding, table, at, 'st_shndx');
-      if (shndx !== 0 && this.#within(value))
-        this.found.push({ address: value, what: `dynamic symbol ${i}` });
+    const { st_value, st_shndx } = SYM.offsets(encoding);
+    for (let i = 0, at = 0; i < count; i++, at += size) {
+      const value = encoding.word(table, at + st_value);
+      if (!this.#within(value) || encoding.u16(table, at + st_shndx) === 0) continue;
+      this.found.push({ address: value, what: `dynamic symbol ${i}` });
     }
     return true;
   }
@@ -107,7 +106,8 @@ class Scan {
     if (table === undefined) return false;
     for (let at = 0; at + 3 * w <= table.length; at += 3 * w) {
       this.#place(encoding.word(table, at));
-      if (this.#hasAddress(table, at + w)) this.#target(encoding.word(table, at + 2 * w));
+      const addend = encoding.word(table, at + 2 * w);
+      if (this.#within(addend) && this.#hasAddress(table, at + w)) this.#target(addend);
     }
     return true;
   }
