@@ -85,6 +85,8 @@ describe('a file of each way of writing', { skip: needs('gcc', 'patchelf') }, ()
   test('is what both did, or one is told, when another process comes in at any call', () => {
     const counts: RaceCounts = { races: 0, changed: 0, written: 0, wrong: [] };
     for (const kind of kinds) tryRaces(kind, below(kind), {}, counts);
+    // In place without waiting: it looks less often.
+    for (const kind of kinds.slice(0, 1)) tryRaces(kind, below(kind), { fast: true }, counts);
     assert.deepEqual(counts.wrong, []);
     assert.ok(counts.races > 200 && counts.changed > 100 && counts.written > 50);
   });
