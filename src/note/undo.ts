@@ -9,7 +9,8 @@ import { putVarint, putZigzag, Varints } from './varint.js';
  * owner      "elfnote\0", n_type 3
  * descriptor version (1 byte), flags (1 byte), wrote (8), was (8), old size, growth, number of ranges, range*
  * range      start, from the end of the range before it; length * 8 + fresh * 4 + kind; what was there
- * kind       0 zeros, nothing follows; 1 literal, the bytes follow; 2 copy, the offset in the file as it is now follows
+ * kind       0 zeros, nothing follows; 1 literal, the bytes follow; 2 copy, the offset in the file as it is now follows;
+ *            3 one byte over and over, which follows
  * ```
  *
  * Numbers are LEB128 varints, starts zigzag ones. Ranges are in the order in which they were written; a fresh one
@@ -36,6 +37,8 @@ export interface UndoRange {
   readonly was:
     | { readonly kind: 'zeros' }
     | { readonly kind: 'literal'; readonly bytes: Buffer }
+    /** That byte, over and over. */
+    | { readonly kind: 'fill'; readonly byte: number }
     /** The bytes at that offset of the file as it is now. */
     | { readonly kind: 'copy'; readonly from: number };
 }
@@ -51,7 +54,7 @@ export const WROTE_AT = 2;
 const WAS_AT = WROTE_AT + HASH_SIZE;
 const RANGES_AT = WAS_AT + HASH_SIZE;
 
-const KINDS = { zeros: 0, literal: 1, copy: 2 } as const;
+const KINDS = { zeros: 0, literal: 1, copy: 2, fill: 3 } as const;
 const FRESH = 4;
 
 /** The descriptor, filled up to `size` bytes where it is shorter. */
@@ -61,25 +64,64 @@ export function encodeUndo(record: UndoRecord, size = 0): Buffer {
   head[1] = record.inPlaceIsSafe ? FLAG_IN_PLACE : 0;
   record.wrote.copy(head, WROTE_AT);
   record.was.copy(head, WAS_AT);
+  const told: number[] = [];
+  let count = 0;
+  let end = 0;
+  for (const ranges of record.writes) {
+    let fresh = FRESH;
+    for (const range of ranges) {
+      for (const { offset, length, was } of piecesOf(range)) {
+        putZigzag(told, offset - end);
+        putVarint(told, length * 8 + fresh + KINDS[was.kind]);
+        if (was.kind === 'literal') for (const byte of was.bytes) told.push(byte);
+        if (was.kind === 'copy') putVarint(told, was.from);
+        if (was.kind === 'fill') told.push(was.byte);
+        end = offset + length;
+        fresh = 0;
+        count++;
+      }
+    }
+  }
   const bytes: number[] = [];
   putVarint(bytes, record.oldSize);
   putVarint(bytes, record.newSize - record.oldSize);
-  putVarint(
-    bytes,
-    record.writes.reduce((sum, ranges) => sum + ranges.length, 0),
-  );
-  let end = 0;
-  for (const ranges of record.writes) {
-    for (const [i, { offset, length, was }] of ranges.entries()) {
-      putZigzag(bytes, offset - end);
-      putVarint(bytes, length * 8 + (i === 0 ? FRESH : 0) + KINDS[was.kind]);
-      if (was.kind === 'literal') for (const byte of was.bytes) bytes.push(byte);
-      if (was.kind === 'copy') putVarint(bytes, was.from);
-      end = offset + length;
-    }
-  }
+  putVarint(bytes, count);
+  for (const byte of told) bytes.push(byte);
   const fill = Buffer.alloc(Math.max(0, size - RANGES_AT - bytes.length));
   return Buffer.concat([head, Buffer.from(bytes), fill]);
+}
+
+/** In bytes: where one byte comes over and over, as in what patchelf has wiped, so many are worth a range of their own. */
+const WORTH_FILLING = 16;
+
+function runLength(bytes: Buffer, start: number): number {
+  let end = start + 1;
+  while (end < bytes.length && bytes[end] === bytes[start]) end++;
+  return end - start;
+}
+
+/** A range, or what it is made of where long runs of one byte are in it. */
+function piecesOf(range: UndoRange): readonly UndoRange[] {
+  const { offset, length, was } = range;
+  if (was.kind !== 'literal' || length < WORTH_FILLING) return [range];
+  const { bytes } = was;
+  const pieces: UndoRange[] = [];
+  const add = (from: number, to: number, was: UndoRange['was']) => {
+    if (from < to) pieces.push({ offset: offset + from, length: to - from, was });
+  };
+  let told = 0;
+  const addLiteral = (to: number) => add(told, to, { kind: 'literal', bytes: bytes.subarray(told, to) });
+  for (let at = 0; at < length; ) {
+    const run = runLength(bytes, at);
+    if (run >= WORTH_FILLING) {
+      addLiteral(at);
+      told = at + run;
+      add(at, told, { kind: 'fill', byte: bytes[at] ?? 0 });
+    }
+    at += run;
+  }
+  addLiteral(length);
+  return pieces;
 }
 
 /** The whole note, of exactly `size` bytes of descriptor where the ranges take fewer. */
@@ -128,6 +170,10 @@ function readWas(numbers: Varints, kind: number, length: number): UndoRange['was
     }
     case KINDS.copy:
       return { kind: 'copy', from: numbers.next() };
+    case KINDS.fill: {
+      const byte = numbers.take(1)?.[0];
+      return byte === undefined ? undefined : { kind: 'fill', byte };
+    }
     default:
       return undefined;
   }

@@ -231,7 +231,7 @@ describe('alternating updates', { skip: needs('sha256sum') }, () => {
     toAndFro(t, [...pairCells(), ...cellsNamed(/^x86_64 bfd pie patched$/)]);
   });
 
-  // Whose undo record is at the end of the file.
+  // Whose undo record comes to the end of the file, or fits since it tells what was wiped in a few bytes.
   test(`${EXTENT.manyUpdates} of files whose slack has no room for an undo record, with removals between`, {
     skip,
   }, t => {

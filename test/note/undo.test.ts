@@ -52,6 +52,31 @@ describe('the undo record', () => {
     assert.equal(encodeUndo(RECORD, 80).length, 80);
   });
 
+  test('tells one byte that came over and over, as where patchelf has wiped something, in a few bytes', () => {
+    const bytes = Buffer.concat([
+      Buffer.from('ab'),
+      Buffer.alloc(200, 'X'),
+      Buffer.alloc(15, 'Y'),
+      Buffer.alloc(70_000, 'Z'),
+    ]);
+    const record: UndoRecord = {
+      ...RECORD,
+      oldSize: 100_000,
+      newSize: 100_000,
+      writes: [[{ offset: 40, length: bytes.length, was: { kind: 'literal', bytes } }]],
+    };
+    const encoded = encodeUndo(record);
+    assert.ok(encoded.length < 70, `${encoded.length} bytes`);
+    const [write, ...more] = decodeUndo(encoded)?.writes ?? [];
+    assert.ok(write !== undefined && more.length === 0);
+    const back = Buffer.alloc(100_000);
+    for (const { offset, length, was } of write) {
+      if (was.kind === 'literal') was.bytes.copy(back, offset);
+      else if (was.kind === 'fill') back.fill(was.byte, offset, offset + length);
+    }
+    assert.ok(back.subarray(40, 40 + bytes.length).equals(bytes));
+  });
+
   test('does not count when it is of another version, or cut off anywhere', () => {
     const bytes = encodeUndo(RECORD);
     for (let size = 0; size < bytes.length; size++)

@@ -84,11 +84,19 @@ function stateOf(source: ByteSource, ranges: readonly UndoRange[]): 'old' | 'new
   for (const { offset, length, was } of ranges) {
     if (was.kind === 'copy') continue;
     const now = source.read(offset, length);
-    const isOld = was.kind === 'literal' ? now.equals(was.bytes) : now.every(byte => byte === 0);
+    const isOld = was.kind === 'literal' ? now.equals(was.bytes) : isFilled(now, filling(was));
     if (!isOld) return 'new';
     state = 'old';
   }
   return state;
+}
+
+function filling(was: Extract<UndoRange['was'], { kind: 'zeros' | 'fill' }>): number {
+  return was.kind === 'fill' ? was.byte : 0;
+}
+
+function isFilled(bytes: Buffer, value: number): boolean {
+  return bytes.every(byte => byte === value);
 }
 
 /**
@@ -117,9 +125,9 @@ function restored(source: ByteSource, now: ByteSource, ranges: readonly UndoRang
   const bytes = Buffer.from(now.read(start, end - start));
   for (const { offset, length, was } of ranges) {
     const at = offset - start;
-    if (was.kind === 'zeros') bytes.fill(0, at, at + length);
-    else if (was.kind === 'literal') was.bytes.copy(bytes, at);
-    else source.read(was.from, length).copy(bytes, at);
+    if (was.kind === 'literal') was.bytes.copy(bytes, at);
+    else if (was.kind === 'copy') source.read(was.from, length).copy(bytes, at);
+    else bytes.fill(filling(was), at, at + length);
   }
   return { offset: start, bytes, step, why: 'what was there before elfnote' };
 }

@@ -50,17 +50,17 @@ function lastNote({ image, source }: ElfView): OwnNote | undefined {
 /** What most ranges were. */
 const ZEROS = Buffer.alloc(4096);
 
+function filled(length: number, byte: number): Buffer {
+  return byte === 0 && length <= ZEROS.length ? ZEROS.subarray(0, length) : Buffer.alloc(length, byte);
+}
+
 function followed(source: ByteSource, { writes, oldSize }: UndoRecord): ByteSource {
   const edits: Patch[] = [];
   for (const ranges of writes) {
     for (const { offset, length, was } of ranges) {
       if (was.kind === 'literal') edits.push({ offset, bytes: was.bytes });
       else if (was.kind === 'copy') edits.push({ offset, bytes: source.read(was.from, length) });
-      else
-        edits.push({
-          offset,
-          bytes: length <= ZEROS.length ? ZEROS.subarray(0, length) : Buffer.alloc(length),
-        });
+      else edits.push({ offset, bytes: filled(length, was.kind === 'fill' ? was.byte : 0) });
     }
   }
   return changed(source, [{ edits, size: oldSize }]);
