@@ -13,6 +13,7 @@ import type { ElfImage } from '../../src/elf/image.js';
 import { readImage } from '../../src/elf/read.js';
 import { EHDR, PHDR, SHDR } from '../../src/elf/structs.js';
 import { ElfnoteError } from '../../src/errors.js';
+import { FileLoaderProbe } from '../../src/loader/file-probe.js';
 import { readNote } from '../../src/note-report.js';
 import { buildCache, removeCache } from '../../src/pipeline.js';
 import { FileSystemProbe } from '../../src/resolve/fs-probe.js';
@@ -24,6 +25,8 @@ const FIXTURES = join(import.meta.dirname, '..', '..', 'fixtures');
 
 const SUBJECT = join(memoryDir(suiteScope()), 'subject');
 const OPTIONS = {
+  // What the machine itself has is the same for every file.
+  objects: new FileLoaderProbe(),
   probe: new FileSystemProbe(join(FIXTURES, 'root')),
   storeDirs: ['/nix/store'],
   // Asking a tool for extended attributes costs more than all the rest.

@@ -11,7 +11,11 @@ export function elfnoteHere(args: readonly string[], { env }: Pick<RunOptions, '
   const { port, turn } = thread;
   Atomics.store(turn, 0, 0);
   port.postMessage({ args: [...args], env: environment(env) });
-  if (Atomics.wait(turn, 0, 0, DEADLINE) === 'timed-out') throw new Error(`hangs: elfnote ${args.join(' ')}`);
+  // What wakes it may be late, of the call before.
+  while (Atomics.load(turn, 0) === 0) {
+    if (Atomics.wait(turn, 0, 0, DEADLINE) === 'timed-out')
+      throw new Error(`hangs: elfnote ${args.join(' ')}`);
+  }
   const message: unknown = receiveMessageOnPort(port)?.message;
   if (!isObject(message) || message.failure !== undefined) {
     throw new Error(

@@ -39,6 +39,17 @@ function complainsOf(tool: string, args: readonly string[]): boolean {
   return status !== 0 || stderr !== '' || lines.some(line => COMPLAINT.test(line));
 }
 
+/** A file before and after something was done to it. */
+export type Change = readonly [before: string, after: string];
+
+/** The complaints about what has changed that there were not before, of all of the files. */
+export function allNewComplaints(changes: readonly Change[]): string[] {
+  const clean = new Set(withoutComplaints(changes.map(([, after]) => after)));
+  return changes
+    .filter(([, after]) => !clean.has(after))
+    .flatMap(([before, after]) => newComplaints(before, after).map(line => `${after}: ${line}`));
+}
+
 /** The complaints about `after` that there were not about `before`, counted: two more of a kind are two. */
 export function newComplaints(before: string, after: string): string[] {
   const known = complaints(before);
