@@ -67,7 +67,7 @@ function compileAll(): void {
     try {
       if (existsSync(KINDS)) cpSync(KINDS, join(cwd, 'tree'), { recursive: true });
       for (const args of before) node(cwd, [ELFNOTE, ...args]);
-      // With a seed the same source gives the same bytes.
+      // With a seed the same source gives the same bytes, but for a bit now and then.
       node(cwd, [
         '--random-seed=1',
         '--import',
