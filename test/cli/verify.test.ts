@@ -13,6 +13,7 @@ import {
   type RunResult,
   runOk,
 } from '../support/cli.js';
+import { elfnoteHere, elfnoteHereOk } from '../support/cli-here.js';
 import { tempDir } from '../support/temp.js';
 import { needs } from '../support/tools.js';
 import { library } from '../support/tree.js';
@@ -28,7 +29,7 @@ function noted(t: TestContext, kind = 'pie-gold') {
   cpSync(ROOT, root, { recursive: true, verbatimSymlinks: true });
   mkdirSync(join(dir, 'tree'));
   copyFileSync(join(FIXTURES, 'kinds', kind), file);
-  elfnoteOk(['build-cache', '-q', '--root', root, file]);
+  elfnoteHereOk(['build-cache', '-q', '--root', root, file]);
   return { dir, root, file };
 }
 
@@ -38,7 +39,7 @@ function states({ root, file }: { root: string; file: string }, ...flags: string
   assert.equal(stderr, '');
   const [report] = jsonLines(stdout);
   assert.ok(report !== undefined);
-  return { state: report.state, status, dump: elfnote(['dump', '--root', root, file]).status, report };
+  return { state: report.state, status, dump: elfnoteHere(['dump', '--root', root, file]).status, report };
 }
 
 /** What verify says of the sonames of a file. */
@@ -60,7 +61,7 @@ describe('verify calls a note', () => {
     const files = noted(t);
     assertState(states(files), 'fresh', 0, 0);
     const [{ action } = {}] = jsonLines(
-      elfnoteOk(['build-cache', '--json', '-n', '--root', files.root, files.file]).stdout,
+      elfnoteHereOk(['build-cache', '--json', '-n', '--root', files.root, files.file]).stdout,
     );
     assert.equal(action, 'up-to-date');
   });
@@ -137,23 +138,23 @@ describe('verify calls a note', () => {
     const { report, status } = states(files);
     assert.deepEqual([report.state, status], ['malformed', 1]);
     assert.equal(listIn(report, 'findings')[0]?.offset, at + 1);
-    assert.equal(elfnote(['dump', files.file]).status, 2);
+    assert.equal(elfnoteHere(['dump', files.file]).status, 2);
     writeFileSync(files.file, bytes.subarray(0, 100));
     assert.equal(states(files).state, 'malformed');
   });
 
   test('fresh that patchelf would write, with elements that help no loader; useless where no other are in it', t => {
     const files = noted(t, 'runtime-dirs');
-    elfnoteOk(['build-cache', '-q', '--like-patchelf', '--root', files.root, files.file]);
-    assert.match(elfnote(['dump', files.file]).stdout, /^ +\? \/run\/opengl-driver\/lib/m);
+    elfnoteHereOk(['build-cache', '-q', '--like-patchelf', '--root', files.root, files.file]);
+    assert.match(elfnoteHere(['dump', files.file]).stdout, /^ +\? \/run\/opengl-driver\/lib/m);
     assertState(states(files), 'useless', 0, 0);
     const file = join(files.dir, 'tree/origin');
     copyFileSync(join(FIXTURES, 'kinds/bin/origin'), file);
-    elfnoteOk(['build-cache', '-q', '--like-patchelf', '--root', files.root, file]);
+    elfnoteHereOk(['build-cache', '-q', '--like-patchelf', '--root', files.root, file]);
     assertState(states({ ...files, file }), 'fresh', 0, 0);
     const { root } = files;
     const [{ action } = {}] = jsonLines(
-      elfnoteOk(['build-cache', '--json', '-n', '--root', root, file]).stdout,
+      elfnoteHereOk(['build-cache', '--json', '-n', '--root', root, file]).stdout,
     );
     assert.equal(action, 'planned');
   });
