@@ -87,10 +87,15 @@ function withoutRepetition(given: readonly Found[][]): Found[] {
     for (const file of files) {
       const known = found.get(file.path);
       if (known === undefined) found.set(file.path, file);
-      else if (file.explicit) found.set(file.path, { ...known, explicit: true });
+      else if (file.explicit) found.set(file.path, explicitly(known));
     }
   }
   return [...found.values()];
+}
+
+/** Whoever names a link means what it leads to. */
+function explicitly({ inode: _, ...file }: Found): Found {
+  return { ...file, explicit: true };
 }
 
 async function expand(path: string, explicit: boolean, options: WalkOptions): Promise<Found[]> {
@@ -100,7 +105,10 @@ async function expand(path: string, explicit: boolean, options: WalkOptions): Pr
   } catch (error) {
     return [{ path, explicit, named: path, unreadable: problem('cannot open', path, error) }];
   }
-  if (!stats.isDirectory()) return [{ path, explicit, named: path }];
+  if (!stats.isDirectory()) {
+    const { inode, ...file } = looked(path, path);
+    return [{ ...file, explicit, ...(explicit || inode === undefined ? {} : { inode }) }];
+  }
   if (options.preserveRoot !== false && isRootDirectory(stats)) {
     const how = '--no-preserve-root (preserveRoot: false) walks it all the same';
     throw new ElfnoteError('usage', `is the root directory: ${how}`, { path });
@@ -130,11 +138,21 @@ async function walk(directory: string, start: BigIntStats, options: WalkOptions)
   names.sort();
   const above = join(directory, 'x').slice(0, -1);
   const found: Found[] = [];
-  for (const name of names)
-    if (isTaken(name)) found.push({ path: above + name, explicit: false, named: directory });
+  for (const name of names) if (isTaken(name)) found.push(looked(above + name, directory));
   if (failures.length === 0) return found;
   for (const failure of failures) found.push({ ...failure, named: directory });
   return found.sort((a, b) => (a.path < b.path ? -1 : 1));
+}
+
+/** One small object a file: a run over a large tree has all of them in memory. */
+function looked(path: string, named: string): Found {
+  const stats = tryStat(path);
+  // What has gone meanwhile is for those to say who open it.
+  if (stats === undefined) return { path, explicit: false, named };
+  const inode = inodeOf(stats);
+  return stats.nlink > 1n
+    ? { path, explicit: false, named, inode, hasLinks: true }
+    : { path, explicit: false, named, inode };
 }
 
 /**
@@ -224,21 +242,22 @@ function problem(doing: string, path: string, error: unknown): string {
   return fromSystemError('unreadable', doing, path, error).message;
 }
 
-/** Says of each file what is there, and of which earlier one it is another name. */
+/** Says of each file of which earlier one it is another name. */
 function markSameFiles(found: Found[]): Found[] {
   const first = new Map<string, string>();
   for (let i = 0; i < found.length; i++) {
     const file = found[i];
     if (file === undefined || file.unreadable !== undefined || file.outside !== undefined) continue;
-    // What has gone meanwhile is for those to say who open it.
-    const stats = tryStat(file.path);
-    if (stats === undefined) continue;
-    const inode = inodeOf(stats);
+    const inode = file.inode ?? whatIsAt(file.path);
+    if (inode === undefined) continue;
     const sameAs = first.get(inode);
-    const links = stats.nlink > 1n ? { hasLinks: true } : {};
     if (sameAs === undefined) first.set(inode, file.path);
-    if (sameAs !== undefined) found[i] = { ...file, ...links, sameAs };
-    else found[i] = { ...file, ...links, ...(file.explicit ? {} : { inode }) };
+    else found[i] = { ...file, sameAs };
   }
   return found;
+}
+
+function whatIsAt(path: string): string | undefined {
+  const stats = tryStat(path);
+  return stats && inodeOf(stats);
 }
