@@ -6,7 +6,6 @@ import {
   linkSync,
   lstatSync,
   lutimesSync,
-  mkdirSync,
   readdirSync,
   readlinkSync,
   rmSync,
@@ -17,7 +16,7 @@ import { basename, dirname, join, relative, resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { during, ElfnoteError, fromSystemError, systemCode } from '../errors.js';
 import { type BoundsOptions, FileSystemBounds, pseudoFileSystemOf } from '../files/file-systems.js';
-import { isWithin, realPathOf } from '../files/paths.js';
+import { isWithin, makeDirectories, realPathOf } from '../files/paths.js';
 import { inodeOf, withFile } from '../files/source.js';
 import { writeCopy } from '../write/commit.js';
 
@@ -62,7 +61,7 @@ export class OutputDir {
     );
     try {
       this.#check(dir);
-      mkdirSync(dir, { recursive: true });
+      makeDirectories(dir);
     } catch (error) {
       throw fromSystemError('unwritable', 'cannot make', dir, error);
     }
@@ -99,7 +98,7 @@ export class OutputDir {
     const stats = statIfThere(path);
     if (stats !== undefined && !this.#linked.has(inodeOf(stats))) this.#linked.set(inodeOf(stats), copy);
     try {
-      mkdirSync(dirname(copy), { recursive: true, mode: UNFINISHED });
+      makeDirectories(dirname(copy), UNFINISHED);
     } catch (error) {
       throw fromSystemError('unwritable', `cannot make the directory of ${copy}`, path, error);
     }
@@ -155,7 +154,7 @@ export class OutputDir {
     stats: BigIntStats,
     within: Within,
   ): AsyncGenerator<ElfnoteError> {
-    mkdirSync(to, { recursive: true, mode: UNFINISHED });
+    makeDirectories(to, UNFINISHED);
     if (within.bounds.whyOutside(from, stats) !== undefined) return;
     const look = (path: string) => lstatSync(path, { bigint: true });
     for (const name of readdirSync(from)) yield* this.#copy(join(from, name), join(to, name), look, within);

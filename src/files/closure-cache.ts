@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, renameSync, statSync, unlinkSync, utimesSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, statSync, unlinkSync, utimesSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { during } from '../errors.js';
+import { makeDirectories } from './paths.js';
 import { makeTemporary, sweep } from './temporary.js';
 
 /** Milliseconds: what a note says of directories outside a store may be out of date, though never wrong. */
@@ -54,7 +55,7 @@ export class ClosureCache {
 
   #write(file: string, note: Buffer): void {
     during('unwritable', 'cannot make the cache directory', this.#dir, () =>
-      mkdirSync(this.#dir, { recursive: true, mode: 0o700 }),
+      makeDirectories(this.#dir, 0o700),
     );
     sweep(this.#dir);
     this.#prune();
