@@ -115,6 +115,8 @@ class Steps {
   #done: Edit[] = [];
   #size: number;
   #last: BigIntStats | undefined;
+  /** How many writes the first edit of the commit takes. */
+  #first = 1;
 
   constructor(file: OpenFile, source: FileSource, care: Care) {
     this.#file = file;
@@ -128,8 +130,20 @@ class Steps {
     return new PatchedSource(this.#base, this.#done, this.#size);
   }
 
-  /** @throws ElfnoteError `unwritable`, or `changed` where the file is not what it has to be. */
+  /**
+   * The first edit of a commit is the notes, with the undo record at their end, by which the next run knows all that is
+   * unfinished. Its pages come from behind: where the record is in one, it is there whole or not at all.
+   *
+   * @throws ElfnoteError `unwritable`, or `changed` where the file is not what it has to be.
+   */
   write(edit: Edit): void {
+    // What the loader reads, from the ELF header on, changes in one call.
+    const pages = this.#done.length > 0 || edit.offset === 0 ? [edit] : pagesOf(edit);
+    if (this.#done.length === 0) this.#first = pages.length;
+    for (const page of pages.toReversed()) this.#write(page);
+  }
+
+  #write(edit: Edit): void {
     if (this.#care.waits && this.#undoes.length > 0 && this.#needsDisk(edit)) this.#file.sync();
     this.#refuseCompany();
     const { view } = this;
@@ -147,7 +161,7 @@ class Steps {
 
   /** Between steps, and behind the first write of a commit: by the undo record the next run knows what the others are. */
   #needsDisk({ step }: Edit): boolean {
-    return this.#done.length <= 1 || this.#done.at(-1)?.step !== step;
+    return this.#done.length <= this.#first || this.#done.at(-1)?.step !== step;
   }
 
   /** The end of a commit; the next one relies on the file's end. @throws ElfnoteError `unwritable` or `changed` */
@@ -189,6 +203,20 @@ class Steps {
       this.#file.sync();
     } catch {}
   }
+}
+
+/** In bytes: a process may be killed, and the power may go, between two pages of one write. */
+const PAGE = 4096;
+
+function pagesOf(edit: Edit): Edit[] {
+  const pages: Edit[] = [];
+  for (let from = 0; from < edit.bytes.length; ) {
+    const offset = edit.offset + from;
+    const to = Math.min(edit.bytes.length, from + PAGE - (offset % PAGE));
+    pages.push({ ...edit, offset, bytes: edit.bytes.subarray(from, to) });
+    from = to;
+  }
+  return pages;
 }
 
 function holds(file: OpenFile, bytes: Buffer, offset: number): boolean {
