@@ -98,15 +98,6 @@ export const BREAKS: readonly Break[] = [
     file: 'src/elf/bytes.ts',
     text: 'if (!sane || offset + length > source.size) {',
     instead: 'if (!sane || offset + length > source.size + 64) {',
-    part: 'cuts',
-    env: SOME,
-    finds: /a raw exception/,
-  },
-  {
-    what: 'the bound of every read',
-    file: 'src/elf/bytes.ts',
-    text: 'if (!sane || offset + length > source.size) {',
-    instead: 'if (!sane || offset + length > source.size + 64) {',
     part: 'fuzz',
     env: { ELFNOTE_FUZZ_SECONDS: '60' },
     finds: /1 inputs broke something crash-/,
@@ -115,7 +106,8 @@ export const BREAKS: readonly Break[] = [
     what: 'that the verifier comes before the first write',
     file: 'src/carry-out.ts',
     text: '  verifyPlan(view, plan);',
-    instead: '  if (!options.dryRun) commit(source, plan, options);\n  verifyPlan(view, plan);',
+    instead:
+      '  try {\n    verifyPlan(view, plan);\n  } catch (error) {\n    commit(source, plan, options);\n    throw error;\n  }',
     part: 'pokes',
     env: SOME,
     finds: /the outcome is (?:verify|changed), and the file has changed/,
@@ -125,7 +117,7 @@ export const BREAKS: readonly Break[] = [
     file: 'src/elf/read.ts',
     text: 'export function readImage(source: ByteSource, options: ReadOptions = {}): ElfImage {',
     instead:
-      'export function readImage(source: ByteSource, options: ReadOptions = {}): ElfImage {\n  if (source.size % 97 === 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1100);',
+      'export function readImage(source: ByteSource, options: ReadOptions = {}): ElfImage {\n  if (source.size === 3970) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2100);',
     part: 'cuts',
     env: { ELFNOTE_STRIDE: '397' },
     finds: /it took \d{4,} ms/,
@@ -135,7 +127,7 @@ export const BREAKS: readonly Break[] = [
     file: 'src/elf/read.ts',
     text: 'export function readImage(source: ByteSource, options: ReadOptions = {}): ElfImage {',
     instead:
-      'export function readImage(source: ByteSource, options: ReadOptions = {}): ElfImage {\n  if (source.size % 97 === 0) Buffer.alloc(1 << 28, 1);',
+      'export function readImage(source: ByteSource, options: ReadOptions = {}): ElfImage {\n  if (source.size === 3970) Buffer.alloc(1 << 28, 1);',
     part: 'cuts',
     env: { ELFNOTE_STRIDE: '397' },
     finds: /it took \d+ MiB/,
