@@ -111,6 +111,11 @@ describe('the package as it is published', { skip: needs('npm', 'git', 'tar', ..
     assert.ok(asked.includes('node:fs'));
   });
 
+  test('names no address: there is no public one, and one that does not answer is worse than none', () => {
+    for (const name of ['repository', 'bugs', 'homepage']) assert.equal(manifest[name], undefined, name);
+    assert.deepEqual(manifest.os, ['!win32']);
+  });
+
   test('has its parts and nothing else', () => {
     const files = filesBelow(installed);
     const parts = [...new Set(files.map(name => name.split('/')[0]))];
