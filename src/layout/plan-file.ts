@@ -165,5 +165,5 @@ function takenOut(view: ElfView, work: OwnWork | undefined, wanted: Wanted, opti
   }
   for (let note = left.image.cacheNotes[0]; note !== undefined; note = left.image.cacheNotes[0])
     commit(releaseNote(left, note));
-  return { commits, left, exact: work !== undefined && commits.length === work.undo.length };
+  return { commits, left, exact: work?.isProved === true && commits.length === work.undo.length };
 }

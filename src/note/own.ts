@@ -63,14 +63,24 @@ export function ownNoteAt(
   limit: number,
 ): OwnNote | undefined {
   if (offset + OWN_DESC_START > limit) return undefined;
-  const head = source.read(offset, OWN_DESC_START);
-  const isOwn = encoding.u32(head, 0) === OWNER.length && head.compare(OWNER, 0, OWNER.length, 12) === 0;
-  if (!isOwn) return undefined;
-  const n_type = encoding.u32(head, 8);
-  const n_descsz = encoding.u32(head, 4);
+  const head = ownNoteHead(source.read(offset, OWN_DESC_START), 0, encoding);
+  if (head === undefined) return undefined;
+  const { n_type, n_descsz } = head;
   const descOffset = offset + OWN_DESC_START;
   const end = alignUp(descOffset + n_descsz, NOTE_ALIGN);
   return end <= limit ? { n_type, offset, descOffset, n_descsz, end } : undefined;
+}
+
+/** What the header at `at` says, if it is of a note of elfnote's own. The bytes hold all of it and the owner. */
+export function ownNoteHead(
+  bytes: Buffer,
+  at: number,
+  encoding: Encoding,
+): Pick<OwnNote, 'n_type' | 'n_descsz'> | undefined {
+  const isOwn =
+    encoding.u32(bytes, at) === OWNER.length &&
+    bytes.compare(OWNER, 0, OWNER.length, at + 12, at + OWN_DESC_START) === 0;
+  return isOwn ? { n_type: encoding.u32(bytes, at + 8), n_descsz: encoding.u32(bytes, at + 4) } : undefined;
 }
 
 /** The file offset at which all that elfnote has put behind a cache note ends. */

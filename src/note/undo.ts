@@ -129,6 +129,14 @@ export function encodeUndoNote(record: UndoRecord, encoding: Encoding, size = 0)
   return encodeOwnNote(OWN_TYPE.undo, encodeUndo(record, size), encoding);
 }
 
+/** The old size, of a record of which no more may be there than its first bytes. */
+export function decodeOldSize(desc: Buffer): number | undefined {
+  if (desc[0] !== VERSION) return undefined;
+  const numbers = new Varints(desc, RANGES_AT);
+  const size = numbers.next();
+  return numbers.failed ? undefined : size;
+}
+
 /** Undefined for what is no record of this version, or contradicts itself. */
 export function decodeUndo(desc: Buffer): UndoRecord | undefined {
   if (desc.length < RANGES_AT || desc[0] !== VERSION) return undefined;

@@ -4,6 +4,7 @@ import { during, ElfnoteError, systemCode } from '../errors.js';
 import { OpenFile } from '../files/open-file.js';
 import { type FileSource, isUnchanged } from '../files/source.js';
 import type { Edit } from '../layout/model/plan.js';
+import { OWN_OWNER } from '../note/own.js';
 import { type Change, type CommitOptions, checkUnchanged, joined, type LockState } from './change.js';
 
 export type InPlaceOptions = CommitOptions & LockState;
@@ -131,8 +132,8 @@ class Steps {
   }
 
   /**
-   * The first edit of a commit is the notes, with the undo record at their end, by which the next run knows all that is
-   * unfinished. Its pages come from behind: where the record is in one, it is there whole or not at all.
+   * The first edit of a commit brings the notes, with the undo record at their end by which the next run knows all that is
+   * unfinished, or wipes them. Its pages come in the order in which the next run also knows a part of them.
    *
    * @throws ElfnoteError `unwritable`, or `changed` where the file is not what it has to be.
    */
@@ -140,7 +141,7 @@ class Steps {
     // What the loader reads, from the ELF header on, changes in one call.
     const pages = this.#done.length > 0 || edit.offset === 0 ? [edit] : pagesOf(edit);
     if (this.#done.length === 0) this.#first = pages.length;
-    for (const page of pages.toReversed()) this.#write(page);
+    for (const page of pages) this.#write(page);
   }
 
   #write(edit: Edit): void {
@@ -205,10 +206,26 @@ class Steps {
   }
 }
 
+/** Of the owner within a note, in bytes. */
+const OWNER_AT = 12;
+
 /** In bytes: a process may be killed, and the power may go, between two pages of one write. */
 const PAGE = 4096;
 
+/**
+ * From behind, where that brings the record whole: all else is undone by it. From behind also where notes are wiped: what
+ * is left of them starts with the cache note, by which the next run knows it. So it does where the record is on two pages,
+ * and the first ones come first.
+ */
 function pagesOf(edit: Edit): Edit[] {
+  const pages = ascendingPagesOf(edit);
+  const last = pages.at(-1)?.bytes ?? edit.bytes;
+  const record = edit.bytes.lastIndexOf(`${OWN_OWNER}\0`);
+  const isOnTwo = record >= 0 && record - OWNER_AT < edit.bytes.length - last.length;
+  return isOnTwo ? pages : pages.reverse();
+}
+
+function ascendingPagesOf(edit: Edit): Edit[] {
   const pages: Edit[] = [];
   for (let from = 0; from < edit.bytes.length; ) {
     const offset = edit.offset + from;

@@ -53,7 +53,7 @@ function decode(source: ByteSource, { descOffset, n_descsz }: OwnNote): UndoReco
 }
 
 /** File offset and size in bytes. */
-interface Gap {
+export interface Gap {
   readonly offset: number;
   readonly size: number;
 }
@@ -64,7 +64,7 @@ const MOST_MOVED = 1 << 20;
 const FIRST_LOOK = 1 << 16;
 
 /** Where the notes of a stopped run may be: in what segments could grow over, and behind the end of all that is described. */
-function undescribed({ image, source }: ElfView): Gap[] {
+export function undescribed({ image, source }: ElfView): Gap[] {
   const occupied = settledRanges(image);
   const gaps: Gap[] = [];
   for (const p of image.programHeaders) {

@@ -5,11 +5,14 @@ import type { UndoRange, UndoRecord } from '../../note/undo.js';
 import type { Commit, Edit } from '../model/plan.js';
 import { type FoundRecord, findRecord } from './find.js';
 import { hashOfOld, hashOfWritten } from './hash.js';
+import { tornWork } from './torn.js';
 
 /** What elfnote has done to a file, by the file's own record, and how to undo it. */
 export interface OwnWork {
   /** False where a run was stopped: some of the writes are missing, or some were undone already. */
   readonly isWhole: boolean;
+  /** False where the bytes that the file had are taken for zeros, and nothing proves it. */
+  readonly isProved: boolean;
   /** Leads to the bytes that the file had. */
   readonly undo: readonly Commit[];
   readonly original: ElfView;
@@ -21,12 +24,19 @@ export interface OwnWork {
  */
 export function ownWork(view: ElfView): OwnWork | undefined {
   const found = findRecord(view);
-  if (found === undefined) return undefined;
+  if (found === undefined) return unreadableWork(view);
   for (const done of writesDone(view, found)) {
     const work = provedWork(view, found, done);
     if (work !== undefined) return work;
   }
   return undefined;
+}
+
+/** A run that was stopped within the write that brings the record, or takes it away. */
+function unreadableWork(view: ElfView): OwnWork | undefined {
+  const commit = tornWork(view);
+  if (commit === undefined) return undefined;
+  return { isWhole: false, isProved: false, undo: [commit], original: view.with(commit) };
 }
 
 /**
@@ -46,7 +56,7 @@ function provedWork(view: ElfView, found: FoundRecord, done: Done): OwnWork | un
     const original = view.with(...undo);
     if (!hashOfOld(found.record, original).equals(found.record.was)) return undefined;
     if (original.image.cacheNotes.length > 0) return undefined;
-    return { isWhole: done.isWhole, undo, original };
+    return { isWhole: done.isWhole, isProved: true, undo, original };
   } catch (error) {
     // Another tool has changed what the record does not speak of. A fault of the disk says nothing about the bytes.
     if (error instanceof ElfnoteError && OF_BYTES.has(error.code)) return undefined;

@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { editsOf, type WritePlan } from '../../../src/layout/model/plan.js';
+import { planFile, planRemoval } from '../../../src/layout/plan-file.js';
+import type { CacheEntry } from '../../../src/note/cache.js';
+import { verifyPlan } from '../../../src/write/verify-plan.js';
+import { buildLayout, R, RW, RX } from '../../support/layout-builder.js';
+import { applied, halfway, viewOf } from '../../support/plans.js';
+
+const AARCH64 = 183;
+const PAGE = 4096;
+
+const entries = (length: number): readonly CacheEntry[] => [
+  { soname: 'libone.so.1', steps: [{ kind: 'path', path: `/${'p'.repeat(length)}` }] },
+];
+
+/** Pages are 64 KiB there, so slack has room for notes that go over several pages of 4 KiB. */
+function roomy(padded: boolean): Buffer {
+  return buildLayout({
+    is64: true,
+    littleEndian: true,
+    machine: AARCH64,
+    align: 0x10000,
+    rela: true,
+    tableGap: 400,
+    items: [{ kind: 'gnu-hash' }, { kind: 'dynsym' }, { kind: 'dynstr' }, { kind: 'rodata', size: 64 }],
+    segments: [
+      { flags: RX, size: 64 },
+      { flags: R, size: 64 },
+      { flags: RW, size: 320, dynamic: true, padded },
+    ],
+  }).bytes;
+}
+
+function carriedOut(bytes: Buffer, plan: ReturnType<typeof planFile>): { bytes: Buffer; plan: WritePlan } {
+  if (plan.kind !== 'write') assert.fail(`got no plan but ${plan.kind}`);
+  verifyPlan(viewOf(bytes), plan);
+  return { bytes: applied(bytes, plan), plan };
+}
+
+const noted = (bytes: Buffer, length: number) =>
+  carriedOut(bytes, planFile(viewOf(bytes), { entries: entries(length) }));
+const removed = (bytes: Buffer) => carriedOut(bytes, planRemoval(viewOf(bytes)));
+
+/** What a kill within the first write leaves: the first pages of it. */
+function tornAt(bytes: Buffer, plan: WritePlan, end: (offset: number) => number): Buffer {
+  const [first] = editsOf(plan);
+  assert.ok(first !== undefined);
+  const size = end(first.offset);
+  const torn = Buffer.concat([bytes, Buffer.alloc(Math.max(0, first.offset + size - bytes.length))]);
+  first.bytes.copy(torn, first.offset, 0, size);
+  return torn;
+}
+
+/** How many bytes there are up to the end of the page. */
+const borderIn = (offset: number) => PAGE - (offset % PAGE);
+
+/** One that lets the border be at every place of the record, and two for notes that go over three pages. */
+const LENGTHS = [...Array.from({ length: 60 }, (_, i) => 3440 + 4 * i), 4000, 4090];
+
+for (const [where, bytes] of Object.entries({
+  'at the end of a file': roomy(false),
+  'in slack': roomy(true),
+})) {
+  describe(`notes ${where} of which a run that was stopped has written, or left, the first pages alone`, () => {
+    const cut = LENGTHS.map(length => ({ length, ...noted(bytes, length) })).filter(({ plan }) => {
+      const [first] = editsOf(plan);
+      return first !== undefined && borderIn(first.offset) < first.bytes.length;
+    });
+
+    test('are wiped by a removal, and a build is as the first', () => {
+      assert.ok(cut.length > 20);
+      for (const { length, plan, bytes: whole } of cut) {
+        const torn = tornAt(bytes, plan, borderIn);
+        const out = removed(torn);
+        assert.ok(out.bytes.equals(bytes), `a path of ${length} bytes`);
+        assert.ok(noted(torn, length).bytes.equals(whole));
+        assert.ok(noted(torn, 20).bytes.equals(noted(bytes, 20).bytes));
+        for (const state of halfway(torn, out.plan)) {
+          const again = planRemoval(viewOf(state.bytes));
+          assert.ok(
+            again.kind === 'skip' ? state.bytes.equals(bytes) : applied(state.bytes, again).equals(bytes),
+          );
+        }
+      }
+    });
+
+    test('and are not where other bytes come behind them', () => {
+      for (const { plan } of cut) {
+        const [first] = editsOf(plan);
+        const torn = tornAt(bytes, plan, borderIn);
+        const behind = (first?.offset ?? 0) + borderIn(first?.offset ?? 0) + 100;
+        const foreign = Buffer.concat([torn, Buffer.alloc(Math.max(0, behind + 1 - torn.length))]);
+        foreign[behind] = 1;
+        assert.equal(planRemoval(viewOf(foreign)).kind, 'skip');
+      }
+    });
+  });
+}
