@@ -28,7 +28,9 @@ export function editInPlace(
   if (file === undefined) return false;
   try {
     const opened = checkSameFile(path, file, source, options);
-    writeSteps(file, source, change, options);
+    // The lock is of one name: another elfnote may come by another.
+    const isLocked = options.isLocked && opened.nlink === 1n;
+    writeSteps(file, source, change, { ...options, isLocked });
     keepModeAndDates(file, source.stats, options);
     if (!options.fast) file.sync();
     lookAgain(path, file, opened, change.commits.at(-1)?.size ?? source.size);

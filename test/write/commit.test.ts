@@ -649,6 +649,25 @@ describe('commitChange', () => {
     assertWritten(file, ORIGINAL.subarray(0, 5000));
   });
 
+  test('with `fast` sees what comes between two writes by another name of the file, whose lock is another', t => {
+    const file = program(t);
+    linkSync(file, `${file}.other`);
+    const { writeSync } = fs;
+    const fake = (...args: Parameters<typeof writeSync>) => {
+      mock.restore();
+      syncBuiltinESMExports();
+      const written = writeSync(...args);
+      const fd = fs.openSync(`${file}.other`, 'r+');
+      writeSync(fd, Buffer.from('other'), 0, 5, 2000);
+      fs.closeSync(fd);
+      return written;
+    };
+    const { mock } = t.mock.method(fs, 'writeSync', fake);
+    syncBuiltinESMExports();
+    assert.throws(() => commit(file, CHANGE, undefined, FAST), isElfnoteError('changed', file));
+    assert.equal(readFileSync(file).toString('latin1', 2000, 2005), 'other');
+  });
+
   for (const fast of [true, false]) {
     const way = fast ? 'in place' : 'by a copy';
     const MEANWHILE: Readonly<Record<string, (file: string) => void>> = {
