@@ -1,5 +1,6 @@
-import { linkSync, renameSync, unlinkSync } from 'node:fs';
+import { linkSync, readlinkSync, renameSync, unlinkSync } from 'node:fs';
 import { systemCode } from '../errors.js';
+import { ownerOfThisProcess } from './owner.js';
 import { temporaryBeside } from './temporary.js';
 
 /** Hard links to symbolic links are not to be had. */
@@ -47,6 +48,8 @@ class SpareLock {
     if (this.#runs === 0 || !this.#isOfUse || this.#name !== undefined) return false;
     const name = temporaryBeside(lock);
     try {
+      // After two minutes another container takes a lock for one that was left, and makes its own.
+      if (readlinkSync(lock) !== ownerOfThisProcess()) return false;
       renameSync(lock, name);
     } catch {
       return false;

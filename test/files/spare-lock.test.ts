@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { lstatSync, readdirSync, readlinkSync } from 'node:fs';
+import { lstatSync, readdirSync, readlinkSync, symlinkSync, unlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, test } from 'node:test';
 import { withFaults } from '../../scripts/hardening/shim.js';
@@ -53,6 +53,19 @@ describe('a run that locks many files', () => {
     assert.deepEqual(readdirSync(dir), []);
     withLock(join(dir, 'a'), () => 0);
     assert.deepEqual(readdirSync(dir), []);
+  });
+
+  test('makes none a link to a lock that others have put in the place of its own', t => {
+    const dir = tempDir(t);
+    const others = '1-1-00000000';
+    const owners: string[] = [];
+    lockMany(dir, NAMES, lock => {
+      owners.push(readlinkSync(lock));
+      if (owners.length > 1) return;
+      unlinkSync(lock);
+      symlinkSync(others, lock);
+    });
+    assert.deepEqual(new Set(owners), new Set([ownerOfThisProcess()]));
   });
 
   for (const [call, ...codes] of [
