@@ -12,7 +12,7 @@ import {
   ownNotesBehind,
 } from '../../note/own.js';
 import { decodeUndo, type UndoRecord } from '../../note/undo.js';
-import { type Occupied, occupiedRanges } from '../model/occupied.js';
+import { hasSections, type Occupied, occupiedRanges } from '../model/occupied.js';
 import { fileGap } from '../model/slack.js';
 import { recordNoteAtEnd } from './record-at-end.js';
 
@@ -80,8 +80,12 @@ export function undescribed({ image, source }: ElfView): Gap[] {
   return gaps;
 }
 
-/** Between sections of what is mapped read-only, where a note may fill what aligns them. @returns where all ends. */
-function addInsideSegments({ programHeaders }: ElfImage, occupied: readonly Occupied[], gaps: Gap[]): number {
+/**
+ * Between sections of what is mapped read-only, where a note may fill what aligns them. Without section headers nothing
+ * tells what is the program's own. @returns where all ends.
+ */
+function addInsideSegments(image: ElfImage, occupied: readonly Occupied[], gaps: Gap[]): number {
+  const { programHeaders } = image;
   let end = 0;
   let loadsEnd = 0;
   for (const range of occupied) {
@@ -90,7 +94,7 @@ function addInsideSegments({ programHeaders }: ElfImage, occupied: readonly Occu
       continue;
     }
     const size = Math.min(range.start - end, MOST_MOVED);
-    if (size > OWN_DESC_START && isReadOnly(programHeaders, end, range.start))
+    if (size > OWN_DESC_START && hasSections(image) && isReadOnly(programHeaders, end, range.start))
       gaps.push({ offset: end, size });
     end = Math.max(end, range.end);
   }

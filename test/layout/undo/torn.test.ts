@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { editsOf, type WritePlan } from '../../../src/layout/model/plan.js';
 import { planFile, planRemoval } from '../../../src/layout/plan-file.js';
-import type { CacheEntry } from '../../../src/note/cache.js';
+import { type CacheEntry, encodeNote } from '../../../src/note/cache.js';
 import { verifyPlan } from '../../../src/write/verify-plan.js';
-import { buildLayout, R, RW, RX } from '../../support/layout-builder.js';
+import { buildLayout, PROGRAM, R, RW, RX } from '../../support/layout-builder.js';
 import { applied, halfway, viewOf } from '../../support/plans.js';
 
 const AARCH64 = 183;
@@ -97,3 +97,19 @@ for (const [where, bytes] of Object.entries({
     });
   });
 }
+
+test("without section headers nothing tells that such notes are not the program's own data", () => {
+  const { bytes, claims } = buildLayout({
+    ...PROGRAM,
+    items: (['gnu-hash', 'dynsym', 'dynstr', 'interp', 'rodata', 'build-id'] as const).map(kind =>
+      kind === 'rodata' ? { kind, size: 9000 } : { kind },
+    ),
+    sections: 'none',
+  });
+  const data = claims.find(({ name }) => name === '.rodata');
+  assert.ok(data !== undefined && data.address !== undefined);
+  const own = encodeNote(entries(PAGE - 200), viewOf(bytes).image.encoding);
+  bytes.fill(0, data.start, data.end);
+  own.copy(bytes, data.start, 0, borderIn(data.start));
+  assert.equal(planRemoval(viewOf(bytes)).kind, 'skip');
+});
