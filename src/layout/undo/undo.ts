@@ -51,8 +51,8 @@ export function isNothingBegun(view: ElfView): boolean {
 const OF_BYTES: ReadonlySet<string> = new Set(['not-elf', 'malformed', 'malformed-note', 'unsupported']);
 
 function provedWork(view: ElfView, found: FoundRecord, done: Done): OwnWork | undefined {
-  const undo = inverse(view.source, found, done);
   try {
+    const undo = inverse(view.source, found, done);
     const original = view.with(...undo);
     if (!hashOfOld(found.record, original).equals(found.record.was)) return undefined;
     if (original.image.cacheNotes.length > 0) return undefined;

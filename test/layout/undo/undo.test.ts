@@ -7,8 +7,10 @@ import { ElfView } from '../../../src/elf/view.js';
 import { ElfnoteError } from '../../../src/errors.js';
 import type { PlanOptions, TableRoom, WritePlan } from '../../../src/layout/model/plan.js';
 import { planFile, planRemoval } from '../../../src/layout/plan-file.js';
+import { findRecord } from '../../../src/layout/undo/find.js';
 import { ownWork } from '../../../src/layout/undo/undo.js';
 import type { CacheEntry } from '../../../src/note/cache.js';
+import { encodeUndo } from '../../../src/note/undo.js';
 import { verifyPlan } from '../../../src/write/verify-plan.js';
 import { FIXTURES } from '../../support/cli.js';
 import { EXTENT } from '../../support/extent.js';
@@ -73,6 +75,21 @@ describe('a run that was stopped after any single write is finished by the next'
       }
     });
   }
+});
+
+test('a record that leads beyond the end of a file, which others have made shorter, is void', () => {
+  const [program] = PROGRAMS.filter(({ name }) => name === 'kinds/pie-bfd');
+  assert.ok(program !== undefined);
+  const { bytes } = noted(program.bytes);
+  const found = findRecord(viewOf(bytes));
+  assert.ok(found !== undefined);
+  const moved = (offset: number, from: number) =>
+    [{ offset, length: 4, was: { kind: 'copy', from } }] as const;
+  const writes = [moved(8, bytes.length + 100), moved(100, 0)];
+  const record = { ...found.record, newSize: bytes.length + 1000, writes };
+  encodeUndo(record, found.note.n_descsz).copy(bytes, found.note.descOffset);
+  assert.equal(ownWork(viewOf(bytes)), undefined);
+  assert.equal(removed(bytes).plan.exact, false);
 });
 
 describe('a note section that ends the segment which grows', () => {
