@@ -5,6 +5,8 @@ import { Encoding } from '../../src/elf/bytes.js';
 import { ElfnoteError } from '../../src/errors.js';
 import { type Edit, editsOf, type PlanOptions, type WritePlan } from '../../src/layout/model/plan.js';
 import { planFile, planRemoval } from '../../src/layout/plan-file.js';
+import { findRecord } from '../../src/layout/undo/find.js';
+import { hashOfWritten } from '../../src/layout/undo/hash.js';
 import type { CacheEntry } from '../../src/note/cache.js';
 import { verifyPlan } from '../../src/write/verify-plan.js';
 import { Elf } from '../support/elf-reader.js';
@@ -505,6 +507,23 @@ describe('the undo record', () => {
     const wrong = Buffer.from([(bfd.result.bytes[last] ?? 0) ^ 1]);
     bfd.refuses(what, bfd.with({ offset: last, bytes: wrong }));
     bfd.refuses('there is no undo record', bfd.with({ offset: record, bytes: Buffer.from([99]) }));
+  });
+
+  it('has the hashes without which nobody follows it', () => {
+    const bytes = Buffer.from(bfd.result.bytes);
+    const desc = bytes.indexOf('elfnote\0', bfd.note().at) + 8;
+    const [wrote, was] = [desc + 2, desc + 10];
+    const flipped = (at: number) => Buffer.from([(bytes[at] ?? 0) ^ 1]);
+    const what = 'the undo record has another hash of what was written';
+    bfd.refuses(what, bfd.with({ offset: wrote, bytes: flipped(wrote) }));
+    bytes.set(flipped(was), was);
+    const found = findRecord(viewOf(bytes));
+    assert.ok(found !== undefined && found.note.descOffset === desc);
+    hashOfWritten(found.record, viewOf(bytes), desc).copy(bytes, wrote);
+    bfd.refuses(
+      'the undo record has another hash of what was there',
+      bfd.with({ offset: wrote, bytes: bytes.subarray(wrote, was + 8) }),
+    );
   });
 
   it('leads back to them from the end of the file too', () => {

@@ -1,8 +1,10 @@
 import { alignUp, type ByteSource, isZero, largest, type Patch } from '../../elf/bytes.js';
 import { ownAuditModule } from '../../elf/dt-audit.js';
+import { readElfHeader } from '../../elf/read.js';
 import { changed, type ElfView } from '../../elf/view.js';
 import { occupiedRanges } from '../../layout/model/occupied.js';
 import type { Commit, WritePlan } from '../../layout/model/plan.js';
+import { hashOfOld, hashOfWritten } from '../../layout/undo/hash.js';
 import { OWN_TYPE, type OwnNote, ownNoteAt, ownNotesBehind } from '../../note/own.js';
 import { decodeUndo, type UndoRecord } from '../../note/undo.js';
 import type { Report } from './invariant.js';
@@ -19,7 +21,7 @@ export function recordFaults(
   const notes = location === undefined ? [] : ownNotesBehind(after.image, after.source, location);
   const note = notes.find(({ n_type }) => n_type === OWN_TYPE.undo) ?? lastNote(after);
   const record = note && decodeUndo(after.source.read(note.descOffset, note.n_descsz));
-  if (record === undefined) {
+  if (note === undefined || record === undefined) {
     report('there is no undo record');
     return;
   }
@@ -33,6 +35,21 @@ export function recordFaults(
         report(`the undo record does not lead back to the ${length} bytes at ${offset}`);
     }
   }
+  hashFaults(before, after, record, note.descOffset, report);
+}
+
+/** Nobody follows a record whose hashes are of other bytes. */
+function hashFaults(
+  before: ByteSource,
+  after: ElfView,
+  record: UndoRecord,
+  descOffset: number,
+  report: Report,
+): void {
+  if (!hashOfWritten(record, after, descOffset).equals(record.wrote))
+    report('the undo record has another hash of what was written');
+  if (!hashOfOld(record, { image: readElfHeader(before), source: before }).equals(record.was))
+    report('the undo record has another hash of what was there');
 }
 
 /** A note behind all that the headers describe, which ends the file. */
