@@ -22,7 +22,7 @@ export type ErrorCode =
 
 export interface ErrorDetails {
   readonly path?: string | undefined;
-  /** File offset in bytes at which the problem stands. */
+  /** File offset in bytes at which the problem is. */
   readonly offset?: number | undefined;
   readonly cause?: unknown;
 }
@@ -43,9 +43,13 @@ export class ElfnoteError extends Error {
 
   /** `PATH: what is wrong (at offset N)`, the form every message to a person takes. */
   get line(): string {
-    const where = this.offset === undefined ? '' : ` (at offset ${this.offset})`;
-    return `${this.path === undefined ? '' : `${this.path}: `}${this.message}${where}`;
+    return `${this.path === undefined ? '' : `${this.path}: `}${this.message}${whereText(this.offset)}`;
   }
+}
+
+/** Where the problem is, as it ends a line. What a damaged header says may be too large to be told exactly: then nothing. */
+export function whereText(offset: number | undefined): string {
+  return Number.isSafeInteger(offset) ? ` (at offset ${offset})` : '';
 }
 
 export const EXIT = { ok: 0, findings: 1, failure: 2 } as const;

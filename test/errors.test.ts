@@ -33,6 +33,12 @@ const STATUS: Readonly<Record<ErrorCode, 1 | 2>> = {
 const system = (code: string) => Object.assign(new Error(`${code}: made up, open 'x'`), { code });
 
 describe('an ElfnoteError', () => {
+  test('tells no offset in words that it could not tell exactly', () => {
+    const line = (offset: number) => new ElfnoteError('malformed', 'is odd', { offset }).line;
+    assert.equal(line(2 ** 53 - 1), 'is odd (at offset 9007199254740991)');
+    assert.equal(line(2 ** 63 - 1), 'is odd');
+  });
+
   test('is an Error with code, path, offset and cause', () => {
     const cause = new Error('why');
     const error = new ElfnoteError('malformed', 'is odd', { path: 'a/b', offset: 52, cause });

@@ -1,6 +1,6 @@
 import type { Result } from '../../batch/run.js';
 import type { Found } from '../../batch/walk.js';
-import { type ElfnoteError, EXIT, exitStatusOf } from '../../errors.js';
+import { type ElfnoteError, EXIT, exitStatusOf, whereText } from '../../errors.js';
 import { storeRoots } from '../../lookup.js';
 import type { FileOutcome } from '../../outcome.js';
 import { coloursOf } from '../colours.js';
@@ -73,8 +73,7 @@ export class Reporter {
       this.#status = Math.max(this.#status, file?.explicit ? exitStatusOf(code) : EXIT.findings);
     }
     const path = file?.path ?? error.path ?? '';
-    const where = offset === undefined ? '' : ` (at offset ${offset})`;
-    await this.#log(isWarning ? 'warn' : 'error', { path, code, offset }, `${message}${where}`);
+    await this.#log(isWarning ? 'warn' : 'error', { path, code, offset }, `${message}${whereText(offset)}`);
   }
 
   async warn(path: string, message: string): Promise<void> {

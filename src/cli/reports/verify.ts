@@ -1,7 +1,7 @@
 import { Help } from 'commander';
 import type { VerifyReport } from '../../batch/verify.js';
 import { displayBytes, escapeControls } from '../../elf/bytes.js';
-import { exitStatusOf } from '../../errors.js';
+import { exitStatusOf, whereText } from '../../errors.js';
 import { type CacheStep, elementOf } from '../../note/cache.js';
 import type { VerifyFinding, VerifyState } from '../../verify-note.js';
 import type { BlockOptions } from './block.js';
@@ -42,9 +42,7 @@ function linesOf(report: VerifyReport, problem: Problem): string[] {
   const findings = 'findings' in report ? report.findings.filter(({ state }) => state === problem) : [];
   if (findings.length === 0) return [];
   const ofAll = findings.filter(({ soname }) => soname === undefined);
-  const words = ofAll.map(
-    ({ why, offset }) => `${why}${offset === undefined ? '' : ` (at offset ${offset})`}`,
-  );
+  const words = ofAll.map(({ why, offset }) => `${why}${whereText(offset)}`);
   return [
     `  ${[escapeControls(report.path), ...words].join(': ')}`,
     ...findings.flatMap(finding => sonameLines(finding)),
