@@ -24,7 +24,10 @@ export class Progress {
     const seconds = process.uptime() - this.#start;
     if (!this.#wanted || seconds < DELAY_SECONDS) return;
     this.#bar ??= await createBar(this.#total);
-    this.#bar.update(this.#done, { rate: Math.round(this.#done / seconds), path: fitting(path) });
+    this.#bar.update(this.#done, {
+      rate: Math.round(this.#done / seconds),
+      path: fitting(path, this.#total),
+    });
     if (this.#cleared) this.#bar.render();
     this.#cleared = false;
   }
@@ -59,11 +62,13 @@ async function createBar(total: number): Promise<SingleBar> {
   return bar;
 }
 
-const ROOM_FOR_NUMBERS = 70;
+/** The bar and all words, a rate of five digits, a time of seven characters, and a column that stays free. */
+const ROOM_FOR_REST = 53;
 
 /** The end of a path tells more than its start. */
-function fitting(path: string): string {
-  const room = Math.max(0, (process.stderr.columns ?? 80) - ROOM_FOR_NUMBERS);
+function fitting(path: string, total: number): string {
+  const room = (process.stderr.columns ?? 80) - ROOM_FOR_REST - 2 * `${total}`.length;
   const text = escapeControls(path);
-  return text.length <= room ? text : text.slice(text.length - room);
+  if (text.length <= room) return text;
+  return room < 2 ? '' : `…${text.slice(1 - room)}`;
 }
