@@ -19,6 +19,8 @@ const MARGIN = 24;
 const HEADER = 64;
 const SMALLEST_FONT = 10;
 const CHARACTER = 0.62;
+/** How far a curve swings out of its column. */
+const BOW = 110;
 
 /** A colour for each way in which an object is found. */
 const FILLS: Readonly<Record<string, string>> = {
@@ -30,6 +32,7 @@ const FILLS: Readonly<Record<string, string>> = {
   'ld.so.cache': '#e8e8e8',
   default: '#e8e8e8',
   path: '#dff0f5',
+  loader: '#ffffff',
   missing: '#f7b5b5',
 };
 
@@ -46,8 +49,19 @@ export function svgText(trace: Trace, best: Trace): string {
   for (const { id, width, height } of boxes) graph.setNode(id, { width, height });
   const edges = edgesOf(trace);
   for (const { from, to, isLoading } of edges) if (isLoading) graph.setEdge(from, to);
+  setUnloadedBehind(graph, edges);
   layout(graph);
   return render([headlineOf(trace, best), boxes, edges, graph]);
+}
+
+/** Nobody loads the loader itself: it comes behind the first that asks for it, not beside the program. */
+function setUnloadedBehind(graph: Graph, edges: readonly Edge[]): void {
+  const hasPlace = new Set(edges.filter(({ isLoading }) => isLoading).map(({ to }) => to)).add(idOf(0));
+  for (const { from, to } of edges) {
+    if (hasPlace.has(to)) continue;
+    graph.setEdge(from, to);
+    hasPlace.add(to);
+  }
 }
 
 function boxesOf(trace: Trace): Box[] {
@@ -157,7 +171,8 @@ function faintPath({ from, to }: Edge, graph: Graph): string {
     y: Math.round(y),
   }));
   if (start === undefined || end === undefined) return '';
-  const middle = Math.round((start.x + end.x) / 2);
+  // In one column the straight line would run through all the boxes between.
+  const middle = Math.round((start.x + end.x) / 2) + (start.x === end.x ? BOW : 0);
   const curve = `M${start.x} ${start.y}C${middle} ${start.y} ${middle} ${end.y} ${end.x} ${end.y}`;
   return `<path class="edge known" d="${curve}" fill="none" stroke="#99a" stroke-width="0.6" stroke-opacity="0.25"/>`;
 }
