@@ -34,7 +34,7 @@ export interface BuildOptions extends ClosureOptions, RemoveOptions {
   readonly strict?: boolean | undefined;
   /** Globs of sonames that `strict` lets be missing. */
   readonly allowMissing?: readonly string[] | undefined;
-  /** Where the note may stand; the default `auto` takes the cheapest place. */
+  /** Where the note may be; the default `auto` takes the cheapest place. */
   readonly placement?: PlanOptions['placement'];
   /** Let the program header table move where nothing else fits. Such a file does not survive `strip`. */
   readonly moveTable?: PlanOptions['moveTable'];

@@ -48,7 +48,8 @@ const GROUPS: readonly (readonly [heading: string, commands: Named])[] = [
 export function createProgram(first?: string): Command {
   const program = new Command('elfnote')
     .description('Notes in ELF files that tell the dynamic loader where each library is.')
-    .version(version())
+    .version(version(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'show this help')
     // Options behind a command's name are that command's, so that `exec` can pass them on.
     .enablePositionalOptions()
     .addHelpText('after', EXAMPLE);

@@ -65,7 +65,7 @@ describe('the summary', () => {
       '  skipped    1 other name of a file, 1 not ELF',
       '  libraries  4 found at once, 2 left to the loader (libc.so.6)',
       `  size       ${growth} bytes added`,
-      '  to do      1 file damaged: take it anew from its package',
+      '  to do      1 file damaged: install the package anew',
     ]);
     const summary = {
       schema: 'elfnote/1',

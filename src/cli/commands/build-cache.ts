@@ -20,8 +20,10 @@ Example:
   $ elfnote build-cache --store-dir /nix/store ./result/bin/hello
   ./result/bin/hello: note written: 2 found at once, 1 left to the loader (libc.so.6), +494 bytes
 
-A directory is walked; its files have a line each with -v. Exit status: 0 done or nothing to do, 1 a file failed or
-(--strict) a library is not found or (--check) something would be written, 2 could not run.`;
+A directory is walked; its files have a line each with -v.
+
+Exit status: 0 done or nothing to do, 1 a file failed or (--strict) a library
+is not found or (--check) something would be written, 2 could not run.`;
 
 export function buildCacheCommand(): Command {
   const own = [
@@ -48,7 +50,7 @@ export function buildCacheCommand(): Command {
       '--hook',
       'for build hooks: one line a path, a warning for each file that gets no note, and (without --strict) exit 0',
     ),
-    new Option('--placement <place>', 'where the note may stand')
+    new Option('--placement <place>', 'where the note may be')
       .choices(['auto', 'slack', 'tail'])
       .default('auto'),
     new Option(

@@ -11,8 +11,9 @@ const EXAMPLE = `
 Example:
   $ elfnote dump ./result/bin/hello
 
-Exit status: 0 every file has a note, and each path in it leads to a library; 1 some file has none, or one that is
-stale or names a path that is gone; 2 not readable or a malformed note. --raw looks no path up.`;
+Exit status: 0 every file has a note, and each path in it leads to a library;
+1 some file has none, or one that is stale or names a path that is gone; 2 not
+readable or a malformed note. --raw looks no path up.`;
 
 export function dumpCommand(): Command {
   return new Command('dump')

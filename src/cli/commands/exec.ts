@@ -14,12 +14,14 @@ Example:
   $ export $(elfnote exec --print-env)
   $ env $(elfnote exec --print-env ./result/bin/hello) ./result/bin/hello
 
-LD_AUDIT is kept, and the audit module put behind what is in it. With an audit module glibc reserves little static
-thread-local storage, so GLIBC_TUNABLES gets glibc.rtld.optional_static_tls, by what the program's libraries have.
-ELFNOTE_DEBUG=1 makes the module say on standard error what it answered, and why where it did not.
+LD_AUDIT is kept, and the audit module put behind what is in it. With an audit
+module glibc reserves little static thread-local storage, so GLIBC_TUNABLES
+gets glibc.rtld.optional_static_tls, by what the program's libraries have.
+ELFNOTE_DEBUG=1 makes the module say on standard error what it answered, and
+why where it did not.
 
-Exit status: that of the program, or death by the same signal; 127 no such program, 126 it cannot be run, 2 there
-is no audit module to run it with.`;
+Exit status: that of the program, or death by the same signal; 127 no such
+program, 126 it cannot be run, 2 there is no audit module to run it with.`;
 
 export function execCommand(): Command {
   return new Command('exec')

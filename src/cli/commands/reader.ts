@@ -10,7 +10,8 @@ Example:
   $ export LD_AUDIT="$(elfnote reader)"
   $ elfnote build-cache --reader "$(elfnote reader --for ./result/bin/hello)" ./result/bin/hello
 
-Exit status: 0 printed, 1 there is none for the architecture, 2 it is not there, or the program cannot be read.`;
+Exit status: 0 printed, 1 there is none for the architecture, 2 it is not
+there, or the program cannot be read.`;
 
 export function readerCommand(): Command {
   return new Command('reader')

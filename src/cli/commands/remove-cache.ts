@@ -6,8 +6,9 @@ Example:
   $ elfnote remove-cache ./result/bin/hello
   ./result/bin/hello: note removed, -494 bytes
 
-A file that only elfnote has edited gets its old bytes back. Exit status: 0 done or nothing to do, 1 a file
-failed, 2 could not run.`;
+A file that only elfnote has edited gets its old bytes back.
+
+Exit status: 0 done or nothing to do, 1 a file failed, 2 could not run.`;
 
 export function removeCacheCommand(): Command {
   return fileCommand('remove-cache', 'take the note out of each ELF file', [])

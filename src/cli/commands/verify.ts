@@ -27,8 +27,10 @@ Example:
   $ elfnote verify --store-dir /nix/store ./result
   12 files: 9 fresh, 3 without a note
 
-Nothing is written. Exit status: 0 every note is right, 1 a note is stale, absent or malformed, a file cannot be
-read, or (--require) a note is missing, 2 nothing could be read.`;
+Nothing is written.
+
+Exit status: 0 every note is right, 1 a note is stale, absent or malformed, a
+file cannot be read, or (--require) a note is missing, 2 nothing could be read.`;
 
 export function verifyCommand(): Command {
   const command = new Command('verify')

@@ -49,13 +49,13 @@ function problemRows(summary: Summary): Row[] {
 /** By error code. */
 const FAILURES: Readonly<Record<string, readonly [what: string, advice: string]>> = {
   'not-elf': ['no ELF file', 'name ELF files, or directories'],
-  malformed: ['damaged', 'take it anew from its package'],
+  malformed: ['damaged', 'install the package anew'],
   'malformed-note': ['with a note that is damaged', '`elfnote remove-cache` takes it out'],
-  unreadable: ['not readable', 'see that it is there, and that you may read it'],
+  unreadable: ['not readable', 'look at the path, and at the permissions'],
   unsupported: ['that elfnote does not change', 'the reason is above'],
-  refused: ['that would lose something', '`--force` writes it all the same'],
+  refused: ['that would lose something', '`--force` writes all the same'],
   unresolved: ['with libraries that nothing finds', 'mend the run path, or name them with `--allow-missing`'],
-  unwritable: ['not writable', 'look at its permissions, and at the space on the disk'],
+  unwritable: ['not writable', 'look at the permissions, and at the space on the disk'],
   changed: ['that others are writing', 'run again when they are done'],
   verify: ['that elfnote refused to break', 'a fault of elfnote: please report it'],
   internal: ['that elfnote failed on', 'a fault of elfnote: please report it'],
@@ -64,7 +64,7 @@ const FAILURES: Readonly<Record<string, readonly [what: string, advice: string]>
 /** By the reason of a skip that one can do something about. */
 const HINTS: Readonly<Record<string, readonly [what: string, advice: string]>> = {
   'no-room': ['without room', '`--move-table` makes some, in files that nobody strips any more'],
-  truncated: ['cut short', 'take it anew from its package'],
+  truncated: ['cut short', 'install the package anew'],
   'other-file-system': ['on another file system', '`--cross-file-systems` enters it'],
 };
 

@@ -39,7 +39,7 @@ export interface Rung {
 }
 
 export interface PlanOptions {
-  /** Where the note may stand; `auto` takes the cheapest. */
+  /** Where the note may be; `auto` takes the cheapest. */
   readonly placement?: 'auto' | 'slack' | 'tail' | undefined;
   /** Let the program header table move where nothing else fits. Such a file does not survive `strip`. */
   readonly moveTable?: boolean | undefined;
