@@ -8,7 +8,7 @@ import { EDITS, RELEASED_EDITS } from './invariants/edits.js';
 import { type Invariant, type Report, refuse, refuseFaults, reversed } from './invariants/invariant.js';
 import { NOTE, RELEASED } from './invariants/notes.js';
 import { ENTRIES, PROGRAM } from './invariants/program.js';
-import { recordFaults, undoneFaults } from './invariants/record.js';
+import { recordFaults, undoneFaults, unprovedFaults } from './invariants/record.js';
 import { KEPT_NOTES, OLD_LOADS, SEGMENTS } from './invariants/segments.js';
 import { TABLE } from './invariants/table.js';
 
@@ -52,6 +52,7 @@ export function verifyPlan(view: ElfView, plan: WritePlan): void {
   const report = (fault: string) => refuse(path, fault);
   const undo = plan.commits.filter(({ kind }) => kind === 'undo');
   for (const commit of plan.commits) orderFaults(commit, report);
+  unprovedFaults(view, undo, report);
   const base = view.with(...undo);
   if (undo.length > 0) undoneFaults(view, base, plan, report);
   let now = base;

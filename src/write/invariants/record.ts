@@ -2,8 +2,9 @@ import { alignUp, type ByteSource, isZero, largest, type Patch } from '../../elf
 import { ownAuditModule } from '../../elf/dt-audit.js';
 import { readElfHeader } from '../../elf/read.js';
 import { changed, type ElfView } from '../../elf/view.js';
-import { occupiedRanges } from '../../layout/model/occupied.js';
+import { hasSections, occupiedRanges } from '../../layout/model/occupied.js';
 import type { Commit, WritePlan } from '../../layout/model/plan.js';
+import { findRecord } from '../../layout/undo/find.js';
 import { hashOfOld, hashOfWritten } from '../../layout/undo/hash.js';
 import { OWN_TYPE, type OwnNote, ownNoteAt, ownNotesBehind } from '../../note/own.js';
 import { decodeUndo, type UndoRecord } from '../../note/undo.js';
@@ -100,4 +101,25 @@ export function undoneFaults(noted: ElfView, undone: ElfView, plan: WritePlan, r
     if (was !== is) report(`${what}: ${field} ${was} is ${is}`);
   }
   saidFaults(noted.image, undone.image, what, report);
+}
+
+/**
+ * Where no record proves what is undone, it is bytes that nobody can need: none that anything describes, and without
+ * section headers none that is loaded.
+ */
+export function unprovedFaults(noted: ElfView, undo: readonly Commit[], report: Report): void {
+  if (undo.length === 0 || findRecord(noted) !== undefined) return;
+  const ranges = occupiedRanges(noted.image);
+  const content = largest(ranges.map(({ end }) => end));
+  const used = hasSections(noted.image) ? ranges.filter(({ kind }) => kind !== 'load') : ranges;
+  for (const { edits, size } of undo) {
+    if (size < content)
+      report(`what no record proves is cut: the file at ${size}, its content ends at ${content}`);
+    for (const { offset, bytes } of edits) {
+      const end = offset + bytes.length;
+      const on = used.find(range => range.start < end && range.end > offset);
+      if (on !== undefined)
+        report(`what no record proves is undone: bytes ${offset} to ${end} of ${on.kind} ${on.index}`);
+    }
+  }
 }

@@ -98,6 +98,31 @@ for (const [where, bytes] of Object.entries({
   });
 }
 
+test("what nothing proves is verified to be nobody else's", () => {
+  const bytes = roomy(true);
+  const { plan } = carriedOut(bytes, planFile(viewOf(bytes), { entries: entries(4000) }));
+  const torn = tornAt(bytes, plan, borderIn);
+  const removal = planRemoval(viewOf(torn));
+  assert.ok(removal.kind === 'write');
+  verifyPlan(viewOf(torn), removal);
+  const [commit] = removal.commits;
+  const [edit] = commit?.edits ?? [];
+  assert.ok(commit !== undefined && edit !== undefined);
+  const wider = { ...edit, offset: edit.offset - 8, bytes: Buffer.alloc(edit.bytes.length + 8) };
+  const wrong = [
+    [{ ...commit, edits: [wider] }, /what no record proves is undone: bytes \d+ to \d+ of \w+ \d+$/],
+    [
+      { ...commit, size: bytes.length - 1 },
+      /what no record proves is cut: the file at \d+, its content ends at \d+$/,
+    ],
+  ] as const;
+  for (const [other, message] of wrong)
+    assert.throws(() => verifyPlan(viewOf(torn), { ...removal, commits: [other] }), {
+      code: 'verify',
+      message,
+    });
+});
+
 test("without section headers nothing tells that such notes are not the program's own data", () => {
   const { bytes, claims } = buildLayout({
     ...PROGRAM,
