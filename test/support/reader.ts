@@ -59,6 +59,18 @@ export interface Traced extends RunResult {
 const FILE_CALL = /\b(?:open|openat|access|faccessat2?|newfstatat|statx)\([^"]*"([^"]*)"[^=]*= (-?\d+)/;
 const SHARED_OBJECT = /\.so(?:\.[^/]*)?$/;
 
+/**
+ * Without what other programs do that it starts and does not wait for (gdb asks iconv for its names): how much of that is
+ * done before the end differs from run to run.
+ */
+function ofOneProgram(lines: readonly string[]): string[] {
+  const pidOf = (line: string) => line.slice(0, line.indexOf(' '));
+  const [first = ''] = lines;
+  const others = new Set(lines.filter(line => line.includes(' execve(')).map(pidOf));
+  others.delete(pidOf(first));
+  return lines.filter(line => !others.has(pidOf(line)));
+}
+
 /** Runs a program below strace; `env` reaches the program alone. */
 export function trace(
   dir: string,
@@ -70,7 +82,7 @@ export function trace(
   const log = join(dir, 'strace.log');
   const variables = Object.entries(env).flatMap(([name, value]) => ['-E', `${name}=${value}`]);
   const result = run('strace', ['-f', '-o', log, ...variables, program, ...args], options);
-  const lines = runOk('cat', [log]).stdout.trimEnd().split('\n');
+  const lines = ofOneProgram(runOk('cat', [log]).stdout.trimEnd().split('\n'));
   const modules = new Set((env.LD_AUDIT ?? '').split(':'));
   const named = lines.flatMap(line => {
     const [, path = '', status = ''] = FILE_CALL.exec(line) ?? [];
