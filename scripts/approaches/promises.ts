@@ -180,7 +180,7 @@ const CROSS = 'aarch64-linux-gnu-gcc';
 
 /** Whether a program that does not run here can be prepared here, and runs below an emulator. */
 function tryOther(variant: Variant, dir: string): Held {
-  if (needs(CROSS, 'qemu-aarch64') !== false) return undefined;
+  if (variant.isOfThisMachine || needs(CROSS, 'qemu-aarch64') !== false) return undefined;
   const program = join(dir, 'store', 'program', 'bin', 'program');
   const library = join(dir, 'store', 'a', 'lib', 'liba.so.1');
   for (const path of [program, library]) mkdirSync(dirname(path), { recursive: true });

@@ -12,6 +12,8 @@ export interface Prepared {
 
 export interface Variant {
   readonly name: string;
+  /** What it gives a program is of this machine's architecture alone. */
+  readonly isOfThisMachine?: boolean;
   /** Changes the copies of a store. */
   prepare(store: Store): Prepared;
 }
@@ -48,6 +50,7 @@ export function variants(module: string, loader: string | undefined): Variant[] 
     ...all,
     {
       name: 'notes and patched loader, every object',
+      isOfThisMachine: true,
       prepare(store) {
         runOk('patchelf', ['--set-interpreter', loader, store.program]);
         notes(store, ...searching(store));
