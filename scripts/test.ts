@@ -54,8 +54,9 @@ const options = given.filter(arg => !places.includes(arg));
 const files = places.length > 0 ? places.flatMap(filesIn) : entriesFor(filesIn('test').filter(isWanted));
 if (files.length === 0) throw new Error(`no ${TESTS} in ${places.join(' ')}`);
 
-// Left to itself the runner keeps one processor for itself, which is half of two.
-const concurrency = `--test-concurrency=${availableParallelism()}`;
+// Left to itself the runner keeps one processor for itself, which is half of two. Tests wait for the disk, and for what
+// they have started.
+const concurrency = `--test-concurrency=${2 * availableParallelism()}`;
 const args = ['--import', 'tsx', '--test', concurrency, ...options, ...files.sort()];
 const { status, error } = spawnSync(process.execPath, args, { stdio: 'inherit' });
 if (error !== undefined) throw error;

@@ -34,7 +34,8 @@ export const ONLY_IN_ALL: readonly string[] = [
   // Signals and locks.
   'test/cli/interrupt.test.ts',
   'test/cli/concurrent.test.ts',
-  // Large programs of the machine; e2e/reader and e2e/gcc have small ones.
+  // Large programs of the machine, and one of gcc's with every linker; e2e/reader has small ones.
+  'test/e2e/gcc.test.ts',
   'test/e2e/programs.test.ts',
   'test/e2e/system.test.ts',
   'test/e2e/startup.test.ts',
@@ -43,9 +44,18 @@ export const ONLY_IN_ALL: readonly string[] = [
   'test/nix/package.test.ts',
   'test/nix/store.test.ts',
   'test/package/package.test.ts',
-  // A fuzzer, which runs for a fixed time, and processes killed by strace; hardening/faults kills them in memory.
+  // Faults at every call, a fuzzer, which runs for a fixed time, and processes killed by strace; layout/undo stops a run
+  // after every write.
   'test/hardening/fuzz.test.ts',
+  'test/hardening/faults.test.ts',
   'test/hardening/killed.test.ts',
+  'test/hardening/prove.test.ts',
+  // The audit module for every compiler and architecture, and programs run with it; e2e/reader has some.
+  'test/audit/closure-parser.test.ts',
+  'test/audit/module.test.ts',
+  'test/cli/exec.test.ts',
+  // On a terminal of its own.
+  'test/cli/progress.test.ts',
 ];
 
 /** Files of which `npm test` runs a part. */
