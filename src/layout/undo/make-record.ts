@@ -75,7 +75,7 @@ function tellChange(work: Work, edit: Edit, from: number, to: number, told: Undo
   const shift = from - edit.offset;
   if (old.compare(edit.bytes, shift, shift + old.length) === 0) return;
   if (payload.offset <= from && to <= payload.offset + payload.size) {
-    tellPayload(work, from, old, told);
+    tellPayload(work, edit, from, old, told);
     return;
   }
   const change: Change = {
@@ -85,13 +85,13 @@ function tellChange(work: Work, edit: Edit, from: number, to: number, told: Undo
     last: isLast(work, edit, from, to) ? undefined : after.read(from, to - from),
   };
   for (const run of runsOf(change, 0, old.length, WORTH_MOVING)) {
-    const whole = rangeOf(work, from, old, run.start, run.end);
+    const whole = rangeOf(work, edit, from, old, run.start, run.end);
     if (whole.was.kind !== 'literal') {
       told.push(whole);
       continue;
     }
     for (const part of runsOf(change, run.start, run.end, WORTH_JOINING))
-      told.push(rangeOf(work, from, old, part.start, part.end));
+      told.push(rangeOf(work, edit, from, old, part.start, part.end));
   }
 }
 
@@ -99,7 +99,7 @@ function tellChange(work: Work, edit: Edit, from: number, to: number, told: Undo
  * Tells what the notes are written over: zeros, or what patchelf has wiped. Of that there is more behind the notes, and
  * the record leads there: told byte by byte, it would take up as many bytes as it needs.
  */
-function tellPayload(work: Work, from: number, old: Buffer, told: UndoRange[]): void {
+function tellPayload(work: Work, edit: Edit, from: number, old: Buffer, told: UndoRange[]): void {
   const { before, after, payload } = work;
   const behind = payload.offset + payload.size;
   let at = 0;
@@ -112,7 +112,7 @@ function tellPayload(work: Work, from: number, old: Buffer, told: UndoRange[]): 
       at += length;
     }
   }
-  if (at < old.length) told.push(rangeOf(work, from, old, at, old.length));
+  if (at < old.length) told.push(rangeOf(work, edit, from, old, at, old.length));
 }
 
 /** How many bytes from `at` on are those that the others start with. */
@@ -189,13 +189,23 @@ function isZeros(bytes: Buffer, start: number, end: number): boolean {
 /** In bytes: an offset takes up to this many. */
 const WORTH_FINDING = 6;
 
-/** What was in [start, end) of the bytes from `from` on. What moved is still in the file, at its new place. */
-function rangeOf({ edits, after }: Work, from: number, bytes: Buffer, start: number, end: number): UndoRange {
+/**
+ * What was in [start, end) of the bytes from `from` on, that an edit changes. What moved is still in the file, at its new
+ * place; but only what is there when the edit is made is there for whoever undoes a part of the work.
+ */
+function rangeOf(
+  { edits, after }: Work,
+  own: Edit,
+  from: number,
+  bytes: Buffer,
+  start: number,
+  end: number,
+): UndoRange {
   const [offset, length] = [from + start, end - start];
   if (isZeros(bytes, start, end)) return { offset, length, was: ZEROS };
   const old = bytes.subarray(start, end);
   if (length > WORTH_FINDING) {
-    for (const edit of edits) {
+    for (const edit of edits.slice(0, edits.indexOf(own) + 1)) {
       const at = edit.bytes.indexOf(old);
       const from = edit.offset + at;
       if (at < 0 || (from < offset + length && offset < from + length)) continue;
