@@ -72,5 +72,8 @@ export function recordNoteAtEnd({ image, source }: ElfView): OwnNote | undefined
   return undefined;
 }
 
-/** In bytes: what a file may have had at its end that is nobody's data. */
-const MOST_PADDING = 16 + NOTE_ALIGN;
+/**
+ * In bytes: what a file may have had at its end that is nobody's data. So far behind the end of what is described a record
+ * begins at the latest.
+ */
+export const MOST_PADDING = 16 + NOTE_ALIGN;

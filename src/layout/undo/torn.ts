@@ -6,6 +6,7 @@ import { OWN_DESC_START, OWN_TYPE, ownNoteHead } from '../../note/own.js';
 import { decodeOldSize } from '../../note/undo.js';
 import type { Commit, Edit } from '../model/plan.js';
 import { type Gap, undescribed } from './find.js';
+import { MOST_PADDING } from './record-at-end.js';
 
 /** In bytes: the least page of any Linux. The kernel ends a killed process between two pages of one write. */
 const PAGE = 4096;
@@ -83,9 +84,6 @@ function tornRecord({ image, source }: ElfView, { offset }: Gap): number | undef
   }
   return undefined;
 }
-
-/** In bytes: so far behind the end of what is described a record begins at the latest. */
-const MOST_PADDING = 16 + NOTE_ALIGN;
 
 function isPadding(source: ByteSource, from: number, to: number): boolean {
   return from <= to && to - from < NOTE_ALIGN && isZero(source, from, to - from);

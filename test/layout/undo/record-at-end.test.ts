@@ -5,31 +5,11 @@ import { describe, test } from 'node:test';
 import { editsOf, type WritePlan } from '../../../src/layout/model/plan.js';
 import { planFile, planRemoval } from '../../../src/layout/plan-file.js';
 import { ownWork } from '../../../src/layout/undo/undo.js';
-import type { CacheEntry } from '../../../src/note/cache.js';
-import { verifyPlan } from '../../../src/write/verify-plan.js';
 import { FIXTURES } from '../../support/cli.js';
-import { applied, halfway, viewOf } from '../../support/plans.js';
+import { carriedOut, entryOf, noted, removed } from '../../support/noted.js';
+import { halfway, viewOf } from '../../support/plans.js';
 
 const KINDS = join(FIXTURES, 'kinds');
-
-const entry = (length: number): readonly CacheEntry[] => [
-  { soname: 'libone.so.1', steps: [{ kind: 'path', path: `/${'p'.repeat(length)}` }] },
-];
-
-interface Written {
-  readonly bytes: Buffer;
-  readonly plan: WritePlan;
-}
-
-function carriedOut(bytes: Buffer, plan: ReturnType<typeof planFile>): Written {
-  if (plan.kind !== 'write') assert.fail(`got no plan but ${plan.kind}`);
-  verifyPlan(viewOf(bytes), plan);
-  return { bytes: applied(bytes, plan), plan };
-}
-
-const noted = (bytes: Buffer, length: number) =>
-  carriedOut(bytes, planFile(viewOf(bytes), { entries: entry(length) }));
-const removed = (bytes: Buffer) => carriedOut(bytes, planRemoval(viewOf(bytes)));
 
 const isAtEnd = (plan: WritePlan) => editsOf(plan).some(({ why }) => why === 'the undo record');
 
@@ -37,7 +17,7 @@ const isAtEnd = (plan: WritePlan) => editsOf(plan).some(({ why }) => why === 'th
 function fillingLength(bytes: Buffer): number | undefined {
   let [fits, tooLong] = [20, 5000];
   const isInSlack = (length: number) => {
-    const plan = planFile(viewOf(bytes), { entries: entry(length) });
+    const plan = planFile(viewOf(bytes), { entries: entryOf(length) });
     return plan.kind === 'write' && plan.rung.note === 'slack' && !isAtEnd(plan);
   };
   if (!isInSlack(fits)) return undefined;
@@ -56,7 +36,7 @@ const TIGHT = readdirSync(KINDS, { withFileTypes: true })
   .flatMap(({ name, bytes }) => {
     const length = viewOf(bytes).image.debugOnly ? undefined : fillingLength(bytes);
     if (length === undefined) return [];
-    const plan = planFile(viewOf(bytes), { entries: entry(length) });
+    const plan = planFile(viewOf(bytes), { entries: entryOf(length) });
     return plan.kind === 'write' && isAtEnd(plan) ? [{ name, bytes, length }] : [];
   });
 
@@ -89,7 +69,7 @@ describe('where slack has no room for the undo record, it comes to the end of th
         ? [...halfway(bytes, first.plan), ...halfway(first.bytes, removal)]
         : [];
       for (const { bytes: partly, after } of states) {
-        const again = planFile(viewOf(partly), { entries: entry(length) });
+        const again = planFile(viewOf(partly), { entries: entryOf(length) });
         const rebuilt = again.kind === 'write' ? carriedOut(partly, again).bytes : partly;
         assert.ok(rebuilt.equals(first.bytes), `build-cache after ${after}`);
         const out = planRemoval(viewOf(partly));

@@ -2,17 +2,14 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { editsOf, type WritePlan } from '../../../src/layout/model/plan.js';
 import { planFile, planRemoval } from '../../../src/layout/plan-file.js';
-import { type CacheEntry, encodeNote } from '../../../src/note/cache.js';
+import { encodeNote } from '../../../src/note/cache.js';
 import { verifyPlan } from '../../../src/write/verify-plan.js';
 import { buildLayout, PROGRAM, R, RW, RX } from '../../support/layout-builder.js';
+import { carriedOut, entryOf, noted, removed } from '../../support/noted.js';
 import { applied, halfway, viewOf } from '../../support/plans.js';
 
 const AARCH64 = 183;
 const PAGE = 4096;
-
-const entries = (length: number): readonly CacheEntry[] => [
-  { soname: 'libone.so.1', steps: [{ kind: 'path', path: `/${'p'.repeat(length)}` }] },
-];
 
 /** Pages are 64 KiB there, so slack has room for notes that go over several pages of 4 KiB. */
 function roomy(padded: boolean): Buffer {
@@ -31,16 +28,6 @@ function roomy(padded: boolean): Buffer {
     ],
   }).bytes;
 }
-
-function carriedOut(bytes: Buffer, plan: ReturnType<typeof planFile>): { bytes: Buffer; plan: WritePlan } {
-  if (plan.kind !== 'write') assert.fail(`got no plan but ${plan.kind}`);
-  verifyPlan(viewOf(bytes), plan);
-  return { bytes: applied(bytes, plan), plan };
-}
-
-const noted = (bytes: Buffer, length: number) =>
-  carriedOut(bytes, planFile(viewOf(bytes), { entries: entries(length) }));
-const removed = (bytes: Buffer) => carriedOut(bytes, planRemoval(viewOf(bytes)));
 
 /** What a kill within the first write leaves: the first pages of it. */
 function tornAt(bytes: Buffer, plan: WritePlan, end: (offset: number) => number): Buffer {
@@ -100,7 +87,7 @@ for (const [where, bytes] of Object.entries({
 
 test("what nothing proves is verified to be nobody else's", () => {
   const bytes = roomy(true);
-  const { plan } = carriedOut(bytes, planFile(viewOf(bytes), { entries: entries(4000) }));
+  const { plan } = carriedOut(bytes, planFile(viewOf(bytes), { entries: entryOf(4000) }));
   const torn = tornAt(bytes, plan, borderIn);
   const removal = planRemoval(viewOf(torn));
   assert.ok(removal.kind === 'write');
@@ -133,7 +120,7 @@ test("without section headers nothing tells that such notes are not the program'
   });
   const data = claims.find(({ name }) => name === '.rodata');
   assert.ok(data !== undefined && data.address !== undefined);
-  const own = encodeNote(entries(PAGE - 200), viewOf(bytes).image.encoding);
+  const own = encodeNote(entryOf(PAGE - 200), viewOf(bytes).image.encoding);
   bytes.fill(0, data.start, data.end);
   own.copy(bytes, data.start, 0, borderIn(data.start));
   assert.equal(planRemoval(viewOf(bytes)).kind, 'skip');

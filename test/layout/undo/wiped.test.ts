@@ -1,18 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { editsOf, type WritePlan } from '../../../src/layout/model/plan.js';
+import { editsOf } from '../../../src/layout/model/plan.js';
 import { planFile, planRemoval } from '../../../src/layout/plan-file.js';
 import { ownWork } from '../../../src/layout/undo/undo.js';
-import type { CacheEntry } from '../../../src/note/cache.js';
-import { verifyPlan } from '../../../src/write/verify-plan.js';
 import { buildLayout, R, RW, RX } from '../../support/layout-builder.js';
+import { entryOf, noted, removed } from '../../support/noted.js';
 import { applied, halfway, viewOf } from '../../support/plans.js';
 
 const X86_64 = 62;
-
-const entry = (length: number): readonly CacheEntry[] => [
-  { soname: 'libone.so.1', steps: [{ kind: 'path', path: `/${'p'.repeat(length)}` }] },
-];
 
 /** As patchelf leaves it: free room behind the table, and where a section was, `X`, in a file without slack. */
 function wiped(size: number): Buffer {
@@ -43,15 +38,6 @@ function wiped(size: number): Buffer {
   return bytes;
 }
 
-function carriedOut(bytes: Buffer, plan: ReturnType<typeof planFile>): { bytes: Buffer; plan: WritePlan } {
-  if (plan.kind !== 'write') assert.fail(`got no plan but ${plan.kind}`);
-  verifyPlan(viewOf(bytes), plan);
-  return { bytes: applied(bytes, plan), plan };
-}
-
-const noted = (bytes: Buffer, length: number) =>
-  carriedOut(bytes, planFile(viewOf(bytes), { entries: entry(length) }));
-const removed = (bytes: Buffer) => carriedOut(bytes, planRemoval(viewOf(bytes)));
 const recordSize = (bytes: Buffer) => {
   const [note] = viewOf(bytes).image.cacheNotes;
   const segment = viewOf(bytes).image.programHeaders[note?.segment ?? -1];
@@ -90,7 +76,7 @@ describe('a note in bytes that patchelf has wiped', () => {
       ...halfway(bytes, first.plan),
       ...halfway(first.bytes, out.plan),
     ]) {
-      const again = planFile(viewOf(partly), { entries: entry(500) });
+      const again = planFile(viewOf(partly), { entries: entryOf(500) });
       const built = again.kind === 'write' ? applied(partly, again) : partly;
       assert.ok(built.equals(first.bytes), `build-cache after ${after}`);
       const back = planRemoval(viewOf(partly));
