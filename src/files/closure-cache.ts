@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, renameSync, statSync, unlinkSync, utimesSync
 import { homedir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { during } from '../errors.js';
+import type { OpenFile } from './open-file.js';
 import { makeDirectories } from './paths.js';
 import { makeTemporary, sweep } from './temporary.js';
 
@@ -61,11 +62,12 @@ export class ClosureCache {
     this.#prune();
     const { name, file: open } = makeTemporary(file);
     try {
-      open.write(note, 0);
-    } finally {
-      open.close();
+      fill(open, note);
+      during('unwritable', 'cannot rename the cached note', file, () => renameSync(name, file));
+    } catch (error) {
+      remove(name);
+      throw error;
     }
-    during('unwritable', 'cannot rename the cached note', file, () => renameSync(name, file));
   }
 
   /** By age and, the longest unused first, by size. */
@@ -85,6 +87,16 @@ export class ClosureCache {
       if (size > LARGEST || now - file.used > LONGEST_REST) remove(file.path);
     }
   }
+}
+
+function fill(file: OpenFile, note: Buffer): void {
+  try {
+    file.write(note, 0);
+  } catch (error) {
+    file.abandon();
+    throw error;
+  }
+  file.close();
 }
 
 /** Another process may have been faster. */
