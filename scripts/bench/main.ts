@@ -9,7 +9,7 @@
  * with each other only: they are ratios, and the machine must do nothing else.
  */
 import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { measureMemory } from './memory.js';
@@ -28,6 +28,7 @@ const { values } = parseArgs({
 });
 const rounds = Number(values.rounds);
 const work = mkdtempSync(join(tmpdir(), 'elfnote-bench-'));
+console.log(`Node ${process.version}, ${availableParallelism()} processors\n`);
 try {
   await measureStartUp(rounds * 4);
   if (values.peer === undefined) measureReader();
