@@ -8,6 +8,7 @@ import { noRoomForAudit } from './dt-audit/plan.js';
 import { releaseAudit } from './dt-audit/release.js';
 import type { Commit, Plan, PlanOptions, SkipPlan, Wanted, WritePlan } from './model/plan.js';
 import { refuse } from './rungs/ladder.js';
+import type { FoundRecord } from './undo/find.js';
 import { refuseRelease } from './undo/releasable.js';
 import { releaseNote } from './undo/release.js';
 import { isNothingBegun, type OwnWork, ownWork } from './undo/undo.js';
@@ -20,13 +21,20 @@ import { planWithRecord } from './undo/with-record.js';
  * What elfnote has done before is undone first, by the file's own record, so that an update gives the bytes of a first
  * run; also what a run that was stopped has begun.
  *
+ * @param proved the file's record, for who has found already that all that it tells of is as it was written.
  * @throws ElfnoteError `unsupported` for a program that cannot have the audit module it is to get.
  */
-export function planFile(view: ElfView, wanted: Wanted, options: PlanOptions = {}): Plan {
+export function planFile(
+  view: ElfView,
+  wanted: Wanted,
+  options: PlanOptions = {},
+  proved?: FoundRecord,
+): Plan {
   const { image, source } = view;
   const own = ownAuditModule(image, source);
   const auditModule = isProgram(image) ? (options.auditModule ?? own) : own;
-  if (own === auditModule && areNotesRight(view, wanted) && isNothingBegun(view)) return { kind: 'keep' };
+  if (own === auditModule && areNotesRight(view, wanted) && isNothingBegun(view, proved))
+    return { kind: 'keep' };
   const work = ownWork(view);
   const isBegun = work !== undefined && !work.isWhole;
   if (image.cacheNotes.length === 0 && own === undefined && !isBegun) {

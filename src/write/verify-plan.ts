@@ -1,11 +1,11 @@
-import { changed, type ElfView } from '../elf/view.js';
+import type { ElfView } from '../elf/view.js';
 import type { Commit, WritePlan } from '../layout/model/plan.js';
 import { planFile } from '../layout/plan-file.js';
 import { AUDIT, PLANNED_AUDIT, RELEASED_AUDIT } from './invariants/audit.js';
 import { OTHER_EDITS, OTHER_RELEASED_EDITS, PATH, STRINGS } from './invariants/audit-strings.js';
 import { CONTENTS } from './invariants/contents.js';
 import { EDITS, RELEASED_EDITS } from './invariants/edits.js';
-import { type Invariant, type Report, refuse, refuseFaults, reversed } from './invariants/invariant.js';
+import { type Invariant, type Report, refuse, refuseFaults, reversed, Side } from './invariants/invariant.js';
 import { NOTE, RELEASED } from './invariants/notes.js';
 import { ENTRIES, PROGRAM } from './invariants/program.js';
 import { recordFaults, undoneFaults, unprovedFaults } from './invariants/record.js';
@@ -49,24 +49,28 @@ const INVARIANTS: Readonly<Record<Exclude<Commit['kind'], 'undo'>, readonly Inva
  */
 export function verifyPlan(view: ElfView, plan: WritePlan): void {
   const { path } = view.image;
+  const { commits, auditModule } = plan;
   const report = (fault: string) => refuse(path, fault);
-  const undo = plan.commits.filter(({ kind }) => kind === 'undo');
-  for (const commit of plan.commits) orderFaults(commit, report);
+  const undo = commits.filter(({ kind }) => kind === 'undo');
+  for (const commit of commits) orderFaults(commit, report);
   unprovedFaults(view, undo, report);
   const base = view.with(...undo);
   if (undo.length > 0) undoneFaults(view, base, plan, report);
-  let now = base;
-  for (const commit of plan.commits.slice(undo.length)) {
-    const after = now.with(commit);
-    if (commit.kind === 'undo') refuse(path, 'what is undone is not undone first');
-    refuseFaults(path, INVARIANTS[commit.kind], { before: now, after, commit, plan });
+  let now = new Side(base);
+  let bare = now;
+  const added: Commit[] = [];
+  for (const commit of commits.slice(undo.length)) {
+    const { kind } = commit;
+    const after = new Side(now.with(commit));
+    if (kind === 'undo') refuse(path, 'what is undone is not undone first');
+    refuseFaults(path, INVARIANTS[kind], { before: now, after, commit, plan });
     now = after;
+    if (added.length > 0 || kind === 'note' || kind === 'audit-in') added.push(commit);
+    else bare = after;
   }
   if (plan.rung.note === 'removed') return;
-  const added = plan.commits.findIndex(({ kind }) => kind === 'note' || kind === 'audit-in');
-  const before = changed(view.source, plan.commits.slice(0, added));
-  if (plan.hasRecord) recordFaults(before, now, plan.commits.slice(added), report);
-  const again = planFile(now, plan.wanted, { auditModule: plan.auditModule });
+  const proved = plan.hasRecord ? recordFaults(bare, now, added, report) : undefined;
+  const again = planFile(now, plan.wanted, { auditModule }, proved);
   if (again.kind !== 'keep') refuse(path, 'a second run would change the file again');
 }
 

@@ -36,26 +36,37 @@ export function occupiedRanges(image: ElfImage): readonly Occupied[] {
   return known;
 }
 
-function computeRanges(image: ElfImage): Occupied[] {
-  const { header, encoding } = image;
-  const ranges: Occupied[] = [
-    { start: 0, end: header.e_ehsize, kind: 'elf-header', index: 0 },
-    { start: header.e_phoff, end: tableEnd(image), kind: 'program-headers', index: 0 },
-  ];
-  if (hasSections(image)) {
-    const size = image.sectionHeaders.length * sectionHeaderSize(encoding);
-    ranges.push({ start: header.e_shoff, end: header.e_shoff + size, kind: 'section-headers', index: 0 });
-  }
-  for (const [index, s] of image.sectionHeaders.entries()) {
+/** Of what the headers describe, the ranges that have bytes of [from, to), sorted by start. */
+export function rangesOn(image: ElfImage, from: number, to: number): Occupied[] {
+  const known = KNOWN.get(image);
+  const ranges = known?.filter(({ start, end }) => start < to && end > from);
+  return ranges ?? computeRanges(image, from, to);
+}
+
+function computeRanges(image: ElfImage, from = -1, to = Number.POSITIVE_INFINITY): Occupied[] {
+  const { header, encoding, sectionHeaders, programHeaders } = image;
+  const ranges: Occupied[] = [];
+  const add = (start: number, size: number, kind: Occupied['kind'], index: number) => {
+    const end = start + size;
+    if (start < to && end > from) ranges.push({ start, end, kind, index });
+  };
+  add(0, header.e_ehsize, 'elf-header', 0);
+  add(header.e_phoff, tableEnd(image) - header.e_phoff, 'program-headers', 0);
+  if (hasSections(image))
+    add(header.e_shoff, sectionHeaders.length * sectionHeaderSize(encoding), 'section-headers', 0);
+  let index = -1;
+  for (const s of sectionHeaders) {
+    index++;
     if (s.sh_type === SHT_NOBITS || s.sh_size === 0) continue;
     // What a note has left behind, and patchelf moves about. Other such entries may say anything.
     if (s.sh_type === SHT_NULL && (index === 0 || s.sh_offset + s.sh_size > image.size)) continue;
-    ranges.push({ start: s.sh_offset, end: s.sh_offset + s.sh_size, kind: 'section', index });
+    add(s.sh_offset, s.sh_size, 'section', index);
   }
-  for (const [index, p] of image.programHeaders.entries()) {
+  index = -1;
+  for (const p of programHeaders) {
+    index++;
     if (p.p_type === PT_NULL || p.p_type === PT_PHDR || p.p_filesz === 0) continue;
-    const kind = p.p_type === PT_LOAD ? 'load' : 'segment';
-    ranges.push({ start: p.p_offset, end: p.p_offset + p.p_filesz, kind, index });
+    add(p.p_offset, p.p_filesz, p.p_type === PT_LOAD ? 'load' : 'segment', index);
   }
   return ranges.sort((a, b) => a.start - b.start || a.end - b.end);
 }

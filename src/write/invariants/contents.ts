@@ -1,13 +1,13 @@
+import type { ByteSource } from '../../elf/bytes.js';
+import { CACHE_NOTE_SECTION, SHT_NOBITS, SHT_NOTE, SHT_NULL } from '../../elf/constants.js';
 import {
-  CACHE_NOTE_SECTION,
-  PT_DYNAMIC,
-  PT_INTERP,
-  SHT_NOBITS,
-  SHT_NOTE,
-  SHT_NULL,
-} from '../../elf/constants.js';
-import { addressOfOffset, type ElfImage, offsetOfAddress, type SectionHeader } from '../../elf/image.js';
-import { hex, type Invariant, type Report, type Step, tell } from './invariant.js';
+  addressOfOffset,
+  type ElfImage,
+  offsetOfAddress,
+  type ProgramHeader,
+  type SectionHeader,
+} from '../../elf/image.js';
+import { hex, type Invariant, type Report, type Side, type Step, tell } from './invariant.js';
 
 /** What moved reads the same in its new place; what ld.so finds by address is still there. */
 export const CONTENTS: readonly Invariant[] = [
@@ -16,7 +16,8 @@ export const CONTENTS: readonly Invariant[] = [
 ];
 
 function sectionFaults({ before, after }: Step, report: Report): void {
-  const [old, now] = [before.image, after.image];
+  const old = before.image;
+  const now = after.image;
   let i = -1;
   for (const was of old.sectionHeaders) {
     i++;
@@ -49,8 +50,8 @@ function isSameSection(was: SectionHeader, is: SectionHeader): boolean {
 }
 
 function movedFaults(
-  source: Step['before']['source'],
-  view: Step['before']['source'],
+  source: ByteSource,
+  view: ByteSource,
   now: ElfImage,
   was: SectionHeader,
   is: SectionHeader,
@@ -76,17 +77,28 @@ function successor(before: ElfImage, after: ElfImage, index: number): SectionHea
 }
 
 function segmentFaults({ before, after }: Step, report: Report): void {
-  for (const type of [PT_INTERP, PT_DYNAMIC]) {
-    const old = before.image.programHeaders.find(p => p.p_type === type);
-    const now = after.image.programHeaders.find(p => p.p_type === type);
-    if (old?.p_filesz !== now?.p_filesz)
-      report(`PT_INTERP or PT_DYNAMIC changed: ${tell(old)} is ${tell(now)}`);
-    if (type !== PT_INTERP || old === undefined || now === undefined) continue;
-    const text = before.source.read(old.p_offset, old.p_filesz);
-    const named = after.source.read(now.p_offset, now.p_filesz);
-    if (!named.equals(text)) report(`PT_INTERP names another loader: ${text} is ${named}`);
-    const address = addressOfOffset(after.image.programHeaders, now.p_offset, now.p_filesz);
-    if (address !== now.p_vaddr)
-      report(`PT_INTERP is not loaded: it says ${hex(now.p_vaddr)}, its bytes are at ${hex(address)}`);
-  }
+  sizeFaults(before.interp, after.interp, report);
+  if (before.interp !== undefined && after.interp !== undefined)
+    loaderFaults(before.source, after, before.interp, after.interp, report);
+  sizeFaults(before.dynamic, after.dynamic, report);
+}
+
+function sizeFaults(old: ProgramHeader | undefined, now: ProgramHeader | undefined, report: Report): void {
+  if (old?.p_filesz !== now?.p_filesz)
+    report(`PT_INTERP or PT_DYNAMIC changed: ${tell(old)} is ${tell(now)}`);
+}
+
+function loaderFaults(
+  source: ByteSource,
+  after: Side,
+  old: ProgramHeader,
+  now: ProgramHeader,
+  report: Report,
+): void {
+  const text = source.read(old.p_offset, old.p_filesz);
+  const named = after.source.read(now.p_offset, now.p_filesz);
+  if (!named.equals(text)) report(`PT_INTERP names another loader: ${text} is ${named}`);
+  const address = addressOfOffset(after.loads, now.p_offset, now.p_filesz);
+  if (address !== now.p_vaddr)
+    report(`PT_INTERP is not loaded: it says ${hex(now.p_vaddr)}, its bytes are at ${hex(address)}`);
 }

@@ -1,4 +1,4 @@
-import { isZero, largest } from '../../elf/bytes.js';
+import { type ByteSource, isZero } from '../../elf/bytes.js';
 import { PT_INTERP, PT_NOTE, SHT_DYNAMIC, SHT_SYMTAB } from '../../elf/constants.js';
 import type { ElfImage } from '../../elf/image.js';
 import type { ElfView } from '../../elf/view.js';
@@ -35,28 +35,22 @@ export function editFaults(
 ): void {
   const { image, source } = before;
   const occupied = occupiedRanges(image);
-  const contentEnd = largest(occupied.map(range => range.end));
-  const owned = image.cacheNotes.map(note => ({ start: note.offset, end: ownEnd(image, source, note) }));
+  let contentEnd = 0;
+  for (const range of occupied) if (range.end > contentEnd) contentEnd = range.end;
   for (const { offset, bytes, why } of edits) {
     const end = offset + bytes.length;
-    const gap = (from: number, to: number) => {
-      if (from < to && !isZero(source, from, to - from) && !isWiped(source, from, to))
-        report(
-          `an edit (${why}) touches bytes that are not zero and that nothing describes: ${from} to ${to}`,
-        );
-    };
     // The ranges are sorted by start, and what none of them covers is a gap.
     const limit = Math.min(end, source.size);
     let at = offset;
     for (const range of occupied) {
       if (range.start >= end) break;
-      if (range.kind === 'load' || range.end <= offset) continue;
-      gap(at, Math.min(range.start, limit));
+      if (range.end <= offset || range.kind === 'load') continue;
+      gapFaults(source, at, Math.min(range.start, limit), why, report);
       at = Math.max(at, range.end);
       const from = Math.max(offset, range.start);
       const to = Math.min(end, range.end);
       if (from >= to || to <= newTableEnd || isFreeToChange(image, range)) continue;
-      if (owned.some(note => note.start <= from && to <= note.end)) continue;
+      if (isOwn(before, from, to)) continue;
       report(
         `an edit (${why}) touches a ${range.kind} that must not change: number ${range.index}, bytes ${from} to ${to}`,
       );
@@ -65,8 +59,19 @@ export function editFaults(
       report(
         `an edit (${why}) touches data that is appended to the file: it ends at ${end}, the content at ${contentEnd}`,
       );
-    gap(at, limit);
+    gapFaults(source, at, limit, why, report);
   }
+}
+
+/** Nothing describes [from, to), if it has any bytes. */
+function gapFaults(source: ByteSource, from: number, to: number, why: string, report: Report): void {
+  if (from < to && !isZero(source, from, to - from) && !isWiped(source, from, to))
+    report(`an edit (${why}) touches bytes that are not zero and that nothing describes: ${from} to ${to}`);
+}
+
+/** Whether the bytes are those of a cache note and what elfnote has put behind it. */
+function isOwn({ image, source }: ElfView, from: number, to: number): boolean {
+  return image.cacheNotes.some(note => note.offset <= from && to <= ownEnd(image, source, note));
 }
 
 function isFreeToChange(before: ElfImage, range: Occupied): boolean {

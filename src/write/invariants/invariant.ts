@@ -1,12 +1,88 @@
-import type { ElfImage, ProgramHeader } from '../../elf/image.js';
-import type { ElfView } from '../../elf/view.js';
+import {
+  PT_DYNAMIC,
+  PT_GNU_PROPERTY,
+  PT_INTERP,
+  PT_LOAD,
+  PT_NOTE,
+  PT_NULL,
+  PT_PHDR,
+} from '../../elf/constants.js';
+import type { ProgramHeader } from '../../elf/image.js';
+import { ElfView } from '../../elf/view.js';
 import { ElfnoteError } from '../../errors.js';
 import type { Commit, WritePlan } from '../../layout/model/plan.js';
 
+/** A file on one side of a commit, its program headers sorted out once for all who ask; lists are in the table's order. */
+export class Side extends ElfView {
+  readonly loads: readonly ProgramHeader[];
+  readonly notes: readonly ProgramHeader[];
+  readonly properties: readonly ProgramHeader[];
+  /** Those that have no invariant of their own, and must not change. */
+  readonly others: readonly ProgramHeader[];
+  /** Of several, the first. */
+  readonly phdr: ProgramHeader | undefined;
+  readonly interp: ProgramHeader | undefined;
+  readonly dynamic: ProgramHeader | undefined;
+  /** Index of the first `PT_LOAD`, and of the last `PT_PHDR` or `PT_INTERP`; -1 where there is none. */
+  readonly firstLoad: number;
+  readonly lastLeader: number;
+
+  constructor({ image, source }: ElfView) {
+    super(image, source);
+    const loads: ProgramHeader[] = [];
+    const notes: ProgramHeader[] = [];
+    const properties: ProgramHeader[] = [];
+    const others: ProgramHeader[] = [];
+    let phdr: ProgramHeader | undefined;
+    let interp: ProgramHeader | undefined;
+    let dynamic: ProgramHeader | undefined;
+    let firstLoad = -1;
+    let lastLeader = -1;
+    let i = 0;
+    for (const p of image.programHeaders) {
+      switch (p.p_type) {
+        case PT_NULL:
+          break;
+        case PT_LOAD:
+          if (firstLoad < 0) firstLoad = i;
+          loads.push(p);
+          break;
+        case PT_NOTE:
+          notes.push(p);
+          break;
+        case PT_GNU_PROPERTY:
+          properties.push(p);
+          break;
+        case PT_PHDR:
+          phdr ??= p;
+          lastLeader = i;
+          break;
+        case PT_INTERP:
+          interp ??= p;
+          lastLeader = i;
+          break;
+        default:
+          if (p.p_type === PT_DYNAMIC) dynamic ??= p;
+          others.push(p);
+      }
+      i++;
+    }
+    this.loads = loads;
+    this.notes = notes;
+    this.properties = properties;
+    this.others = others;
+    this.phdr = phdr;
+    this.interp = interp;
+    this.dynamic = dynamic;
+    this.firstLoad = firstLoad;
+    this.lastLeader = lastLeader;
+  }
+}
+
 /** A file before and after a commit, and the plan that the commit is a part of. */
 export interface Step {
-  readonly before: ElfView;
-  readonly after: ElfView;
+  readonly before: Side;
+  readonly after: Side;
   readonly commit: Commit;
   readonly plan: WritePlan;
 }
@@ -45,12 +121,6 @@ export function reversed(invariants: readonly Invariant[]): Invariant[] {
 
 export function hex(value: number | undefined): string {
   return value === undefined ? 'nothing' : `0x${value.toString(16)}`;
-}
-
-export function headersOf({ programHeaders }: ElfImage, type: number, orType = type): ProgramHeader[] {
-  const result: ProgramHeader[] = [];
-  for (const p of programHeaders) if (p.p_type === type || p.p_type === orType) result.push(p);
-  return result;
 }
 
 /** Whether two program headers have the same value in every field. */

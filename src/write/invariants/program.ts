@@ -1,3 +1,4 @@
+import type { ByteString } from '../../elf/bytes.js';
 import {
   DT_GNU_HASH,
   DT_HASH,
@@ -23,10 +24,22 @@ export const ENTRIES: readonly Invariant[] = [
 ];
 
 function headerFaults({ before, after }: Step, report: Report): void {
-  for (const field of ['e_type', 'e_machine', 'e_flags'] as const) {
-    const [was, is] = [before.image.header[field], after.image.header[field]];
-    if (was !== is) report(`the ELF header changed: ${field} ${hex(was)} is ${hex(is)}`);
-  }
+  kindFaults(before.image, after.image, 'the ELF header changed', hex, report);
+}
+
+/** The fields that say what a file is for, where they differ. */
+export function kindFaults(
+  before: ElfImage,
+  after: ElfImage,
+  what: string,
+  tell: (value: number) => string,
+  report: Report,
+): void {
+  const was = before.header;
+  const is = after.header;
+  if (was.e_type === is.e_type && was.e_machine === is.e_machine && was.e_flags === is.e_flags) return;
+  for (const field of ['e_type', 'e_machine', 'e_flags'] as const)
+    if (was[field] !== is[field]) report(`${what}: ${field} ${tell(was[field])} is ${tell(is[field])}`);
 }
 
 function sectionFaults({ after }: Step, report: Report): void {
@@ -36,21 +49,36 @@ function sectionFaults({ after }: Step, report: Report): void {
 
 /** What the two dynamic sections ask of ld.so, where it differs. */
 export function saidFaults(before: ElfImage, after: ElfImage, what: string, report: Report): void {
-  const [was, is] = [before.dynamic, after.dynamic];
+  const was = before.dynamic;
+  const is = after.dynamic;
   const differs = (tag: string, old: string | undefined, now: string | undefined) => {
     if (old !== now) report(`${what}: ${tag} ${old ?? 'nothing'} is ${now ?? 'nothing'}`);
   };
-  differs('DT_NEEDED', was?.needed.join() ?? '', is?.needed.join() ?? '');
+  if (!areSame(was?.needed ?? NONE, is?.needed ?? NONE))
+    differs('DT_NEEDED', was?.needed.join() ?? '', is?.needed.join() ?? '');
   differs('DT_RUNPATH', was?.runpath, is?.runpath);
   differs('DT_RPATH', was?.rpath, is?.rpath);
   differs('DT_SONAME', was?.soname, is?.soname);
 }
 
+const NONE: readonly never[] = [];
+
+function areSame(old: readonly ByteString[], now: readonly ByteString[]): boolean {
+  for (let i = 0; i < old.length; i++) if (old[i] !== now[i]) return false;
+  return old.length === now.length;
+}
+
 function dynamicFaults({ before, after }: Step, report: Report): void {
   saidFaults(before.image, after.image, 'the dynamic section says something else', report);
-  const [old, entries] = [before.image.dynamic?.entries ?? [], after.image.dynamic?.entries ?? []];
-  if (old.length === entries.length && old.every(({ d_tag }, i) => d_tag === entries[i]?.d_tag)) return;
-  report(`the dynamic section has other entries: ${tagsOf(old)} are ${tagsOf(entries)}`);
+  const old = before.image.dynamic?.entries ?? NONE;
+  const entries = after.image.dynamic?.entries ?? NONE;
+  if (!haveSameTags(old, entries))
+    report(`the dynamic section has other entries: ${tagsOf(old)} are ${tagsOf(entries)}`);
+}
+
+function haveSameTags(old: readonly DynamicEntry[], now: readonly DynamicEntry[]): boolean {
+  for (let i = 0; i < old.length; i++) if (old[i]?.d_tag !== now[i]?.d_tag) return false;
+  return old.length === now.length;
 }
 
 function tagsOf(entries: readonly DynamicEntry[]): string {
@@ -69,14 +97,22 @@ export const TABLE_TAGS: ReadonlySet<number> = new Set([
 ]);
 
 function entryFaults({ before, after }: Step, report: Report): void {
-  const now = after.image.dynamic?.entries ?? [];
+  const now = after.image.dynamic?.entries ?? NONE;
+  const areMoved = haveMoved(before.image, after.image);
   let i = 0;
-  for (const { d_tag, d_val } of before.image.dynamic?.entries ?? []) {
-    const due = TABLE_TAGS.has(d_tag) ? newAddress(before.image, after.image, d_val) : d_val;
+  for (const { d_tag, d_val } of before.image.dynamic?.entries ?? NONE) {
+    const due = areMoved && TABLE_TAGS.has(d_tag) ? newAddress(before.image, after.image, d_val) : d_val;
     const is = now[i]?.d_val;
     if (is !== due) report(`dynamic entry ${i} does not lead to its table: ${hex(is)}, not ${hex(due)}`);
     i++;
   }
+}
+
+/** Whether any section has another address than it had. */
+function haveMoved({ sectionHeaders: old }: ElfImage, { sectionHeaders: now }: ElfImage): boolean {
+  const count = Math.min(old.length, now.length);
+  for (let i = 0; i < count; i++) if (old[i]?.sh_addr !== now[i]?.sh_addr) return true;
+  return false;
 }
 
 /** Of the section that was at an address; the address where none was. */

@@ -1,47 +1,55 @@
 import { alignUp, type ByteSource, isZero, largest, type Patch } from '../../elf/bytes.js';
 import { ownAuditModule } from '../../elf/dt-audit.js';
-import { readElfHeader } from '../../elf/read.js';
 import { changed, type ElfView } from '../../elf/view.js';
 import { hasSections, occupiedRanges } from '../../layout/model/occupied.js';
 import type { Commit, WritePlan } from '../../layout/model/plan.js';
-import { findRecord } from '../../layout/undo/find.js';
+import { type FoundRecord, findRecord } from '../../layout/undo/find.js';
 import { hashOfOld, hashOfWritten } from '../../layout/undo/hash.js';
 import { OWN_TYPE, type OwnNote, ownNoteAt, ownNotesBehind } from '../../note/own.js';
 import { decodeUndo, type UndoRecord } from '../../note/undo.js';
 import type { Report } from './invariant.js';
-import { saidFaults } from './program.js';
+import { kindFaults, saidFaults } from './program.js';
 
-/** Whoever follows the record gets every byte back that the commits changed. */
+/**
+ * Whoever follows the record gets every byte back that the commits changed.
+ * @returns the record, if it is the one that a second run would find.
+ */
 export function recordFaults(
-  before: ByteSource,
+  before: ElfView,
   after: ElfView,
   commits: readonly Commit[],
   report: Report,
-): void {
+): FoundRecord | undefined {
   const [location] = after.image.cacheNotes;
   const notes = location === undefined ? [] : ownNotesBehind(after.image, after.source, location);
   const note = notes.find(({ n_type }) => n_type === OWN_TYPE.undo) ?? lastNote(after);
-  const record = note && decodeUndo(after.source.read(note.descOffset, note.n_descsz));
+  const found = note && findRecord(after);
+  const isFound = note !== undefined && found?.note.offset === note.offset;
+  const record = isFound
+    ? found.record
+    : note && decodeUndo(after.source.read(note.descOffset, note.n_descsz));
   if (note === undefined || record === undefined) {
     report('there is no undo record');
-    return;
+    return undefined;
   }
-  if (record.oldSize !== before.size)
-    report(`the undo record says ${record.oldSize} bytes, not ${before.size}`);
+  const { source } = before;
+  if (record.oldSize !== source.size)
+    report(`the undo record says ${record.oldSize} bytes, not ${source.size}`);
   const undone = followed(after.source, record);
   for (const { edits } of commits) {
     for (const { offset, bytes } of edits) {
-      const length = Math.min(bytes.length, before.size - offset);
-      if (length > 0 && !undone.read(offset, length).equals(before.read(offset, length)))
+      const length = Math.min(bytes.length, source.size - offset);
+      if (length > 0 && !undone.read(offset, length).equals(source.read(offset, length)))
         report(`the undo record does not lead back to the ${length} bytes at ${offset}`);
     }
   }
   hashFaults(before, after, record, note.descOffset, report);
+  return isFound ? found : undefined;
 }
 
 /** Nobody follows a record whose hashes are of other bytes. */
 function hashFaults(
-  before: ByteSource,
+  before: ElfView,
   after: ElfView,
   record: UndoRecord,
   descOffset: number,
@@ -49,7 +57,7 @@ function hashFaults(
 ): void {
   if (!hashOfWritten(record, after, descOffset).equals(record.wrote))
     report('the undo record has another hash of what was written');
-  if (!hashOfOld(record, { image: readElfHeader(before), source: before }).equals(record.was))
+  if (!hashOfOld(record, before).equals(record.was))
     report('the undo record has another hash of what was there');
 }
 
@@ -96,10 +104,7 @@ export function undoneFaults(noted: ElfView, undone: ElfView, plan: WritePlan, r
   if (auditModule !== undefined && !goes && auditModule !== plan.auditModule)
     report(`the old audit module is still there: ${auditModule}, not ${plan.auditModule}`);
   const what = 'undone, the file says something else';
-  for (const field of ['e_type', 'e_machine', 'e_flags'] as const) {
-    const [was, is] = [noted.image.header[field], undone.image.header[field]];
-    if (was !== is) report(`${what}: ${field} ${was} is ${is}`);
-  }
+  kindFaults(noted.image, undone.image, what, String, report);
   saidFaults(noted.image, undone.image, what, report);
 }
 

@@ -1,14 +1,14 @@
-import { PF_W, PT_GNU_PROPERTY, PT_INTERP, PT_LOAD, PT_NOTE, PT_NULL, PT_PHDR } from '../../elf/constants.js';
+import { PF_W, PT_NOTE } from '../../elf/constants.js';
 import { addressOfOffset, type ElfImage, type ProgramHeader } from '../../elf/image.js';
 import { endOfNotes } from '../../elf/notes.js';
 import { isCongruent, MIN_PAGE_SIZE, mapsNothing, maxPageSize } from '../../layout/model/pages.js';
 import {
-  headersOf,
   hex,
   type Invariant,
   isSameButSize,
   isSameHeader,
   type Report,
+  type Side,
   type Step,
   tell,
 } from './invariant.js';
@@ -31,13 +31,12 @@ export const OLD_LOADS: readonly Invariant[] = [
 export const KEPT_NOTES: readonly Invariant[] = [{ name: 'no PT_NOTE is lost', check: lostFaults }];
 
 function loadFaults({ before, after }: Step, report: Report): void {
-  const loads = headersOf(after.image, PT_LOAD);
-  const old = headersOf(before.image, PT_LOAD);
-  for (const [i, load] of loads.entries()) {
-    const wasSo = old.some(was => was.p_vaddr === load.p_vaddr && !isCongruent(was));
-    if (!isCongruent(load) && !mapsNothing(load) && !wasSo)
+  let i = -1;
+  for (const load of after.loads) {
+    i++;
+    if (!isCongruent(load) && !mapsNothing(load) && !wasIncongruent(before, load.p_vaddr))
       report(`a PT_LOAD is not congruent: number ${i}, ${tell(load)}`);
-    const next = loads[i + 1];
+    const next = after.loads[i + 1];
     const end = load.p_vaddr + load.p_memsz;
     if (next !== undefined && end > next.p_vaddr)
       report(
@@ -46,9 +45,13 @@ function loadFaults({ before, after }: Step, report: Report): void {
   }
 }
 
+function wasIncongruent({ loads }: Side, address: number): boolean {
+  return loads.some(was => was.p_vaddr === address && !isCongruent(was));
+}
+
 function noteFaults({ before, after }: Step, report: Report): void {
-  for (const p of headersOf(after.image, PT_NOTE)) {
-    const address = addressOfOffset(after.image.programHeaders, p.p_offset, p.p_filesz);
+  for (const p of after.notes) {
+    const address = addressOfOffset(after.loads, p.p_offset, p.p_filesz);
     if (p.p_filesz > 0 && address !== p.p_vaddr && wasLoaded(before.image, p))
       report(`a PT_NOTE is not loaded: it says ${hex(p.p_vaddr)}, its bytes are at ${hex(address)}`);
   }
@@ -62,24 +65,23 @@ function wasLoaded({ programHeaders }: ElfImage, note: ProgramHeader): boolean {
 
 /** The gABI wants it; files that older tools have patched may not have it so. */
 function leaderFaults({ before, after }: Step, report: Report): void {
-  const [firstLoad, lastLeader] = leaders(after.image);
-  const [oldLoad, oldLeader] = leaders(before.image);
-  if (firstLoad >= 0 && lastLeader > firstLoad && (oldLoad < 0 || oldLeader < oldLoad))
-    report(`PT_PHDR or PT_INTERP stands behind a PT_LOAD: number ${lastLeader} behind ${firstLoad}`);
+  if (isLeaderBehind(after) && !isLeaderBehind(before))
+    report(
+      `PT_PHDR or PT_INTERP stands behind a PT_LOAD: number ${after.lastLeader} behind ${after.firstLoad}`,
+    );
 }
 
-function leaders({ programHeaders }: ElfImage): readonly [number, number] {
-  const types = programHeaders.map(p => p.p_type);
-  return [types.indexOf(PT_LOAD), Math.max(types.lastIndexOf(PT_PHDR), types.lastIndexOf(PT_INTERP))];
+function isLeaderBehind({ firstLoad, lastLeader }: Side): boolean {
+  return firstLoad >= 0 && lastLeader > firstLoad;
 }
 
 /** Of any size at which they had none in common. */
 function pageFaults({ before, after }: Step, report: Report): void {
-  const loads = headersOf(after.image, PT_LOAD);
-  const olds = headersOf(before.image, PT_LOAD);
-  for (const [i, load] of loads.entries()) {
-    const next = loads[i + 1];
-    const old = olds.find(p => p.p_vaddr === load.p_vaddr);
+  let i = -1;
+  for (const load of after.loads) {
+    i++;
+    const next = after.loads[i + 1];
+    const old = loadAt(before, load.p_vaddr);
     if (next === undefined || old === undefined || old.p_memsz === load.p_memsz) continue;
     for (let page = MIN_PAGE_SIZE; page <= Math.max(MIN_PAGE_SIZE, load.p_align); page *= 2) {
       const last = (p: ProgramHeader) => Math.floor((p.p_vaddr + p.p_memsz - 1) / page);
@@ -92,20 +94,15 @@ function pageFaults({ before, after }: Step, report: Report): void {
   }
 }
 
-/** They have invariants of their own. */
-const MAY_CHANGE: ReadonlySet<number> = new Set([
-  PT_LOAD,
-  PT_NOTE,
-  PT_NULL,
-  PT_PHDR,
-  PT_INTERP,
-  PT_GNU_PROPERTY,
-]);
+/** The first segment at an address. */
+function loadAt({ loads }: Side, address: number): ProgramHeader | undefined {
+  for (const load of loads) if (load.p_vaddr === address) return load;
+  return undefined;
+}
 
 function otherFaults({ before, after }: Step, report: Report): void {
-  const others = ({ programHeaders }: ElfImage) => programHeaders.filter(p => !MAY_CHANGE.has(p.p_type));
-  const now = others(after.image);
-  const old = others(before.image);
+  const now = after.others;
+  const old = before.others;
   for (let i = 0; i < Math.max(old.length, now.length); i++) {
     if (!isSameHeader(old[i], now[i]))
       report(`a program header changed that must not: ${tell(old[i])} is ${tell(now[i])}`);
@@ -113,12 +110,10 @@ function otherFaults({ before, after }: Step, report: Report): void {
 }
 
 function oldLoadFaults({ before, after, plan }: Step, report: Report): void {
-  const loads = headersOf(after.image, PT_LOAD);
-  const old = headersOf(before.image, PT_LOAD);
   let i = -1;
-  for (const was of old) {
+  for (const was of before.loads) {
     i++;
-    const now = loads.find(load => load.p_vaddr === was.p_vaddr);
+    const now = loadAt(after, was.p_vaddr);
     if (now === undefined || !isSameButSize(now, was)) {
       report(`a PT_LOAD changed: number ${i}, ${tell(was)} is ${tell(now)}`);
       continue;
@@ -129,7 +124,7 @@ function oldLoadFaults({ before, after, plan }: Step, report: Report): void {
     if (!sameSize && !(grew && (was.p_flags & PF_W) === 0))
       report(`a segment grew that is not read-only data: number ${i}, ${tell(was)} is ${tell(now)}`);
   }
-  const added = loads.filter(load => !old.some(was => was.p_vaddr === load.p_vaddr));
+  const added = after.loads.filter(load => loadAt(before, load.p_vaddr) === undefined);
   // What is released may have had one.
   const most = plan.rung.note === 'removed' ? 1 : Math.max(1, plan.addedLoads);
   if (added.length > most) report(`a PT_LOAD appeared: ${added.length}, at most ${most}`);
@@ -142,20 +137,27 @@ function oldLoadFaults({ before, after, plan }: Step, report: Report): void {
 
 /** What `PT_GNU_PROPERTY` covers needs no `PT_NOTE` besides. */
 function lostFaults({ before, after }: Step, report: Report): void {
-  const now = headersOf(after.image, PT_NOTE, PT_GNU_PROPERTY);
-  for (const old of headersOf(before.image, PT_NOTE)) {
-    if (old.p_offset + old.p_filesz > before.source.size) continue;
+  for (const old of before.notes) {
+    if (old.p_offset + old.p_filesz > before.source.size || isCovered(before, after, old, old.p_filesz))
+      continue;
     // Zeros behind the last note are none.
     const end = endOfNotes(before.source, before.image.encoding, old.p_offset, old.p_filesz);
-    const size = end === undefined ? old.p_filesz : end - old.p_offset;
-    const bytes = before.source.read(old.p_offset, size);
-    const isKept = now.some(
-      p =>
-        p.p_align === old.p_align &&
-        p.p_filesz >= size &&
-        p.p_offset + size <= after.source.size &&
-        after.source.read(p.p_offset, size).equals(bytes),
-    );
-    if (!isKept) report(`a PT_NOTE is gone: ${tell(old)}`);
+    if (end === undefined || !isCovered(before, after, old, end - old.p_offset))
+      report(`a PT_NOTE is gone: ${tell(old)}`);
   }
+}
+
+/** Whether the first `size` bytes of what a `PT_NOTE` covered are covered still. */
+function isCovered(before: Side, after: Side, old: ProgramHeader, size: number): boolean {
+  const bytes = before.source.read(old.p_offset, size);
+  return holds(after, after.notes, old.p_align, bytes) || holds(after, after.properties, old.p_align, bytes);
+}
+
+function holds({ source }: Side, headers: readonly ProgramHeader[], p_align: number, bytes: Buffer): boolean {
+  for (const p of headers) {
+    const isFit =
+      p.p_align === p_align && p.p_filesz >= bytes.length && p.p_offset + bytes.length <= source.size;
+    if (isFit && source.read(p.p_offset, bytes.length).equals(bytes)) return true;
+  }
+  return false;
 }
