@@ -7,6 +7,7 @@ import { ElfnoteError } from './errors.js';
 import { type AttributeCheck, LOST_IN_PLACE, readAttributes } from './files/attributes.js';
 import { isSharedInStore } from './files/links.js';
 import { type FileSource, refuseChanged } from './files/source.js';
+import type { Steps } from './files/steps.js';
 import { sweep } from './files/temporary.js';
 import { editsOf, type Plan, type WritePlan } from './layout/model/plan.js';
 import { type Explained, summaryOf, type WorkedOutcome } from './outcome.js';
@@ -37,19 +38,19 @@ export interface RemoveOptions {
 const MOVED_TABLE = 'the program header table moved: strip and objcopy break this file';
 
 /** Verifies a plan and writes it; leaves the file alone where there is nothing to write. @throws ElfnoteError */
-export function carryOut(
+export function* carryOut(
   source: FileSource,
   image: ElfImage,
   plan: Plan,
   explained: Explained,
   options: RemoveOptions,
-): WorkedOutcome {
+): Steps<WorkedOutcome> {
   if (plan.kind === 'keep') {
-    leaveAlone(source, options);
+    yield* leaveAlone(source, options);
     return { ...explained, reader: ownAuditModule(image, source), action: 'up-to-date' };
   }
   if (plan.kind === 'skip') {
-    leaveAlone(source, options);
+    yield* leaveAlone(source, options);
     return { ...explained, action: 'skipped', reason: plan.reason, detail: plan.detail };
   }
   const view = new ElfView(image, source);
@@ -61,10 +62,10 @@ export function carryOut(
   }
   const result = { ...explained, plan: summaryOf(plan), bytesAdded };
   if (options.dryRun) return { ...result, action: 'planned', edits: editsOf(plan) };
-  return { ...result, action: 'written', lost: commit(source, plan, options) };
+  return { ...result, action: 'written', lost: yield* commit(source, plan, options) };
 }
 
-function commit(source: FileSource, plan: WritePlan, options: RemoveOptions): string[] {
+function* commit(source: FileSource, plan: WritePlan, options: RemoveOptions): Steps<string[]> {
   const { path } = source;
   const change: Change = { commits: plan.commits, inPlaceIsSafe: plan.inPlaceIsSafe };
   const output = otherOutput(path, options);
@@ -72,12 +73,12 @@ function commit(source: FileSource, plan: WritePlan, options: RemoveOptions): st
   const lost = output === undefined ? own.filter(name => name === LOST_IN_PLACE) : own;
   refuseLoss(path, lost, options);
   if (output !== undefined) {
-    writeCopy(path, output, source, change, options);
+    yield* writeCopy(path, output, source, change, options);
     return [...lost];
   }
   const notKept: string[] = [];
   const lostByCopy = [...own, ...given];
-  const how = commitChange(path, source, change, {
+  const how = yield* commitChange(path, source, change, {
     ...options,
     unshare: options.unshare ?? isSharedInStore(path, source.stats),
     copyLoses: lostByCopy.length > 0 || !knowsAll,
@@ -125,12 +126,12 @@ function otherOutput(path: string, { output }: RemoveOptions): string | undefine
 }
 
 /** A file that needs no change, if that is true of what it is by now, is copied to the output. */
-export function leaveAlone(source: FileSource, options: RemoveOptions): void {
+export function* leaveAlone(source: FileSource, options: RemoveOptions): Steps<void> {
   refuseChanged(source);
   if (!options.dryRun) sweep(dirname(source.file.place));
   const output = otherOutput(source.path, options);
   if (output !== undefined && !options.dryRun) {
     refuseLoss(source.path, attributesOf(source, options).own, options);
-    writeCopy(source.path, output, source, undefined, options);
+    yield* writeCopy(source.path, output, source, undefined, options);
   }
 }

@@ -83,10 +83,14 @@ export function countOnSystem(
 
 const SYSTEM_LIBRARIES = new WeakMap<LoaderProbe, SystemLibraries>();
 
-/** What a loader finds without a run path, in `root` or on this machine. */
+/**
+ * What a loader finds without a run path, in `root` or on this machine. What is opened for that is not remembered for
+ * closures: the file may be under work, and its size another when it is finished.
+ */
 export function systemLibrariesFor(options: LookupOptions): SystemLibraries {
   const objects = objectsFor(options);
-  const known = SYSTEM_LIBRARIES.get(objects) ?? new SystemLibraries(objects);
+  const own = () => (objects instanceof FileLoaderProbe ? objects.anew() : objects);
+  const known = SYSTEM_LIBRARIES.get(objects) ?? new SystemLibraries(own());
   SYSTEM_LIBRARIES.set(objects, known);
   return known;
 }
@@ -103,14 +107,28 @@ export interface Looked {
   readonly warnings: readonly string[];
 }
 
+/** The closure note that a file carries and that is renewed; without a note where it cannot be read. */
+export interface OlderClosure {
+  readonly note: ClosureNote | undefined;
+}
+
+/** Undefined for none, and where the options alone tell whether the file is to have one. @throws ElfnoteError */
+export function closureToRenew(view: ElfView, { closure }: ClosureOptions): OlderClosure | undefined {
+  return closure === undefined ? readClosureNote(view) : undefined;
+}
+
 /**
  * Looks up all that a file's notes are to say. A closure note is behind a cache note, so a file that carries one gets a
  * cache note also where that helps no patched loader.
  *
- * @throws ElfnoteError
+ * @param older of `closureToRenew`. @throws ElfnoteError
  */
-export function lookUpFile(view: ElfView, probe: LibraryProbe, given: ClosureOptions): Looked {
-  const older = given.closure === undefined ? readClosureNote(view) : undefined;
+export function lookUpFile(
+  view: ElfView,
+  probe: LibraryProbe,
+  given: ClosureOptions,
+  older: OlderClosure | undefined,
+): Looked {
   if (!(given.closure ?? older !== undefined))
     return { resolution: resolveView(view, probe, given), extraNotes: [], warnings: [] };
   const { options, closure, warnings } = lookUpClosure(view, probe, given, older?.note);
@@ -123,8 +141,7 @@ export function lookUpFile(view: ElfView, probe: LibraryProbe, given: ClosureOpt
   return { resolution: anchored, extraNotes: [closure.note], warnings };
 }
 
-/** The closure note that a file carries; without a note where it cannot be read. Undefined for none. */
-function readClosureNote({ image, source }: ElfView): { readonly note: ClosureNote | undefined } | undefined {
+function readClosureNote({ image, source }: ElfView): OlderClosure | undefined {
   const [cache] = image.cacheNotes;
   if (cache === undefined) return undefined;
   const found = ownNotesBehind(image, source, cache).find(({ n_type }) => n_type === OWN_TYPE.closure);

@@ -1,16 +1,19 @@
 import { checkedModule, refuseModule } from './audit-module.js';
 import { carryOut, leaveAlone, type RemoveOptions } from './carry-out.js';
 import { type ByteString, displayBytes } from './elf/bytes.js';
+import { isProgram } from './elf/dt-audit.js';
 import type { ElfImage } from './elf/image.js';
 import { readImage } from './elf/read.js';
 import { ElfView } from './elf/view.js';
-import { type FileSource, withFile } from './files/source.js';
+import { type FileSource, withFile, withFileInSteps } from './files/source.js';
+import { ALONE, runNow, type Steps } from './files/steps.js';
 import { readLinked, reasonToSkip } from './kinds.js';
 import type { Plan, PlanOptions, SkipPlan } from './layout/model/plan.js';
 import { planFile, planRemoval } from './layout/plan-file.js';
 import { hasNoDefaultLibraries } from './loader/object.js';
 import {
   type ClosureOptions,
+  closureToRenew,
   countOnSystem,
   type LookupOptions,
   lookUpFile,
@@ -52,31 +55,46 @@ export interface BuildOptions extends ClosureOptions, RemoveOptions {
  * @throws ElfnoteError with the path, and for a malformed file the offset. The file is then unchanged.
  */
 export function buildCache(path: string, options: BuildOptions = {}, found?: string): WorkedOutcome {
+  return runNow(buildCacheInSteps(path, options, found));
+}
+
+/** As `buildCache`. */
+export function buildCacheInSteps(path: string, options: BuildOptions, found?: string): Steps<WorkedOutcome> {
   const reader = checkedModule(options.reader);
-  return withFile(
+  const work = (source: FileSource) => build(source, reader, options);
+  return withFileInSteps(path, work, { settled: !options.dryRun, found });
+}
+
+function* build(
+  source: FileSource,
+  reader: ByteString | undefined,
+  options: BuildOptions,
+): Steps<WorkedOutcome> {
+  const { path } = source;
+  const image = readLinked(source);
+  if ('reason' in image) return yield* skipped(path, image, source, options);
+  const reason = reasonToSkip(image);
+  if (reason !== undefined) return yield* skipped(path, reason, source, options);
+  const probe = probeFor(options);
+  const view = new ElfView(image, source);
+  const renewed = closureToRenew(view, options);
+  // What is looked up must not depend on how far the work on other files is. A closure note has their sizes, a program
+  // with an audit module is traced, and an output may be in a directory of a run path. All else that is read of a library
+  // is the start of its ELF header, of which no write changes what counts here.
+  const readsWhole = options.closure ?? renewed !== undefined;
+  if (readsWhole || options.output !== undefined || (reader !== undefined && isProgram(image))) yield ALONE;
+  const { resolution, extraNotes, warnings } = lookUpFile(view, probe, options, renewed);
+  if (options.strict) refuseUnresolved(path, resolution, allowedOf(image, options));
+  const plan = planNote(view, resolution, extraNotes, { ...options, auditModule: reader });
+  if (plan.kind === 'skip' && options.strict) refuseNoRoom(path, plan);
+  if (plan.kind !== 'skip') refuseModule(image, source, reader, probe, options);
+  const explained = {
     path,
-    source => {
-      const image = readLinked(source);
-      if ('reason' in image) return skipped(path, image, source, options);
-      const reason = reasonToSkip(image);
-      if (reason !== undefined) return skipped(path, reason, source, options);
-      const probe = probeFor(options);
-      const view = new ElfView(image, source);
-      const { resolution, extraNotes, warnings } = lookUpFile(view, probe, options);
-      if (options.strict) refuseUnresolved(path, resolution, allowedOf(image, options));
-      const plan = planNote(view, resolution, extraNotes, { ...options, auditModule: reader });
-      if (plan.kind === 'skip' && options.strict) refuseNoRoom(path, plan);
-      if (plan.kind !== 'skip') refuseModule(image, source, reader, probe, options);
-      const explained = {
-        path,
-        resolution,
-        warnings: [...warningsFor(resolution, image), ...warnings],
-        onSystem: countOnSystem(resolution, image, options),
-      };
-      return carryOut(source, image, plan, explained, options);
-    },
-    { settled: !options.dryRun, found },
-  );
+    resolution,
+    warnings: [...warningsFor(resolution, image), ...warnings],
+    onSystem: countOnSystem(resolution, image, options),
+  };
+  return yield* carryOut(source, image, plan, explained, options);
 }
 
 function allowedOf(image: ElfImage, options: BuildOptions): Allowed {
@@ -105,7 +123,8 @@ export function planBuild(
   const skip = reasonToSkip(image);
   if (skip !== undefined) return skip;
   const view = new ElfView(image, source);
-  const { resolution, extraNotes } = lookUpFile(view, probeFor(options), options);
+  const renewed = closureToRenew(view, options);
+  const { resolution, extraNotes } = lookUpFile(view, probeFor(options), options, renewed);
   const reader = checkedModule(options.reader);
   const plan = planNote(view, resolution, extraNotes, { ...options, auditModule: reader });
   return { image, resolution, plan };
@@ -119,17 +138,23 @@ export function planBuild(
  * @throws ElfnoteError with the path. The file is then unchanged.
  */
 export function removeCache(path: string, options: RemoveOptions = {}, found?: string): WorkedOutcome {
-  return withFile(
-    path,
-    source => {
-      const image = readLinked(source);
-      if ('reason' in image) return skipped(path, image, source, options);
-      if (image.sectionError !== undefined && image.cacheNotes.length > 0) throw image.sectionError;
-      const plan = planRemoval(new ElfView(image, source));
-      return carryOut(source, image, plan, { path, resolution: undefined, warnings: [] }, options);
-    },
-    { settled: !options.dryRun, found },
-  );
+  return runNow(removeCacheInSteps(path, options, found));
+}
+
+/** As `removeCache`. */
+export function removeCacheInSteps(
+  path: string,
+  options: RemoveOptions,
+  found?: string,
+): Steps<WorkedOutcome> {
+  const work = (source: FileSource) => {
+    const image = readLinked(source);
+    if ('reason' in image) return skipped(path, image, source, options);
+    if (image.sectionError !== undefined && image.cacheNotes.length > 0) throw image.sectionError;
+    const plan = planRemoval(new ElfView(image, source));
+    return carryOut(source, image, plan, { path, resolution: undefined, warnings: [] }, options);
+  };
+  return withFileInSteps(path, work, { settled: !options.dryRun, found });
 }
 
 /** In bytes; a loader walks the note for each library that it looks for. */
@@ -163,13 +188,13 @@ export function resolveFile(path: string, options: LookupOptions = {}): Resoluti
   );
 }
 
-function skipped(
+function* skipped(
   path: string,
   { reason, detail }: SkipPlan,
   source: FileSource,
   options: RemoveOptions,
-): WorkedOutcome {
-  leaveAlone(source, options);
+): Steps<WorkedOutcome> {
+  yield* leaveAlone(source, options);
   return skippedOutcome(path, reason, detail);
 }
 

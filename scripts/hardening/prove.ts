@@ -69,8 +69,8 @@ export const BREAKS: readonly Break[] = [
   {
     what: 'waiting for the disk',
     file: 'src/files/open-file.ts',
-    text: '() => fsyncSync(this.fd)',
-    instead: '() => {}',
+    text: 'now: () => fsyncSync(this.fd)',
+    instead: 'now: () => {}',
     part: 'power',
     env: BY_COPY,
     finds: /does not run|the next run fails/,
@@ -107,7 +107,7 @@ export const BREAKS: readonly Break[] = [
     file: 'src/carry-out.ts',
     text: '  verifyPlan(view, plan);',
     instead:
-      '  try {\n    verifyPlan(view, plan);\n  } catch (error) {\n    commit(source, plan, options);\n    throw error;\n  }',
+      '  try {\n    verifyPlan(view, plan);\n  } catch (error) {\n    yield* commit(source, plan, options);\n    throw error;\n  }',
     part: 'pokes',
     env: SOME,
     finds: /the outcome is (?:verify|changed), and the file has changed/,

@@ -16,6 +16,7 @@ import { parseArgs } from 'node:util';
 import { ElfView } from '../../src/elf/view.js';
 import { ElfnoteError } from '../../src/errors.js';
 import { FileSource } from '../../src/files/source.js';
+import { runNow } from '../../src/files/steps.js';
 import { buildCache, removeCache } from '../../src/index.js';
 import { planFile } from '../../src/layout/plan-file.js';
 import type { CacheEntry } from '../../src/note/cache.js';
@@ -133,7 +134,7 @@ function byHand({ sonames }: Found): Omit<Result, keyof Found> {
     if (plan.kind === 'skip') return { skipped: `${plan.reason}: ${plan.detail}` };
     if (plan.kind !== 'write') throw new Error(`is ${plan.kind}`);
     verifyPlan(view, plan);
-    commitChange(copy, source, plan, { fast: true });
+    runNow(commitChange(copy, source, plan, { fast: true }));
     const { rung, addedLoads } = plan;
     return { written: { rung, addedLoads, bytesAdded: plan.size - source.size } };
   } finally {

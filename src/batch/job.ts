@@ -1,9 +1,10 @@
 import { ElfnoteError } from '../errors.js';
 import type { AttributeCheck } from '../files/attributes.js';
+import type { Steps } from '../files/steps.js';
 import { reasonToPassOver } from '../kinds.js';
 import { FileLoaderProbe } from '../loader/file-probe.js';
-import { type FileOutcome, failedOutcome, skippedOutcome } from '../outcome.js';
-import { type BuildOptions, buildCache, type RemoveOptions, removeCache } from '../pipeline.js';
+import { type FileOutcome, failedOutcome, skippedOutcome, type WorkedOutcome } from '../outcome.js';
+import { type BuildOptions, buildCacheInSteps, type RemoveOptions, removeCacheInSteps } from '../pipeline.js';
 import { FileSystemProbe } from '../resolve/fs-probe.js';
 import type { Found } from './walk.js';
 
@@ -16,12 +17,13 @@ export type Job =
 
 type FileOptions = Pick<RemoveOptions, 'attributes' | 'output' | 'unshare'> & Pick<BuildOptions, 'closure'>;
 
-export type WorkOnFile = (file: Found, attributes: AttributeCheck) => FileOutcome;
+/** Whatever fails is an outcome. */
+export type WorkOnFile = (file: Found, attributes: AttributeCheck) => Steps<FileOutcome>;
 
 /** A job at work; it looks each library directory up once, whatever the number of files. */
 export function startJob(job: Job): WorkOnFile {
   const work = workOf(job);
-  return (file, attributes) => {
+  return function* (file, attributes) {
     if (file.sameAs !== undefined) {
       return skippedOutcome(file.path, 'same-file', `is the same file as ${file.sameAs}`);
     }
@@ -34,7 +36,7 @@ export function startJob(job: Job): WorkOnFile {
       }
       const { output = job.options.output, unshare } = file;
       const closure = file.carrier ? true : whereNotCarried(job);
-      return work(file.path, { attributes, output, unshare, closure }, file.inode);
+      return yield* work(file.path, { attributes, output, unshare, closure }, file.inode);
     } catch (error) {
       const failed = failedOutcome(file.path, error);
       const reason = file.explicit ? undefined : reasonToPassOver(file.path, failed.error);
@@ -48,12 +50,15 @@ function whereNotCarried(job: Job): boolean | undefined {
   return job.kind === 'build' && job.options.closure === false ? false : undefined;
 }
 
-function workOf(job: Job): (path: string, options: FileOptions, found: string | undefined) => FileOutcome {
+function workOf(
+  job: Job,
+): (path: string, options: FileOptions, found: string | undefined) => Steps<WorkedOutcome> {
   if (job.kind === 'remove') {
     return (path, { closure: _, ...options }, found) =>
-      removeCache(path, { ...job.options, ...options }, found);
+      removeCacheInSteps(path, { ...job.options, ...options }, found);
   }
   const probe = new FileSystemProbe(job.options.root);
   const objects = new FileLoaderProbe(job.options.root);
-  return (path, options, found) => buildCache(path, { ...job.options, ...options, probe, objects }, found);
+  return (path, options, found) =>
+    buildCacheInSteps(path, { ...job.options, ...options, probe, objects }, found);
 }

@@ -17,7 +17,8 @@ import { setImmediate } from 'node:timers/promises';
 import { during, ElfnoteError, fromSystemError, systemCode } from '../errors.js';
 import { type BoundsOptions, FileSystemBounds, pseudoFileSystemOf } from '../files/file-systems.js';
 import { isWithin, makeDirectories, realPathOf } from '../files/paths.js';
-import { inodeOf, withFile } from '../files/source.js';
+import { type FileSource, inodeOf, withFile } from '../files/source.js';
+import { runNow } from '../files/steps.js';
 import { writeCopy } from '../write/commit.js';
 
 interface Tree {
@@ -201,7 +202,8 @@ function statIfThere(path: string): BigIntStats | undefined {
  * @throws ElfnoteError
  */
 function copyWhole(from: string, to: string, stats: BigIntStats): void {
-  withFile(from, source => writeCopy(from, to, source, undefined, { fast: true }), { found: inodeOf(stats) });
+  const copy = (source: FileSource) => runNow(writeCopy(from, to, source, undefined, { fast: true }));
+  withFile(from, copy, { found: inodeOf(stats) });
 }
 
 function keepOwner(path: string, { uid, gid }: BigIntStats): boolean {

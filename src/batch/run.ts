@@ -5,25 +5,25 @@ import { ForeignLinks } from '../files/links.js';
 import { withFile } from '../files/source.js';
 import { spareLock } from '../files/spare-lock.js';
 import { type FileOutcome, failedOutcome } from '../outcome.js';
-import { batchesOf } from './batches.js';
+import { type Batch, batchesOf } from './batches.js';
 import { type Job, startJob } from './job.js';
+import { Overlap, type Result } from './overlap.js';
 import { Turn } from './turn.js';
 import type { Found } from './walk.js';
 
 export interface RunOptions {
-  /** Stop after the first failure. */
+  /** Begin no further file after the first failure; those in hand are finished. */
   readonly failFast?: boolean | undefined;
   /** The files in hand are finished, no further one is begun. */
   readonly signal?: AbortSignal | undefined;
 }
 
-export interface Result {
-  readonly file: Found;
-  readonly outcome: FileOutcome;
-}
+export type { Result };
 
 /**
- * Works on the files, one after the other; outcomes come in the order of the files. What shares its content with others in a Nix store is replaced, and its other names in this run follow it.
+ * Works on the files, on several at once where the system has to be waited for; outcomes come in the order of the files.
+ * Whoever ends the run early waits for those that are begun. What shares its content with others in a Nix store is
+ * replaced, and its other names in this run follow it.
  */
 export async function* runOver(
   found: readonly Found[],
@@ -39,10 +39,12 @@ export async function* runOver(
   if (locksMany) spareLock.begin();
   try {
     for (const group of groupsOf(files, job)) {
-      for await (const result of workOver(group, job, options)) {
-        yield followed(result, links);
-        if (options.failFast && result.outcome.action === 'failed') return;
+      let hasFailed = false;
+      for await (const result of workOver(group, job, links, options)) {
+        hasFailed ||= result.outcome.action === 'failed';
+        yield result;
       }
+      if (options.failFast && hasFailed) return;
     }
   } finally {
     if (locksMany) spareLock.end();
@@ -78,27 +80,49 @@ function withLinks(file: Found, links: ForeignLinks): Found {
   return unshare === undefined ? file : { ...file, unshare };
 }
 
-function followed(result: Result, links: ForeignLinks): Result {
-  if (result.outcome.action !== 'written') return result;
+function followed({ file: { path }, outcome }: Result, links: ForeignLinks): FileOutcome {
+  if (outcome.action !== 'written') return outcome;
   try {
-    links.follow(result.file.path);
-    return result;
+    links.follow(path);
+    return outcome;
   } catch (error) {
-    return { ...result, outcome: failedOutcome(result.file.path, error) };
+    return failedOutcome(path, error);
   }
 }
 
-async function* workOver(found: readonly Found[], job: Job, options: RunOptions): AsyncGenerator<Result> {
-  const readsAttributes = job.options.dryRun !== true;
-  const work = startJob(job);
+async function* workOver(
+  found: readonly Found[],
+  job: Job,
+  links: ForeignLinks,
+  options: RunOptions,
+): AsyncGenerator<Result> {
+  const work = new Overlap(startJob(job), result => followed(result, links));
   const turn = new Turn();
-  for (const { files, attributes } of batchesOf(found, readsAttributes)) {
-    for (const file of files) {
-      if (options.signal?.aborted) return;
-      const outcome = work(file, attributes);
-      yield { file, outcome };
-      if (options.failFast && outcome.action === 'failed') return;
-      await turn.give();
+  const queue = queueOf(found, job);
+  try {
+    for (let isOver = false; !isOver || !work.isEmpty; ) {
+      const result = work.take();
+      if (result !== undefined) yield result;
+      else if (isOver || work.isFull) await work.change();
+      else {
+        const isStopped = options.signal?.aborted || (options.failFast && work.hasFailed);
+        const next = isStopped ? undefined : queue.next().value;
+        if (next === undefined) isOver = true;
+        else work.begin(next.file, next.attributes);
+        await turn.give(work.isBusy);
+      }
     }
+  } finally {
+    while (work.isBusy) await work.change();
   }
+}
+
+function* queueOf(found: readonly Found[], job: Job): Generator<Queued, undefined> {
+  for (const { files, attributes } of batchesOf(found, job.options.dryRun !== true)) {
+    for (const file of files) yield { file, attributes };
+  }
+}
+
+interface Queued extends Pick<Batch, 'attributes'> {
+  readonly file: Found;
 }

@@ -1,12 +1,13 @@
 const TURN_SECONDS = 0.05;
 
-/** Lets signals and timers in now and then: the work itself is synchronous. */
+/** Lets signals, timers and what slow calls have brought in now and then: the work between is synchronous. */
 export class Turn {
   // Node loads much for `performance`.
   #last = process.uptime();
 
-  async give(): Promise<void> {
-    if (this.#isDue()) await new Promise<void>(done => setImmediate(done));
+  /** @param isDue the turn is given now, whenever the last one was. */
+  async give(isDue = false): Promise<void> {
+    if (isDue || this.#isDue()) await new Promise<void>(done => setImmediate(done));
   }
 
   /** Calls `then` soon, and not from within this call. */

@@ -10,19 +10,27 @@ const NO_LOCKS = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOSYS', 'ENOTSUP', 'EOPN
 const TRIES = 5;
 
 /**
- * Holds off other elfnotes from a file while `work` writes to it. Node has no `flock`: the lock is a symbolic link beside
- * the file, which is made in one call and says whose it is. One whose process has died is taken away.
- *
- * @param work is told whether there is a lock.
- * @throws ElfnoteError `changed` while another elfnote writes to the file.
+ * Holds off other elfnotes from a file until it is released. Node has no `flock`: the lock is a symbolic link beside the
+ * file, which is made in one call and says whose it is. One whose process has died is taken away.
  */
-export function withLock<T>(path: string, work: (isLocked: boolean) => T): T {
-  const lock = lockBeside(path);
-  const isLocked = acquire(path, lock);
-  try {
-    return work(isLocked);
-  } finally {
-    if (isLocked) release(lock);
+export class Lock {
+  /** Undefined where no lock can be made. */
+  readonly #name: string | undefined;
+
+  /** @throws ElfnoteError `changed` while another elfnote writes to the file. */
+  constructor(path: string) {
+    const lock = lockBeside(path);
+    const isLocked = acquire(path, lock);
+    this.#name = isLocked ? lock : undefined;
+  }
+
+  /** False: other elfnotes cannot be held off. */
+  get isHeld(): boolean {
+    return this.#name !== undefined;
+  }
+
+  release(): void {
+    if (this.#name !== undefined) release(this.#name);
   }
 }
 

@@ -1,10 +1,12 @@
 import {
   type BigIntStats,
+  close,
   closeSync,
   constants,
   fchmodSync,
   fchownSync,
   fstatSync,
+  fsync,
   fsyncSync,
   ftruncateSync,
   futimesSync,
@@ -12,8 +14,11 @@ import {
   readSync,
   writeSync,
 } from 'node:fs';
-import { during, type ErrorCode, systemCode } from '../errors.js';
+import { during, type ErrorCode, fromSystemError, systemCode } from '../errors.js';
 import { realPathOf } from './paths.js';
+import type { Steps } from './steps.js';
+
+const NOT_ON_DISK = 'cannot bring what was written to the disk';
 
 /**
  * An open file whose every call says what failed: one line with the call's meaning and the file's path, whatever the
@@ -78,7 +83,16 @@ export class OpenFile {
 
   /** Waits until what was written is on the disk. @throws ElfnoteError `unwritable` */
   sync(): void {
-    this.#call('unwritable', 'cannot bring what was written to the disk', () => fsyncSync(this.fd));
+    this.#call('unwritable', NOT_ON_DISK, () => fsyncSync(this.fd));
+  }
+
+  /** As `sync`. */
+  *syncing(): Steps<void> {
+    try {
+      yield { now: () => fsyncSync(this.fd), later: done => fsync(this.fd, done) };
+    } catch (error) {
+      throw fromSystemError('unwritable', NOT_ON_DISK, this.path, error);
+    }
   }
 
   /** @throws ElfnoteError `unwritable`; its cause tells why. */
@@ -109,6 +123,13 @@ export class OpenFile {
   abandon(): void {
     try {
       closeSync(this.fd);
+    } catch {}
+  }
+
+  /** As `abandon`. */
+  *abandoning(): Steps<void> {
+    try {
+      yield { now: () => closeSync(this.fd), later: done => close(this.fd, done) };
     } catch {}
   }
 

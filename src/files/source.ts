@@ -3,6 +3,7 @@ import { alignUp, type ByteSource, checkRange } from '../elf/bytes.js';
 import { ElfnoteError, fromSystemError } from '../errors.js';
 import { refusePseudoFile } from './file-systems.js';
 import { OpenFile } from './open-file.js';
+import type { Steps } from './steps.js';
 
 const BLOCK = 4096;
 
@@ -37,6 +38,8 @@ export class FileSource implements ByteSource {
   readonly stats: BigIntStats;
   /** To copy from; what was read of it stays in memory. */
   readonly file: OpenFile;
+  /** Another file has its name by now, so that closing it frees all that it has in memory and on the disk. */
+  isReplaced = false;
   /** By their start; none overlap. */
   readonly #extents: Extent[] = [];
   #bytesRead = 0;
@@ -205,25 +208,47 @@ export interface OpenOptions {
  * @throws ElfnoteError of `FileSource.open`, of `work`, or `changed` where `work` failed over bytes that others changed
  * meanwhile: what is wrong with them says nothing about the file.
  */
-export function withFile<T>(
-  path: string,
-  work: (source: FileSource) => T,
-  { settled = false, found }: OpenOptions = {},
-): T {
-  refusePseudoFile(path);
-  const source = FileSource.open(path, settled);
+export function withFile<T>(path: string, work: (source: FileSource) => T, options: OpenOptions = {}): T {
+  const source = openFound(path, options);
   try {
-    if (found !== undefined && inodeOf(source.stats) !== found)
-      throw new ElfnoteError('changed', 'another process put something else in its place', { path });
     return work(source);
   } catch (error) {
-    // A failed write has changed the file itself.
-    const isOurs = error instanceof ElfnoteError && ['unwritable', 'changed'].includes(error.code);
-    if (!isOurs) refuseChanged(source, error);
-    throw ofFile(path, error);
+    throw whatFailed(source, error);
   } finally {
     source.close();
   }
+}
+
+/** As `withFile`. */
+export function* withFileInSteps<T>(
+  path: string,
+  work: (source: FileSource) => Steps<T>,
+  options: OpenOptions,
+): Steps<T> {
+  const source = openFound(path, options);
+  try {
+    return yield* work(source);
+  } catch (error) {
+    throw whatFailed(source, error);
+  } finally {
+    if (source.isReplaced) yield* source.file.abandoning();
+    else source.close();
+  }
+}
+
+function openFound(path: string, { settled = false, found }: OpenOptions): FileSource {
+  refusePseudoFile(path);
+  const source = FileSource.open(path, settled);
+  if (found === undefined || inodeOf(source.stats) === found) return source;
+  source.close();
+  throw new ElfnoteError('changed', 'another process put something else in its place', { path });
+}
+
+function whatFailed(source: FileSource, error: unknown): unknown {
+  // A failed write has changed the file itself.
+  const isOurs = error instanceof ElfnoteError && ['unwritable', 'changed'].includes(error.code);
+  if (!isOurs) refuseChanged(source, error);
+  return ofFile(source.path, error);
 }
 
 /** What went wrong with something that the file names fails that file. */

@@ -24,6 +24,11 @@ export class FileLoaderProbe implements LoaderProbe {
     this.#paths = new FileSystemProbe(root);
   }
 
+  /** One that remembers nothing yet. */
+  anew(): FileLoaderProbe {
+    return new FileLoaderProbe(this.#root);
+  }
+
   open(path: ByteString): Opened {
     const known = this.#opened.get(path);
     if (known !== undefined) return known;

@@ -1,10 +1,11 @@
 import { realpathSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { during, ElfnoteError, fromSystemError, systemCodeBehind } from '../errors.js';
-import { withLock } from '../files/lock.js';
+import { Lock } from '../files/lock.js';
 import type { FileSource } from '../files/source.js';
+import type { Steps } from '../files/steps.js';
 import { sweep } from '../files/temporary.js';
-import type { Change, CommitOptions, LockState } from './change.js';
+import type { Change, CommitOptions } from './change.js';
 import { placeCopy } from './copy.js';
 import { editInPlace } from './in-place.js';
 
@@ -17,48 +18,57 @@ export type Committed = 'in-place' | 'replaced';
  *
  * @throws ElfnoteError `unwritable`, `refused`, or `changed` for a file that changed since it was read.
  */
-export function commitChange(
+export function* commitChange(
   path: string,
   source: FileSource,
   change: Change,
   options: CommitOptions = {},
-): Committed {
+): Steps<Committed> {
   // A symbolic link stays one; what it leads to is written.
   const isItself = source.file.throughLink === false;
   const target = isItself ? path : during('unwritable', 'cannot find', path, () => realpathSync.native(path));
   sweep(dirname(target));
+  let lock: Lock | undefined;
   try {
-    return withLock(target, isLocked => write(target, source, change, { ...options, isLocked }));
+    lock = new Lock(target);
+    const { isHeld } = lock;
+    const { fast, copyLoses, unshare } = options;
+    const edit = () =>
+      change.inPlaceIsSafe &&
+      !unshare &&
+      editInPlace(target, source, change, { ...options, isLocked: isHeld });
+    const hasLinks = source.stats.nlink > 1n && !unshare;
+    if ((fast || copyLoses || hasLinks) && edit()) return 'in-place';
+    return yield* replace(target, source, change, options, edit);
   } catch (error) {
     throw underName(path, error);
+  } finally {
+    lock?.release();
   }
 }
 
-function write(
+/** @param edit the way out where a copy is not to be had; false where the file cannot be written to either. */
+function* replace(
   target: string,
   source: FileSource,
   change: Change,
-  options: CommitOptions & LockState,
-): Committed {
+  options: CommitOptions,
+  edit: () => boolean,
+): Steps<Committed> {
   const { nlink } = source.stats;
-  const { fast, copyLoses, unshare, force } = options;
-  const edit = () => change.inPlaceIsSafe && !unshare && editInPlace(target, source, change, options);
-  const hasLinks = nlink > 1n && !unshare;
-  if ((fast || copyLoses || hasLinks) && edit()) return 'in-place';
-  if (hasLinks && !force) {
+  const { unshare, force } = options;
+  if (nlink > 1n && !unshare && !force) {
     const message = `has ${nlink} hard links and cannot be edited in place; --force replaces this one alone`;
     throw new ElfnoteError('refused', message, { path: target });
   }
   options.beforeReplacing?.();
-  const replace = (keepsOwner: boolean) =>
-    placeCopy(target, source, change, { ...options, replaces: true, keepsOwner });
   try {
-    replace(true);
+    yield* placeCopy(target, source, change, { ...options, replaces: true, keepsOwner: true });
   } catch (error) {
     if (!isInTheWay(error)) throw error;
     if (edit()) return 'in-place';
     if (!force || error.code !== 'refused') throw error;
-    replace(false);
+    yield* placeCopy(target, source, change, { ...options, replaces: true, keepsOwner: false });
   }
   return 'replaced';
 }
@@ -79,15 +89,15 @@ function isInTheWay(error: unknown): error is ElfnoteError {
  *
  * @throws ElfnoteError `unwritable`, `changed`, or `refused` for an output that is there and no regular file.
  */
-export function writeCopy(
+export function* writeCopy(
   path: string,
   output: string,
   source: FileSource,
   change: Change | undefined,
   options: CommitOptions = {},
-): void {
+): Steps<void> {
   try {
-    placeCopy(targetOf(output), source, change, { ...options, replaces: false, keepsOwner: false });
+    yield* placeCopy(targetOf(output), source, change, { ...options, replaces: false, keepsOwner: false });
   } catch (error) {
     if (!(error instanceof ElfnoteError) || error.code !== 'unwritable') throw underName(path, error);
     throw new ElfnoteError('unwritable', `${output}: ${error.message}`, { path, cause: error.cause });

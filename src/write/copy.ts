@@ -1,6 +1,7 @@
 import {
   type BigIntStats,
   constants,
+  copyFile,
   copyFileSync,
   openSync,
   renameSync,
@@ -8,9 +9,10 @@ import {
   unlinkSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
-import { during, ElfnoteError, systemCode, systemCodeBehind } from '../errors.js';
+import { during, ElfnoteError, fromSystemError, systemCodeBehind } from '../errors.js';
 import { OpenFile } from '../files/open-file.js';
 import { type FileSource, isUnchanged, refuseChanged } from '../files/source.js';
+import type { Steps } from '../files/steps.js';
 import { makeTemporary, sweep } from '../files/temporary.js';
 import { apply, type Change, type CommitOptions } from './change.js';
 
@@ -27,16 +29,16 @@ export interface CopyOptions extends CommitOptions {
  *
  * @throws ElfnoteError `unwritable` or `changed`; `refused` where a replacement would not keep owner, group or mode.
  */
-export function placeCopy(
+export function* placeCopy(
   target: string,
   source: FileSource,
   change: Change | undefined,
   options: CopyOptions,
-): void {
+): Steps<void> {
   sweep(dirname(target));
   const { name, file } = makeTemporary(target);
   try {
-    fill(file, source, change, options);
+    yield* fill(file, source, change, options);
   } catch (error) {
     file.abandon();
     removeCopy(name);
@@ -51,7 +53,8 @@ export function placeCopy(
     removeCopy(name);
     throw error;
   }
-  if (!options.fast) syncDirectory(target);
+  if (options.replaces) source.isReplaced = true;
+  if (!options.fast) yield* syncDirectory(target);
   if (options.replaces) refuseLateWrites(source);
 }
 
@@ -66,11 +69,16 @@ function removeCopy(name: string): void {
  * The owner comes first, so that nobody else's file is written in vain; the mode comes last, since writing clears setuid
  * and setgid, and nobody may run half a file.
  */
-function fill(file: OpenFile, source: FileSource, change: Change | undefined, options: CopyOptions): void {
+function* fill(
+  file: OpenFile,
+  source: FileSource,
+  change: Change | undefined,
+  options: CopyOptions,
+): Steps<void> {
   const { stats } = source;
   const isOwned = giveOwner(file, stats);
   if (!isOwned) lose(file, 'owner or group', options);
-  if (!isShared(source, file)) copyPieces(source, file);
+  if (!(yield* isShared(source, file))) copyPieces(source, file);
   if (change !== undefined) apply(change, file, source.size);
   // As with `cp -p`: who may not give the file away does not make a setuid file of his own.
   const mode = stats.mode & (isOwned ? 0o7777n : 0o777n);
@@ -78,7 +86,7 @@ function fill(file: OpenFile, source: FileSource, change: Change | undefined, op
   const isKept = (file.stat().mode & 0o7777n) === mode;
   if (!isKept) lose(file, 'mode', options);
   if (options.preserveDates) file.setDates(stats);
-  if (!options.fast) file.sync();
+  if (!options.fast) yield* file.syncing();
 }
 
 function lose({ path }: OpenFile, what: string, { keepsOwner, replaces, onLoss }: CopyOptions): void {
@@ -109,10 +117,12 @@ const SET_ID = 0o6000n;
  * of the original before its content, so a setuid file goes the other way, and so does one with holes, which the kernel
  * fills.
  */
-function isShared({ file, stats }: FileSource, to: OpenFile): boolean {
+function* isShared({ file, stats }: FileSource, to: OpenFile): Steps<boolean> {
   if ((stats.mode & SET_ID) !== 0n || stats.blocks * 512n < stats.size) return false;
+  const names = [`/proc/self/fd/${file.fd}`, `/proc/self/fd/${to.fd}`] as const;
+  const how = constants.COPYFILE_FICLONE;
   try {
-    copyFileSync(`/proc/self/fd/${file.fd}`, `/proc/self/fd/${to.fd}`, constants.COPYFILE_FICLONE);
+    yield { now: () => copyFileSync(...names, how), later: done => copyFile(...names, how, done) };
     return true;
   } catch {
     // Whatever is in the way, copying piece by piece does without it or says what it is.
@@ -154,17 +164,21 @@ function refuseLateWrites(source: FileSource): void {
 /** Directories that may not be read, or that a file system does not bring to the disk one by one. */
 const CANNOT_SYNC = new Set(['EACCES', 'EPERM', 'EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EROFS']);
 
-function syncDirectory(target: string): void {
-  during('unwritable', 'is written, but its new name may not be on the disk yet', target, () => {
+function* syncDirectory(target: string): Steps<void> {
+  try {
+    const directory = new OpenFile(openSync(dirname(target), constants.O_RDONLY), target);
     try {
-      const directory = new OpenFile(openSync(dirname(target), constants.O_RDONLY), target);
-      try {
-        directory.sync();
-      } finally {
-        directory.abandon();
-      }
-    } catch (error) {
-      if (!CANNOT_SYNC.has(systemCode(error) ?? systemCodeBehind(error) ?? '')) throw error;
+      yield* directory.syncing();
+    } finally {
+      directory.abandon();
     }
-  });
+  } catch (error) {
+    if (CANNOT_SYNC.has(systemCodeBehind(error) ?? '')) return;
+    throw fromSystemError(
+      'unwritable',
+      'is written, but its new name may not be on the disk yet',
+      target,
+      error,
+    );
+  }
 }

@@ -5,10 +5,10 @@ import { describe, test } from 'node:test';
 import { withFaults } from '../../scripts/hardening/shim.js';
 import { die, passTime } from '../../scripts/hardening/state.js';
 import { ElfnoteError } from '../../src/errors.js';
-import { withLock } from '../../src/files/lock.js';
 import { ownerOfThisProcess } from '../../src/files/owner.js';
 import { spareLock } from '../../src/files/spare-lock.js';
 import { lockBeside, sweep } from '../../src/files/temporary.js';
+import { withLock } from '../support/lock.js';
 import { tempDir } from '../support/temp.js';
 
 /** Locks each of the files in a run that locks many; told of the names that are there meanwhile. */

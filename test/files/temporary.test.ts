@@ -5,7 +5,6 @@ import { basename, dirname, join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { withFaults } from '../../scripts/hardening/shim.js';
 import { ElfnoteError } from '../../src/errors.js';
-import { withLock } from '../../src/files/lock.js';
 import { hasEnded, ownerOfThisProcess } from '../../src/files/owner.js';
 import {
   isTemporary,
@@ -15,6 +14,7 @@ import {
   sweepListed,
   temporaryBeside,
 } from '../../src/files/temporary.js';
+import { withLock } from '../support/lock.js';
 import { tempDir } from '../support/temp.js';
 
 for (const name of ['hello', 'x'.repeat(255), '\u8a9e'.repeat(85), '.hidden', 'new\nline']) {

@@ -21,6 +21,7 @@ import { after, describe, type TestContext, test } from 'node:test';
 import { ElfnoteError } from '../../src/errors.js';
 import { ownerOfThisProcess } from '../../src/files/owner.js';
 import { FileSource } from '../../src/files/source.js';
+import { runNow } from '../../src/files/steps.js';
 import type { Change, CommitOptions } from '../../src/write/change.js';
 import { commitChange, writeCopy } from '../../src/write/commit.js';
 import {
@@ -574,7 +575,7 @@ function commit(
   try {
     source.read(0, source.size);
     meanwhile();
-    return commitChange(file, source, change, options);
+    return runNow(commitChange(file, source, change, options));
   } finally {
     source.close();
   }
@@ -742,11 +743,11 @@ describe('writeCopy', () => {
     const source = FileSource.open(file);
     t.after(() => source.close());
     const output = join(file, '../output');
-    writeCopy(file, output, source, CHANGE);
+    runNow(writeCopy(file, output, source, CHANGE));
     assertWritten(output, changed());
     assert.ok(readFileSync(file).equals(ORIGINAL));
     assert.throws(
-      () => writeCopy(file, join(file, '../none/output'), source, CHANGE),
+      () => runNow(writeCopy(file, join(file, '../none/output'), source, CHANGE)),
       isElfnoteError('unwritable', file),
     );
     assertAlone(file, 'output');
@@ -757,7 +758,7 @@ describe('writeCopy', () => {
     const source = FileSource.open(file);
     t.after(() => source.close());
     const output = join(file, '../output');
-    writeCopy(file, output, source, undefined);
+    runNow(writeCopy(file, output, source, undefined));
     assertWritten(output, ORIGINAL);
   });
 });
