@@ -36,11 +36,14 @@ const late: Plugin = {
     });
     onLoad({ filter: /^/, namespace: 'late' }, ({ path }) => {
       const names = LATE.flatMap(late => (late.module === path ? late.names : []));
-      const module = `require(${JSON.stringify(path)})`;
       return {
-        contents: names
-          .map(name => `export const ${name} = (...args) => ${module}.${name}(...args);`)
-          .join('\n'),
+        contents: [
+          `let module;`,
+          ...names.map(
+            name =>
+              `export const ${name} = (...args) => (module ??= require(${JSON.stringify(path)})).${name}(...args);`,
+          ),
+        ].join('\n'),
       };
     });
   },

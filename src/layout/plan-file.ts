@@ -85,7 +85,8 @@ function isReadable({ programHeaders }: ElfView['image'], note: CacheNoteLocatio
 }
 
 function notesOf(encoding: ElfView['image']['encoding'], { entries, extraNotes = [] }: Wanted): Buffer {
-  return Buffer.concat([encodeNote(entries, encoding), ...extraNotes]);
+  const note = encodeNote(entries, encoding);
+  return extraNotes.length === 0 ? note : Buffer.concat([note, ...extraNotes]);
 }
 
 function planNew(view: ElfView, wanted: Wanted, options: PlanOptions): WritePlan | SkipPlan {

@@ -1,4 +1,4 @@
-import { alignUp, type ByteString, bytesOf, type Encoding } from '../elf/bytes.js';
+import { alignUp, type ByteString, byteStringOf, bytesOf, type Encoding } from '../elf/bytes.js';
 import { CACHE_NOTE_OWNER, CACHE_NOTE_TYPE } from '../elf/constants.js';
 import { ElfnoteError } from '../errors.js';
 
@@ -100,21 +100,22 @@ export function decodeDescriptor(desc: Buffer, at: number, path?: string): Cache
   if (desc[desc.length - 1] !== 0 || desc[desc.length - 2] !== 0) {
     throw fail('the descriptor does not end with two NUL bytes', desc.length - 2);
   }
+  const text = byteStringOf(desc);
   const entries: CacheEntry[] = [];
-  const end = desc.length - 1;
+  const end = text.length - 1;
+  let previous: ByteString | undefined;
   for (let offset = 0; offset < end; ) {
-    const sonameEnd = desc.indexOf(0, offset);
+    const sonameEnd = text.indexOf('\0', offset);
     const listStart = sonameEnd + 1;
     if (sonameEnd === offset) throw fail('a soname is empty', offset);
     if (listStart >= end) throw fail('a soname has no path-list', offset);
-    const listEnd = desc.indexOf(0, listStart);
+    const listEnd = text.indexOf('\0', listStart);
     if (listEnd === listStart) throw fail('a path-list is empty', listStart);
-    const soname = desc.toString('latin1', offset, sonameEnd);
-    const previous = entries.at(-1)?.soname;
+    const soname = text.slice(offset, sonameEnd);
     if (previous === soname) throw fail('a soname stands twice', offset);
     if (previous !== undefined && previous > soname) throw fail('the sonames are not sorted', offset);
-    const list = desc.toString('latin1', listStart, listEnd);
-    entries.push({ soname, steps: decodeSteps(list, listStart, fail) });
+    entries.push({ soname, steps: decodeSteps(text.slice(listStart, listEnd), listStart, fail) });
+    previous = soname;
     offset = listEnd + 1;
   }
   return entries;
@@ -125,16 +126,17 @@ function decodeSteps(
   start: number,
   fail: (message: string, offset: number) => ElfnoteError,
 ): CacheStep[] {
-  let offset = start;
-  return list.split(':').map(element => {
-    const at = offset;
-    offset += element.length + 1;
+  const steps: CacheStep[] = [];
+  let at = start;
+  for (const element of list.split(':')) {
     if (element.length >= ELEMENT_LIMIT) {
       throw fail(`a path-list element has ${element.length} bytes; the loader skips it`, at);
     }
-    if (element.startsWith('?')) return { kind: 'hint', dir: element.slice(1) };
-    if (element.startsWith('=/')) return { kind: 'path', path: element.slice(1) };
-    if (element.startsWith('=')) throw fail('a path-list element names a path that is not absolute', at);
-    throw fail("a path-list element starts with neither '=' nor '?'", at);
-  });
+    if (element.startsWith('=/')) steps.push({ kind: 'path', path: element.slice(1) });
+    else if (element.startsWith('?')) steps.push({ kind: 'hint', dir: element.slice(1) });
+    else if (element.startsWith('=')) throw fail('a path-list element names a path that is not absolute', at);
+    else throw fail("a path-list element starts with neither '=' nor '?'", at);
+    at += element.length + 1;
+  }
+  return steps;
 }

@@ -144,7 +144,9 @@ export function decodeUndo(desc: Buffer): UndoRecord | undefined {
   const oldSize = numbers.next();
   const newSize = oldSize + numbers.next();
   const count = numbers.next();
+  const all: UndoRange[] = [];
   const writes: UndoRange[][] = [];
+  let write: UndoRange[] | undefined;
   let end = 0;
   for (let i = 0; i < count && !numbers.failed; i++) {
     const offset = end + numbers.nextZigzag();
@@ -153,11 +155,16 @@ export function decodeUndo(desc: Buffer): UndoRecord | undefined {
     const was = readWas(numbers, head % FRESH, length);
     if (was === undefined || length === 0 || offset < 0 || offset + length > oldSize) return undefined;
     if (was.kind === 'copy' && was.from + length > newSize) return undefined;
-    if (head % 8 >= FRESH || i === 0) writes.push([]);
-    writes.at(-1)?.push({ offset, length, was });
+    if (write === undefined || head % 8 >= FRESH) {
+      write = [];
+      writes.push(write);
+    }
+    const range = { offset, length, was };
+    write.push(range);
+    all.push(range);
     end = offset + length;
   }
-  if (numbers.failed || !Number.isSafeInteger(newSize) || !areDisjoint(writes.flat())) return undefined;
+  if (numbers.failed || !Number.isSafeInteger(newSize) || !areDisjoint(all)) return undefined;
   return {
     oldSize,
     newSize,
@@ -187,10 +194,13 @@ function readWas(numbers: Varints, kind: number, length: number): UndoRange['was
   }
 }
 
-function areDisjoint(ranges: readonly UndoRange[]): boolean {
-  const sorted = [...ranges].sort((a, b) => a.offset - b.offset);
-  return sorted.every(({ offset }, i) => {
-    const before = sorted[i - 1];
-    return before === undefined || before.offset + before.length <= offset;
-  });
+/** Sorts the ranges. */
+function areDisjoint(ranges: UndoRange[]): boolean {
+  ranges.sort((a, b) => a.offset - b.offset);
+  let end = 0;
+  for (const { offset, length } of ranges) {
+    if (offset < end) return false;
+    end = offset + length;
+  }
+  return true;
 }

@@ -23,6 +23,11 @@ export class Varints {
 
   /** 0 when it failed. */
   next(): number {
+    const first = this.#bytes[this.#at];
+    if (first !== undefined && first < 128 && !this.failed) {
+      this.#at++;
+      return first;
+    }
     let value = 0;
     for (let factor = 1; !this.failed; factor *= 128) {
       const byte = this.#bytes[this.#at++];
