@@ -27,18 +27,21 @@ export function hasSections(image: ElfImage): boolean {
   return image.sectionHeaders.length > 0;
 }
 
-const KNOWN = new WeakMap<ElfImage, readonly Occupied[]>();
+/**
+ * Asked for several times of one image before the next. Not a WeakMap: what that has of files that are done with stays in
+ * memory until V8 looks through all of it.
+ */
+let last: { readonly image: ElfImage; readonly ranges: readonly Occupied[] } | undefined;
 
 /** Everything the headers describe, sorted by start. `PT_PHDR` is the table itself and stands for it. */
 export function occupiedRanges(image: ElfImage): readonly Occupied[] {
-  const known = KNOWN.get(image) ?? computeRanges(image);
-  KNOWN.set(image, known);
-  return known;
+  if (last?.image !== image) last = { image, ranges: computeRanges(image) };
+  return last.ranges;
 }
 
 /** Of what the headers describe, the ranges that have bytes of [from, to), sorted by start. */
 export function rangesOn(image: ElfImage, from: number, to: number): Occupied[] {
-  const known = KNOWN.get(image);
+  const known = last?.image === image ? last.ranges : undefined;
   const ranges = known?.filter(({ start, end }) => start < to && end > from);
   return ranges ?? computeRanges(image, from, to);
 }

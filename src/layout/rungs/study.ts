@@ -34,15 +34,13 @@ export class Study {
   }
 
   static has(image: ElfImage): boolean {
-    return STUDIES.has(image);
+    return last?.image === image;
   }
 
   static of(image: ElfImage, source: ByteSource): Study {
-    const known = STUDIES.get(image);
-    if (known?.source === source) return known;
-    const study = new Study(image, source);
-    STUDIES.set(image, study);
-    return study;
+    if (last?.image !== image || last.study.source !== source)
+      last = { image, study: new Study(image, source) };
+    return last.study;
   }
 
   /** What one of the rungs finds in the program header table. */
@@ -82,7 +80,8 @@ export class Study {
   }
 }
 
-const STUDIES = new WeakMap<ElfImage, Study>();
+/** All rounds of planning are over one file. */
+let last: { readonly image: ElfImage; readonly study: Study } | undefined;
 
 /**
  * Where the room ends that patchelf makes for its program headers: it looks for what is there in the order of the section
