@@ -47,22 +47,24 @@ export function* carryOut(
 ): Steps<WorkedOutcome> {
   if (plan.kind === 'keep') {
     yield* leaveAlone(source, options);
-    return { ...explained, reader: ownAuditModule(image, source), action: 'up-to-date' };
+    return { action: 'up-to-date', ...explained, reader: ownAuditModule(image, source) };
   }
   if (plan.kind === 'skip') {
     yield* leaveAlone(source, options);
-    return { ...explained, action: 'skipped', reason: plan.reason, detail: plan.detail };
+    return { action: 'skipped', ...explained, reason: plan.reason, detail: plan.detail };
   }
   const view = new ElfView(image, source);
   verifyPlan(view, plan);
-  const bytesAdded = plan.size - image.size;
-  explained = { ...explained, reader: plan.auditModule };
-  if (plan.rung.table === 'move-table') {
-    explained = { ...explained, warnings: [...explained.warnings, MOVED_TABLE] };
-  }
-  const result = { ...explained, plan: summaryOf(plan), bytesAdded };
-  if (options.dryRun) return { ...result, action: 'planned', edits: editsOf(plan) };
-  return { ...result, action: 'written', lost: yield* commit(source, plan, options) };
+  const { warnings } = explained;
+  const result = {
+    plan: summaryOf(plan),
+    bytesAdded: plan.size - image.size,
+    ...explained,
+    reader: plan.auditModule,
+    warnings: plan.rung.table === 'move-table' ? [...warnings, MOVED_TABLE] : warnings,
+  };
+  if (options.dryRun) return { action: 'planned', ...result, edits: editsOf(plan) };
+  return { action: 'written', ...result, lost: yield* commit(source, plan, options) };
 }
 
 function* commit(source: FileSource, plan: WritePlan, options: RemoveOptions): Steps<string[]> {
@@ -79,11 +81,11 @@ function* commit(source: FileSource, plan: WritePlan, options: RemoveOptions): S
   const notKept: string[] = [];
   const lostByCopy = [...own, ...given];
   const how = yield* commitChange(path, source, change, {
-    ...options,
-    unshare: options.unshare ?? isSharedInStore(path, source.stats),
     copyLoses: lostByCopy.length > 0 || !knowsAll,
     onLoss: what => notKept.push(what),
     beforeReplacing: () => refuseLoss(path, lostByCopy, options),
+    ...options,
+    unshare: options.unshare ?? isSharedInStore(path, source.stats),
   });
   return [...(how === 'replaced' ? lostByCopy : lost), ...notKept];
 }

@@ -85,7 +85,7 @@ function* build(
   if (readsWhole || options.output !== undefined || (reader !== undefined && isProgram(image))) yield ALONE;
   const { resolution, extraNotes, warnings } = lookUpFile(view, probe, options, renewed);
   if (options.strict) refuseUnresolved(path, resolution, allowedOf(image, options));
-  const plan = planNote(view, resolution, extraNotes, { ...options, auditModule: reader });
+  const plan = planNote(view, resolution, extraNotes, { auditModule: reader, ...options });
   if (plan.kind === 'skip' && options.strict) refuseNoRoom(path, plan);
   if (plan.kind !== 'skip') refuseModule(image, source, reader, probe, options);
   const explained = {
@@ -126,7 +126,7 @@ export function planBuild(
   const renewed = closureToRenew(view, options);
   const { resolution, extraNotes } = lookUpFile(view, probeFor(options), options, renewed);
   const reader = checkedModule(options.reader);
-  const plan = planNote(view, resolution, extraNotes, { ...options, auditModule: reader });
+  const plan = planNote(view, resolution, extraNotes, { auditModule: reader, ...options });
   return { image, resolution, plan };
 }
 

@@ -55,10 +55,10 @@ function workOf(
 ): (path: string, options: FileOptions, found: string | undefined) => Steps<WorkedOutcome> {
   if (job.kind === 'remove') {
     return (path, { closure: _, ...options }, found) =>
-      removeCacheInSteps(path, { ...job.options, ...options }, found);
+      removeCacheInSteps(path, { attributes: undefined, ...job.options, ...options }, found);
   }
   const probe = new FileSystemProbe(job.options.root);
   const objects = new FileLoaderProbe(job.options.root);
   return (path, options, found) =>
-    buildCacheInSteps(path, { ...job.options, ...options, probe, objects }, found);
+    buildCacheInSteps(path, { probe, objects, ...job.options, ...options }, found);
 }

@@ -32,8 +32,8 @@ export function* verifyFound(
   found: readonly Found[],
   options: VerifyOptions,
 ): Generator<VerifyReport & { readonly file: Found }> {
-  const probe = options.probe ?? new FileSystemProbe(options.root);
-  for (const file of found) yield { ...verifyOne(file, { ...options, probe }), file };
+  const shared = { ...options, probe: options.probe ?? new FileSystemProbe(options.root) };
+  for (const file of found) yield { file, ...verifyOne(file, shared) };
 }
 
 function verifyOne(

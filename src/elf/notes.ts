@@ -39,7 +39,7 @@ export function findCacheNotes(source: ByteSource, image: NoteImage): CacheNoteL
         s.sh_offset <= note.offset &&
         note.end <= s.sh_offset + s.sh_size,
     );
-    found.push({ ...note, segment, section: section < 0 ? undefined : section, address: address ?? 0 });
+    found.push({ segment, section: section < 0 ? undefined : section, address: address ?? 0, ...note });
   };
   let segment = -1;
   for (const p of image.programHeaders) {

@@ -83,12 +83,12 @@ export function readImage(source: ByteSource, options: ReadOptions = {}): ElfIma
     sectionError: sections.error,
   };
   // `objcopy --only-keep-debug` and `eu-strip -f` leave the headers and no content behind them.
-  if (debugOnly) return { ...base, dynamic: undefined, debugOnly, cacheNotes: [] };
+  if (debugOnly) return { dynamic: undefined, debugOnly, cacheNotes: [], ...base };
   return {
-    ...base,
     dynamic: readDynamicSegment(source, base),
     debugOnly,
     cacheNotes: findCacheNotes(source, base),
+    ...base,
   };
 }
 

@@ -36,7 +36,7 @@ export function* commitChange(
     const edit = () =>
       change.inPlaceIsSafe &&
       !unshare &&
-      editInPlace(target, source, change, { ...options, isLocked: isHeld });
+      editInPlace(target, source, change, { isLocked: isHeld, ...options });
     const hasLinks = source.stats.nlink > 1n && !unshare;
     if ((fast || copyLoses || hasLinks) && edit()) return 'in-place';
     return yield* replace(target, source, change, options, edit);
@@ -63,12 +63,12 @@ function* replace(
   }
   options.beforeReplacing?.();
   try {
-    yield* placeCopy(target, source, change, { ...options, replaces: true, keepsOwner: true });
+    yield* placeCopy(target, source, change, { replaces: true, keepsOwner: true, ...options });
   } catch (error) {
     if (!isInTheWay(error)) throw error;
     if (edit()) return 'in-place';
     if (!force || error.code !== 'refused') throw error;
-    yield* placeCopy(target, source, change, { ...options, replaces: true, keepsOwner: false });
+    yield* placeCopy(target, source, change, { replaces: true, keepsOwner: false, ...options });
   }
   return 'replaced';
 }
@@ -97,7 +97,7 @@ export function* writeCopy(
   options: CommitOptions = {},
 ): Steps<void> {
   try {
-    yield* placeCopy(targetOf(output), source, change, { ...options, replaces: false, keepsOwner: false });
+    yield* placeCopy(targetOf(output), source, change, { replaces: false, keepsOwner: false, ...options });
   } catch (error) {
     if (!(error instanceof ElfnoteError) || error.code !== 'unwritable') throw underName(path, error);
     throw new ElfnoteError('unwritable', `${output}: ${error.message}`, { path, cause: error.cause });

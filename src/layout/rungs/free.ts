@@ -20,5 +20,5 @@ export function free(ground: Ground, needed: number): StillRoom | undefined {
 
 /** For each room in which nothing moves. */
 export function applyStill({ spare }: StillRoom, target: Target): Change {
-  return { ...NOTHING_MOVED, programHeaders: newEntries(target, spare, undefined, undefined) };
+  return { programHeaders: newEntries(target, spare, undefined, undefined), ...NOTHING_MOVED };
 }

@@ -16,11 +16,11 @@ export function moveNotes(ground: Ground, needed: number): MovedRoom | undefined
 export function applyMove({ kind, spare, front, note }: MovedRoom, target: Target): Change {
   const { image, source, place } = target;
   const programHeaders = newEntries(target, spare, front, note);
-  if (place.front === undefined) return { ...NOTHING_MOVED, programHeaders };
+  if (place.front === undefined) return { programHeaders, ...NOTHING_MOVED };
   const { edits, places } = moveEdits(image, source, front, place.front);
   // A program that runs already reads a table in its old place, where the header write puts program headers.
   const hasOrder = kind !== 'move-tables';
-  return { ...NOTHING_MOVED, programHeaders, edits, moved: places, hasOrder };
+  return { programHeaders, ...NOTHING_MOVED, edits, moved: places, hasOrder };
 }
 
 /** `move-notes` and `reuse-note` at once: what moves ends with a 4-aligned `PT_NOTE`, which then covers the cache note too. */

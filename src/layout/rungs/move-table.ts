@@ -28,5 +28,5 @@ export function moveTable({ image }: Ground, needed: number): MovedTableRoom {
 
 export function applyTableMove({ spare }: MovedTableRoom, target: Target): Change {
   const programHeaders = newEntries(target, spare, undefined, undefined);
-  return { ...NOTHING_MOVED, programHeaders, table: target.place.front };
+  return { programHeaders, ...NOTHING_MOVED, table: target.place.front };
 }

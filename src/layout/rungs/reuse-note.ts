@@ -33,11 +33,11 @@ export function reuseNote(ground: Ground, needed: number): CopiedRoom | undefine
 export function applyReuse({ spare, front, note }: CopiedRoom, target: Target): Change {
   const { image, source, place } = target;
   const programHeaders = newEntries(target, spare, front, note);
-  if (place.front === undefined) return { ...NOTHING_MOVED, programHeaders };
+  if (place.front === undefined) return { programHeaders, ...NOTHING_MOVED };
   const count = image.sectionHeaders.length;
   const renumbered = new Map(front.sections.map((old, i) => [old, count + i]));
   const { edits, places } = leaveEdits(image, source, front, place.front, renumbered);
-  return { ...NOTHING_MOVED, programHeaders, edits, copied: places };
+  return { programHeaders, ...NOTHING_MOVED, edits, copied: places };
 }
 
 /** `reuse-note` where nothing has to move: a `PT_NOTE` that already ends its read-only segment. */
@@ -59,7 +59,7 @@ export function extendNote({ image, source }: Ground): ExtendedRoom | undefined 
 }
 
 export function applyExtended({ spare, note }: ExtendedRoom, target: Target): Change {
-  return { ...NOTHING_MOVED, programHeaders: newEntries(target, spare, undefined, note) };
+  return { programHeaders: newEntries(target, spare, undefined, note), ...NOTHING_MOVED };
 }
 
 function noteBlock(ground: Ground, index: number, p: ProgramHeader): Block | undefined {

@@ -36,15 +36,15 @@ export function planWithRecord(view: ElfView, notes: Buffer, options: PlanOption
     const encoded = encodeUndo(found, size);
     if (encoded.length === size) {
       putRecord(view, stages, payload, notes.length, found, encoded);
-      return { ...stages, hasRecord: true };
+      return { hasRecord: true, ...stages };
     }
     size = encoded.length;
   }
   const atEnd = recordAtEnd(view, bare, notes.length);
-  if (atEnd !== undefined) return { ...atEnd, hasRecord: true };
+  if (atEnd !== undefined) return { hasRecord: true, ...atEnd };
   // Without a record nobody could finish what a run has begun in place.
   const commits = bare.commits.map(commit => ({ ...commit, inPlaceIsSafe: false }));
-  return { ...bare, commits, hasRecord: false };
+  return { hasRecord: false, ...bare, commits };
 }
 
 function alignedSize(descriptorSize: number): number {
