@@ -18,11 +18,10 @@ export const CONTENTS: readonly Invariant[] = [
 function sectionFaults({ before, after }: Step, report: Report): void {
   const old = before.image;
   const now = after.image;
-  let i = -1;
-  for (const was of old.sectionHeaders) {
-    i++;
+  for (let i = 0; i < old.sectionHeaders.length; i++) {
+    const was = old.sectionHeaders[i];
     const there = now.sectionHeaders[i];
-    if (there !== undefined && isSameSection(was, there)) continue;
+    if (was === undefined || (there !== undefined && isSameSection(was, there))) continue;
     const isOldNote = old.cacheNotes.some(note => note.section === i);
     const isKeptFor = was.sh_type === SHT_NULL && was.name === CACHE_NOTE_SECTION;
     if (isOldNote || isKeptFor || i === old.header.e_shstrndx) continue;

@@ -42,8 +42,9 @@ export function editFaults(
     // The ranges are sorted by start, and what none of them covers is a gap.
     const limit = Math.min(end, source.size);
     let at = offset;
-    for (const range of occupied) {
-      if (range.start >= end) break;
+    for (let i = 0; i < occupied.length; i++) {
+      const range = occupied[i];
+      if (range === undefined || range.start >= end) break;
       if (range.end <= offset || range.kind === 'load') continue;
       gapFaults(source, at, Math.min(range.start, limit), why, report);
       at = Math.max(at, range.end);

@@ -27,7 +27,7 @@ function countFaults({ after }: Step, report: Report): void {
 }
 
 function wordFaults({ after, plan }: Step, report: Report): void {
-  const [note] = after.image.cacheNotes;
+  const note = after.image.cacheNotes[0];
   if (note === undefined) return;
   const { entries } = plan.wanted;
   const desc = after.source.read(note.descOffset, note.n_descsz);
@@ -42,7 +42,7 @@ function wordFaults({ after, plan }: Step, report: Report): void {
 
 function placeFaults({ after, plan }: Step, report: Report): void {
   const { image } = after;
-  const [note] = image.cacheNotes;
+  const note = image.cacheNotes[0];
   if (note === undefined) return;
   const segment = note.segment === undefined ? undefined : image.programHeaders[note.segment];
   if (segment?.p_align !== 4 || note.address % 4 !== 0)

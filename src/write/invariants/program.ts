@@ -8,7 +8,7 @@ import {
   DT_VERNEED,
   DT_VERSYM,
 } from '../../elf/constants.js';
-import type { DynamicEntry, ElfImage } from '../../elf/image.js';
+import type { DynamicEntry, DynamicTable, ElfImage } from '../../elf/image.js';
 import { hex, type Invariant, type Report, type Step } from './invariant.js';
 
 /** What the file is, and what its dynamic section asks of ld.so. */
@@ -49,19 +49,31 @@ function sectionFaults({ after }: Step, report: Report): void {
 
 /** What the two dynamic sections ask of ld.so, where it differs. */
 export function saidFaults(before: ElfImage, after: ElfImage, what: string, report: Report): void {
-  const was = before.dynamic;
-  const is = after.dynamic;
+  const was = before.dynamic ?? SILENT;
+  const is = after.dynamic ?? SILENT;
+  const isSame =
+    was.runpath === is.runpath &&
+    was.rpath === is.rpath &&
+    was.soname === is.soname &&
+    areSame(was.needed, is.needed);
+  if (isSame) return;
   const differs = (tag: string, old: string | undefined, now: string | undefined) => {
     if (old !== now) report(`${what}: ${tag} ${old ?? 'nothing'} is ${now ?? 'nothing'}`);
   };
-  if (!areSame(was?.needed ?? NONE, is?.needed ?? NONE))
-    differs('DT_NEEDED', was?.needed.join() ?? '', is?.needed.join() ?? '');
-  differs('DT_RUNPATH', was?.runpath, is?.runpath);
-  differs('DT_RPATH', was?.rpath, is?.rpath);
-  differs('DT_SONAME', was?.soname, is?.soname);
+  differs('DT_NEEDED', was.needed.join(), is.needed.join());
+  differs('DT_RUNPATH', was.runpath, is.runpath);
+  differs('DT_RPATH', was.rpath, is.rpath);
+  differs('DT_SONAME', was.soname, is.soname);
 }
 
-const NONE: readonly never[] = [];
+/** Of a file without a dynamic section. */
+const SILENT: DynamicTable = {
+  entries: [],
+  needed: [],
+  soname: undefined,
+  runpath: undefined,
+  rpath: undefined,
+};
 
 function areSame(old: readonly ByteString[], now: readonly ByteString[]): boolean {
   for (let i = 0; i < old.length; i++) if (old[i] !== now[i]) return false;
@@ -70,8 +82,8 @@ function areSame(old: readonly ByteString[], now: readonly ByteString[]): boolea
 
 function dynamicFaults({ before, after }: Step, report: Report): void {
   saidFaults(before.image, after.image, 'the dynamic section says something else', report);
-  const old = before.image.dynamic?.entries ?? NONE;
-  const entries = after.image.dynamic?.entries ?? NONE;
+  const old = (before.image.dynamic ?? SILENT).entries;
+  const entries = (after.image.dynamic ?? SILENT).entries;
   if (!haveSameTags(old, entries))
     report(`the dynamic section has other entries: ${tagsOf(old)} are ${tagsOf(entries)}`);
 }
@@ -97,14 +109,16 @@ export const TABLE_TAGS: ReadonlySet<number> = new Set([
 ]);
 
 function entryFaults({ before, after }: Step, report: Report): void {
-  const now = after.image.dynamic?.entries ?? NONE;
+  const { entries: old } = before.image.dynamic ?? SILENT;
+  const { entries: now } = after.image.dynamic ?? SILENT;
   const areMoved = haveMoved(before.image, after.image);
-  let i = 0;
-  for (const { d_tag, d_val } of before.image.dynamic?.entries ?? NONE) {
+  for (let i = 0; i < old.length; i++) {
+    const was = old[i];
+    if (was === undefined) continue;
+    const { d_tag, d_val } = was;
     const due = areMoved && TABLE_TAGS.has(d_tag) ? newAddress(before.image, after.image, d_val) : d_val;
     const is = now[i]?.d_val;
     if (is !== due) report(`dynamic entry ${i} does not lead to its table: ${hex(is)}, not ${hex(due)}`);
-    i++;
   }
 }
 
