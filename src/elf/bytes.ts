@@ -65,14 +65,14 @@ export function checkRange(
   length: number,
   what = 'data',
 ): void {
-  const sane = Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0;
-  if (!sane || offset + length > source.size) {
-    throw new ElfnoteError(
-      'malformed',
-      `${what} of ${length} bytes reaches beyond the end of the file (${source.size} bytes)`,
-      { path: source.path, offset },
-    );
-  }
+  const isWithin = offset >= 0 && length >= 0 && offset + length <= source.size;
+  // What a double does not hold exactly is beyond every file.
+  if (isWithin && Number.isInteger(offset) && Number.isInteger(length)) return;
+  throw new ElfnoteError(
+    'malformed',
+    `${what} of ${length} bytes reaches beyond the end of the file (${source.size} bytes)`,
+    { path: source.path, offset },
+  );
 }
 
 export class BufferSource implements ByteSource {
@@ -115,13 +115,27 @@ export class PatchedSource implements ByteSource {
   read(offset: number, length: number): Buffer {
     checkRange(this, offset, length);
     const end = offset + length;
-    let last: Patch | undefined;
-    for (const patch of this.#patches)
-      if (patch.offset < end && offset < patch.offset + patch.bytes.length) last = patch;
-    if (last === undefined && end <= this.#base.size) return this.#base.read(offset, length);
-    // Nothing that was written before shows through the last patch.
-    if (last !== undefined && last.offset <= offset && end <= last.offset + last.bytes.length)
+    const last = this.#lastWithin(offset, end);
+    if (last === undefined) {
+      if (end <= this.#base.size) return this.#base.read(offset, length);
+    } else if (last.offset <= offset && end <= last.offset + last.bytes.length) {
+      // Nothing that was written before shows through the last patch.
       return last.bytes.subarray(offset - last.offset, end - last.offset);
+    }
+    return this.#overlaid(offset, length);
+  }
+
+  #lastWithin(start: number, end: number): Patch | undefined {
+    const patches = this.#patches;
+    for (let i = patches.length - 1; i >= 0; i--) {
+      const patch = patches[i];
+      if (patch !== undefined && patch.offset < end && start < patch.offset + patch.bytes.length)
+        return patch;
+    }
+    return undefined;
+  }
+
+  #overlaid(offset: number, length: number): Buffer {
     const result = Buffer.allocUnsafe(length);
     const fromBase = Math.min(length, Math.max(0, this.#base.size - offset));
     if (fromBase > 0) this.#base.read(offset, fromBase).copy(result);
@@ -187,7 +201,7 @@ export class Encoding {
   u64(bytes: Buffer, at: number): number {
     const first = this.u32(bytes, at);
     const second = this.u32(bytes, at + 4);
-    return this.littleEndian ? second * 2 ** 32 + first : first * 2 ** 32 + second;
+    return this.littleEndian ? joined(second, first) : joined(first, second);
   }
 
   word(bytes: Buffer, at: number): number {
@@ -256,8 +270,13 @@ export class Table {
     const first = this.#view.getUint32(at, this.#littleEndian);
     if (!this.#is64) return first;
     const second = this.#view.getUint32(at + 4, this.#littleEndian);
-    return this.#littleEndian ? second * 2 ** 32 + first : first * 2 ** 32 + second;
+    return this.#littleEndian ? joined(second, first) : joined(first, second);
   }
+}
+
+/** Most words are short, and V8 makes an object of what it has multiplied. */
+function joined(high: number, low: number): number {
+  return high === 0 ? low : high * 2 ** 32 + low;
 }
 
 /** `value` rounded up to a multiple of `alignment`; 0 and 1 mean none (gABI `p_align`, `sh_addralign`). */

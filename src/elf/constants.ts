@@ -1,6 +1,7 @@
 /** Names and values from the generic ABI (gABI), the GNU extensions and the processor supplements. */
 
-export const ELF_MAGIC = Uint8Array.of(0x7f, 0x45, 0x4c, 0x46);
+/** The first four bytes, as a big-endian word. */
+export const ELF_MAGIC = 0x7f454c46;
 
 export const EI_CLASS = 4;
 export const EI_DATA = 5;

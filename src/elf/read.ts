@@ -34,7 +34,7 @@ export const IDENT_SIZE = 64;
  * Whether the bytes start an ELF file. Only the magic counts: a damaged ELF file is an error, not another format.
  */
 export function isElf(head: Buffer): boolean {
-  return head.length >= ELF_MAGIC.length && ELF_MAGIC.every((byte, i) => head[i] === byte);
+  return head.length >= 4 && head.readUInt32BE(0) === ELF_MAGIC;
 }
 
 /** The ELF header, and what the rest is read with. `e_phnum` and the like are raw. */
@@ -99,11 +99,12 @@ export function readElfHeader(source: ByteSource): Head {
   const bytes = source.read(0, Math.min(IDENT_SIZE, source.size));
   if (!isElf(bytes)) throw new ElfnoteError('not-elf', 'is not an ELF file', { path });
   if (bytes.length < EI_NIDENT) throw fail('the file ends inside e_ident', bytes.length);
-  const byte = (at: number) => bytes[at] ?? 0;
-  if (byte(EI_CLASS) !== 1 && byte(EI_CLASS) !== 2) throw fail(`EI_CLASS is ${byte(EI_CLASS)}`, EI_CLASS);
-  if (byte(EI_DATA) !== 1 && byte(EI_DATA) !== 2) throw fail(`EI_DATA is ${byte(EI_DATA)}`, EI_DATA);
-  if (byte(EI_VERSION) !== 1) throw fail(`EI_VERSION is ${byte(EI_VERSION)}`, EI_VERSION);
-  const encoding = new Encoding(byte(EI_CLASS) === 2, byte(EI_DATA) === 1);
+  const class_ = bytes[EI_CLASS];
+  const data = bytes[EI_DATA];
+  if (class_ !== 1 && class_ !== 2) throw fail(`EI_CLASS is ${class_}`, EI_CLASS);
+  if (data !== 1 && data !== 2) throw fail(`EI_DATA is ${data}`, EI_DATA);
+  if (bytes[EI_VERSION] !== 1) throw fail(`EI_VERSION is ${bytes[EI_VERSION]}`, EI_VERSION);
+  const encoding = new Encoding(class_ === 2, data === 1);
   const ehsize = EHDR.size(encoding);
   if (source.size < ehsize) throw fail('the file ends inside the ELF header', source.size);
 
@@ -121,14 +122,14 @@ export function readElfHeader(source: ByteSource): Head {
     e_shnum: elf.shnum,
     e_shstrndx: elf.shstrndx,
     e_ehsize: elf.ehsize,
-    osabi: byte(EI_OSABI),
-    abiversion: byte(EI_ABIVERSION),
+    osabi: bytes[EI_OSABI] ?? 0,
+    abiversion: bytes[EI_ABIVERSION] ?? 0,
   };
   if (header.e_ehsize < ehsize) throw fail(`e_ehsize is ${header.e_ehsize}`, at.e_ehsize);
   return { header, encoding };
 }
 
-/** It keeps the class and byte order that it was told last, and is told them with every file. */
+/** It keeps nothing of a file but its class and byte order, which every header says anew. */
 const PARSER = new elfy.Parser();
 
 /** The program headers as they stand, unchecked. @throws ElfnoteError where the table leaves the file. */
@@ -141,27 +142,23 @@ export function readProgramHeaders(
   if (e_phnum === 0 || e_phoff === 0) return [];
   const size = e_phnum * e_phentsize;
   checkRange(source, e_phoff, size, `program header table (${e_phnum} entries)`);
-  // elfy takes a table at offset 0 for none, so it gets the byte in front of it too.
-  const bytes = source.read(e_phoff - 1, size + 1);
-  PARSER.setEndian(encoding.littleEndian ? 'lsb' : 'msb');
-  const decoded = PARSER.parsePrograms(bytes, {
-    class: encoding.is64 ? '64' : '32',
-    phoff: 1,
-    phnum: e_phnum,
-    phentsize: e_phentsize,
-  });
-  const table = new Table(encoding, bytes);
+  const table = new Table(encoding, source.read(e_phoff, size));
   const at = PHDR.offsets(encoding);
-  return decoded.map((program, i) => ({
-    p_type: table.u32(1 + i * e_phentsize + at.p_type),
-    p_flags: table.u32(1 + i * e_phentsize + at.p_flags),
-    p_offset: program.offset,
-    p_vaddr: program.vaddr,
-    p_paddr: program.paddr,
-    p_filesz: program.filesz,
-    p_memsz: program.memsz,
-    p_align: program.align,
-  }));
+  const result: ProgramHeader[] = [];
+  // elfy would also make a view of each segment and an object of its flags.
+  for (let start = 0; start < size; start += e_phentsize) {
+    result.push({
+      p_type: table.u32(start + at.p_type),
+      p_flags: table.u32(start + at.p_flags),
+      p_offset: table.word(start + at.p_offset),
+      p_vaddr: table.word(start + at.p_vaddr),
+      p_paddr: table.word(start + at.p_paddr),
+      p_filesz: table.word(start + at.p_filesz),
+      p_memsz: table.word(start + at.p_memsz),
+      p_align: table.word(start + at.p_align),
+    });
+  }
+  return result;
 }
 
 function checkProgramHeaders(

@@ -1,5 +1,5 @@
 import { ElfnoteError } from '../errors.js';
-import { type ByteSource, type ByteString, checkRange, type Encoding, Table } from './bytes.js';
+import { type ByteSource, type ByteString, byteStringOf, checkRange, type Encoding, Table } from './bytes.js';
 import { PN_XNUM, SHN_XINDEX, SHT_NOBITS, SHT_NULL, SHT_PROGBITS } from './constants.js';
 import { type ElfHeader, type SectionHeader, sectionHeaderSize } from './image.js';
 import { EHDR, SHDR } from './structs.js';
@@ -109,6 +109,9 @@ const SMALLEST_HEADER = 52;
 /** In bytes; a hostile file can let every section name the same long string. */
 const LONGEST_NAME = 4096;
 
+/** In bytes, of all names: they become one text, in which an end is soon found. */
+const USUAL_NAMES = 1 << 14;
+
 function nameSections(
   source: ByteSource,
   encoding: Encoding,
@@ -124,24 +127,20 @@ function nameSections(
     });
   }
   const bytes = source.read(strings.sh_offset, strings.sh_size);
+  const whole = bytes.length <= USUAL_NAMES ? byteStringOf(bytes) : undefined;
   for (let i = 0; i < table.length; i++) {
     const section = table[i];
     if (section === undefined) continue;
-    const end = endOfName(bytes, section.sh_name);
-    if (end === undefined) {
-      if (section.sh_name === 0) continue;
+    const { sh_name } = section;
+    const text = whole ?? bytes.toString('latin1', sh_name, sh_name + LONGEST_NAME);
+    const start = whole === undefined ? 0 : sh_name;
+    const end = text.indexOf('\0', start);
+    if (end >= 0 && end - start < LONGEST_NAME) section.name = text.slice(start, end);
+    else if (sh_name !== 0)
       throw new ElfnoteError('malformed', `the name of section ${i} lies outside the string table`, {
         path: source.path,
-        offset: strings.sh_offset + section.sh_name,
+        offset: strings.sh_offset + sh_name,
       });
-    }
-    section.name = bytes.toString('latin1', section.sh_name, end);
   }
   return table;
-}
-
-function endOfName(bytes: Buffer, start: number): number | undefined {
-  const limit = Math.min(bytes.length, start + LONGEST_NAME);
-  for (let end = start; end < limit; end++) if (bytes[end] === 0) return end;
-  return undefined;
 }
