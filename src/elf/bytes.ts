@@ -281,7 +281,9 @@ function joined(high: number, low: number): number {
 
 /** `value` rounded up to a multiple of `alignment`; 0 and 1 mean none (gABI `p_align`, `sh_addralign`). */
 export function alignUp(value: number, alignment: number): number {
-  return alignment <= 1 ? value : Math.ceil(value / alignment) * alignment;
+  if (alignment <= 1) return value;
+  const rest = value % alignment;
+  return rest <= 0 ? value - rest : value - rest + alignment;
 }
 
 /** The largest of the values, and `least`; unlike `Math.max(...)` it takes any number of them. */

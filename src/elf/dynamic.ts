@@ -19,7 +19,10 @@ export function readDynamic(
   const entries = readEntries(source, encoding, segment);
   const strings = new DynamicStrings(source, programHeaders, entries);
   const needed: ByteString[] = [];
-  for (const entry of entries) if (entry.d_tag === DT_NEEDED) needed.push(strings.at(entry));
+  for (let i = 0; i < entries.length; i++) {
+    const entry = entries[i];
+    if (entry?.d_tag === DT_NEEDED) needed.push(strings.at(entry));
+  }
   const text = (tag: number) => {
     const entry = lastOf(entries, tag);
     return entry && strings.at(entry);
@@ -52,12 +55,17 @@ const MOST_STRINGS = 8 << 20;
 /** Bytes read at once of a string whose length is not known. */
 const PIECE = 512;
 
+const NOTHING = Buffer.alloc(0);
+
 class DynamicStrings {
   #left = MOST_STRINGS;
   readonly #source: ByteSource;
   readonly #programHeaders: readonly ProgramHeader[];
   readonly #address: number | undefined;
   readonly #size: number;
+  /** What was read last, and its file offset: the names that are asked for are neighbours more often than not. */
+  #piece: Buffer = NOTHING;
+  #pieceStart = 0;
 
   constructor(
     source: ByteSource,
@@ -82,17 +90,28 @@ class DynamicStrings {
     if (start === undefined) throw this.#fault(entry, 'the dynamic string table lies outside every PT_LOAD');
     const end = Math.min(this.#size - entry.d_val, this.#source.size - start, this.#left);
     let text = '';
-    for (let done = 0; done < end; done += PIECE) {
-      const piece = this.#source.read(start + done, Math.min(PIECE, end - done));
-      const nul = piece.indexOf(0);
-      text += piece.toString('latin1', 0, nul < 0 ? piece.length : nul);
-      if (nul < 0) continue;
+    for (let done = 0; done < end; ) {
+      const from = this.#reach(start + done, end - done);
+      const nul = this.#piece.indexOf(0, from);
+      const to = nul < 0 ? this.#piece.length : nul;
+      text += this.#piece.toString('latin1', from, to);
+      done += to - from;
+      if (nul < 0 || done >= end) continue;
       this.#left -= text.length;
       return text;
     }
     if (end === this.#left)
       throw this.#fault(entry, 'the strings that the dynamic section names are too long');
     throw this.#fault(entry, `string ${entry.d_val} has no end within the dynamic string table`);
+  }
+
+  /** Where a file offset is within the piece, which is read anew if it is not. */
+  #reach(offset: number, most: number): number {
+    const within = offset - this.#pieceStart;
+    if (within >= 0 && within < this.#piece.length) return within;
+    this.#piece = this.#source.read(offset, Math.min(PIECE, most));
+    this.#pieceStart = offset;
+    return 0;
   }
 
   #fault({ offset }: DynamicEntry, message: string): ElfnoteError {

@@ -119,8 +119,9 @@ export function offsetOfAddress(
   length: number,
 ): number | undefined {
   const end = address + length;
-  for (const p of programHeaders) {
-    if (p.p_type !== PT_LOAD || address < p.p_vaddr) continue;
+  for (let i = 0; i < programHeaders.length; i++) {
+    const p = programHeaders[i];
+    if (p?.p_type !== PT_LOAD || address < p.p_vaddr) continue;
     const loadEnd = p.p_vaddr + p.p_filesz;
     if (end <= loadEnd && (length > 0 || address < loadEnd)) return address - p.p_vaddr + p.p_offset;
   }
@@ -134,8 +135,9 @@ export function addressOfOffset(
   length: number,
 ): number | undefined {
   const end = offset + length;
-  for (const p of programHeaders) {
-    if (p.p_type !== PT_LOAD || offset < p.p_offset || end > p.p_offset + p.p_filesz) continue;
+  for (let i = 0; i < programHeaders.length; i++) {
+    const p = programHeaders[i];
+    if (p?.p_type !== PT_LOAD || offset < p.p_offset || end > p.p_offset + p.p_filesz) continue;
     return offset - p.p_offset + p.p_vaddr;
   }
   return undefined;

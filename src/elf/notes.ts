@@ -29,10 +29,11 @@ interface Note {
  * @throws ElfnoteError `malformed-note` when a cache note's descriptor leaves its segment.
  */
 export function findCacheNotes(source: ByteSource, image: NoteImage): CacheNoteLocation[] {
+  const { programHeaders, sectionHeaders } = image;
   const found: CacheNoteLocation[] = [];
   const add = (note: Note, segment: number | undefined, address: number | undefined) => {
     if (found.some(other => other.offset === note.offset)) return;
-    const section = image.sectionHeaders.findIndex(
+    const section = sectionHeaders.findIndex(
       s =>
         s.sh_type !== SHT_NULL &&
         s.sh_type !== SHT_NOBITS &&
@@ -41,18 +42,18 @@ export function findCacheNotes(source: ByteSource, image: NoteImage): CacheNoteL
     );
     found.push({ segment, section: section < 0 ? undefined : section, address: address ?? 0, ...note });
   };
-  let segment = -1;
-  for (const p of image.programHeaders) {
-    segment++;
-    if (p.p_type !== PT_NOTE || !inFile(source, p.p_offset, p.p_filesz)) continue;
+  for (let segment = 0; segment < programHeaders.length; segment++) {
+    const p = programHeaders[segment];
+    if (p?.p_type !== PT_NOTE || !inFile(source, p.p_offset, p.p_filesz)) continue;
     for (const note of cacheNotesIn(source, image, p.p_offset, p.p_filesz, p.p_align)) {
       add(note, segment, note.offset - p.p_offset + p.p_vaddr);
     }
   }
-  for (const s of image.sectionHeaders) {
-    if (s.name !== CACHE_NOTE_SECTION || s.sh_type === SHT_NOBITS || s.sh_size === 0) continue;
+  for (let i = 0; i < sectionHeaders.length; i++) {
+    const s = sectionHeaders[i];
+    if (s?.name !== CACHE_NOTE_SECTION || s.sh_type === SHT_NOBITS || s.sh_size === 0) continue;
     for (const note of cacheNotesIn(source, image, s.sh_offset, s.sh_size, s.sh_addralign)) {
-      add(note, undefined, addressOfOffset(image.programHeaders, note.offset, 1));
+      add(note, undefined, addressOfOffset(programHeaders, note.offset, 1));
     }
   }
   return found;
@@ -126,18 +127,19 @@ export interface FoundNote extends Note {
  * Walks a note segment as ld.so does: 8-byte padding when it is aligned to 8, else 4.
  * @param wanted notes of another type are passed over.
  */
-export function* notesIn(
+export function notesIn(
   source: ByteSource,
   encoding: Encoding,
   start: number,
   size: number,
   p_align: number,
   wanted?: number,
-): Generator<FoundNote> {
+): FoundNote[] {
   const padding = p_align === 8 ? 8 : 4;
   const end = start + size;
   const at = NHDR.offsets(encoding);
   const segment = new Segment(source, encoding, start, end);
+  const found: FoundNote[] = [];
   let walked = 0;
   for (let offset = start; offset + NHDR_SIZE <= end && walked < MOST_NOTES; walked++) {
     const n_namesz = segment.u32(offset + at.n_namesz);
@@ -145,25 +147,19 @@ export function* notesIn(
     const n_type = segment.u32(offset + at.n_type);
     const isWanted = wanted === undefined || n_type === wanted;
     const owner = isWanted ? ownerOf(segment, offset + NHDR_SIZE, n_namesz, end) : undefined;
+    let descOffset = offset + alignUp(NHDR_SIZE + n_namesz, padding);
     const isOurs = n_type === CACHE_NOTE_TYPE && owner === CACHE_NOTE_OWNER;
-    const descAt = (to: number) => offset + alignUp(NHDR_SIZE + n_namesz, to);
     // A cache note is written for a 4-aligned segment; one that is in another is still told from a cut one.
-    const misplaced = isOurs && descAt(padding) + n_descsz > end;
-    const descOffset = descAt(misplaced ? 4 : padding);
+    if (isOurs && descOffset + n_descsz > end) descOffset = offset + alignUp(NHDR_SIZE + n_namesz, 4);
     const descEnd = descOffset + n_descsz;
     const next = alignUp(descEnd - start, padding) + start;
-    if (isWanted)
-      yield {
-        offset,
-        owner,
-        n_type,
-        descOffset,
-        n_descsz,
-        end: Math.min(next, end),
-        isWhole: descEnd <= end,
-      };
+    if (isWanted) {
+      const isWhole = descEnd <= end;
+      found.push({ offset, owner, n_type, descOffset, n_descsz, end: Math.min(next, end), isWhole });
+    }
     offset = next;
   }
+  return found;
 }
 
 /** In bytes: most note segments are smaller, and are read in one call. */
@@ -205,13 +201,14 @@ function ownerOf(segment: Segment, offset: number, n_namesz: number, end: number
   return name[n_namesz - 1] === 0 ? name.toString('latin1', 0, n_namesz - 1) : undefined;
 }
 
-function* cacheNotesIn(
+function cacheNotesIn(
   source: ByteSource,
   image: NoteImage,
   start: number,
   size: number,
   p_align: number,
-): Generator<Note> {
+): Note[] {
+  const found: Note[] = [];
   for (const note of notesIn(source, image.encoding, start, size, p_align, CACHE_NOTE_TYPE)) {
     const { owner, offset, descOffset, n_descsz, end, isWhole } = note;
     if (owner !== CACHE_NOTE_OWNER) continue;
@@ -222,6 +219,7 @@ function* cacheNotesIn(
         { path: source.path, offset: offset + 4 },
       );
     }
-    yield { offset, descOffset, n_descsz, end };
+    found.push({ offset, descOffset, n_descsz, end });
   }
+  return found;
 }

@@ -166,8 +166,10 @@ function checkProgramHeaders(
   header: ElfHeader,
   programHeaders: readonly ProgramHeader[],
 ): void {
-  let index = 0;
-  for (const p of programHeaders) checkProgramHeader(source, header, p, index++);
+  for (let i = 0; i < programHeaders.length; i++) {
+    const p = programHeaders[i];
+    if (p !== undefined) checkProgramHeader(source, header, p, i);
+  }
 }
 
 function checkProgramHeader(source: ByteSource, header: ElfHeader, p: ProgramHeader, index: number): void {
@@ -187,15 +189,17 @@ function checkProgramHeader(source: ByteSource, header: ElfHeader, p: ProgramHea
   }
 }
 
+const LARGEST = Number.MAX_SAFE_INTEGER;
+
 /** Whether all words are what the file says: a double rounds above 2^53. */
 function isExact({ p_offset, p_vaddr, p_paddr, p_filesz, p_memsz, p_align }: ProgramHeader): boolean {
   return (
-    Number.isSafeInteger(p_offset) &&
-    Number.isSafeInteger(p_vaddr) &&
-    Number.isSafeInteger(p_paddr) &&
-    Number.isSafeInteger(p_filesz) &&
-    Number.isSafeInteger(p_memsz) &&
-    Number.isSafeInteger(p_align) &&
+    p_offset <= LARGEST &&
+    p_vaddr <= LARGEST &&
+    p_paddr <= LARGEST &&
+    p_filesz <= LARGEST &&
+    p_memsz <= LARGEST &&
+    p_align <= LARGEST &&
     p_vaddr + p_memsz <= 2 ** 53
   );
 }

@@ -28,9 +28,13 @@ interface Extent {
   readonly bytes: Buffer;
 }
 
+/** In bytes: so little at the end of a file is not left for another call. */
+const REST = 1 << 15;
+
 /**
  * Ranged reads of an open file in blocks of 4 KiB, each block read once. The block behind what is asked for comes with
- * it: headers, names and tables are neighbours more often than not, and a call costs more than a block.
+ * it: headers, names and tables are neighbours more often than not, and a call costs more than a block. So does what is
+ * left of the file, where that is little: section headers and their names are there.
  */
 export class FileSource implements ByteSource {
   readonly path: string;
@@ -107,8 +111,10 @@ export class FileSource implements ByteSource {
     }
     if (length === 0) return EMPTY;
     const end = offset + length;
-    for (const extent of this.#extents) {
-      if (extent.start <= offset && end <= extent.end)
+    const extents = this.#extents;
+    for (let i = 0; i < extents.length; i++) {
+      const extent = extents[i];
+      if (extent !== undefined && extent.start <= offset && end <= extent.end)
         return extent.bytes.subarray(offset - extent.start, end - extent.start);
     }
     return this.#assemble(offset, end);
@@ -138,7 +144,9 @@ export class FileSource implements ByteSource {
   /** @param limit the start of the next extent. */
   #readBlocks(from: number, to: number, limit = this.size, index: number): Extent {
     const start = from - (from % BLOCK);
-    const end = Math.min(alignUp(to, BLOCK) + BLOCK, limit, this.size);
+    const wanted = Math.min(alignUp(to, BLOCK) + BLOCK, limit);
+    const isRest = limit === this.size && limit - wanted <= REST;
+    const end = isRest ? limit : wanted;
     // Every byte of it is read, or it is thrown away.
     const bytes = room(end - start);
     for (let done = 0; done < bytes.length; ) {

@@ -258,7 +258,7 @@ describe('file sources', () => {
   });
 
   test('each block is read once, and the next one with it', () => {
-    const source = open(Buffer.alloc(40_000, 1));
+    const source = open(Buffer.alloc(80_000, 1));
     try {
       source.read(5000, 10);
       assert.equal(source.bytesRead, 8192);
@@ -266,10 +266,25 @@ describe('file sources', () => {
       assert.equal(source.bytesRead, 8192);
       source.read(0, 12_288);
       assert.equal(source.bytesRead, 12_288);
-      source.read(39_999, 1);
-      assert.equal(source.bytesRead, 12_288 + (40_000 - 9 * 4096));
+      source.read(79_999, 1);
+      assert.equal(source.bytesRead, 12_288 + (80_000 - 19 * 4096));
     } finally {
       source.close();
+    }
+  });
+
+  test('the rest of a file comes with what is asked for, where it is at most 32 KiB', () => {
+    for (const [more, then] of [
+      [0, 40_960],
+      [1, 8192],
+    ] as const) {
+      const source = open(Buffer.alloc(73_728 + more, 1));
+      try {
+        source.read(35_000, 10);
+        assert.equal(source.bytesRead, then);
+      } finally {
+        source.close();
+      }
     }
   });
 
