@@ -206,10 +206,9 @@ function warningsFor(resolution: Resolution, image: ElfImage): string[] {
     );
   }
   for (const { soname, attempts } of [...resolution.entries, ...resolution.unresolved]) {
-    for (const attempt of attempts.filter(({ outcome }) => outcome === 'fatal')) {
-      warnings.push(
-        `the loader would fail on ${displayBytes(`${attempt.component}/${soname}`)}: ${attempt.why}`,
-      );
+    for (const { outcome, component, why } of attempts) {
+      if (outcome === 'fatal')
+        warnings.push(`the loader would fail on ${displayBytes(`${component}/${soname}`)}: ${why}`);
     }
   }
   if (image.cacheNotes.length > 1)

@@ -238,6 +238,9 @@ const FATAL_TO_OPEN: Readonly<Record<string, string>> = {
   ENODEV: 'a device that is not there',
 };
 
+/** Read into, one file after the other. */
+const HEAD = Buffer.alloc(IDENT_SIZE);
+
 /** What `open_verify` finds in the file's first bytes. */
 function readCandidate(path: Buffer): Candidate {
   let fd: number;
@@ -247,9 +250,8 @@ function readCandidate(path: Buffer): Candidate {
     return unopened(byteStringOf(path), { code: systemCode(error), error });
   }
   try {
-    const head = Buffer.alloc(IDENT_SIZE);
-    const got = readSync(fd, head, 0, head.length, 0);
-    return parseCandidate(head.subarray(0, got));
+    const got = readSync(fd, HEAD, 0, HEAD.length, 0);
+    return parseCandidate(HEAD.subarray(0, got));
   } catch (error) {
     const code = systemCode(error);
     if (code === 'EISDIR') return { kind: 'broken', why: 'is a directory' };

@@ -48,6 +48,15 @@ function legacyNamesIn(names: ReadonlySet<ByteString> | undefined): readonly Byt
   return legacy;
 }
 
+/** The names in a directory without legacy subdirectories; undefined where it has some, or cannot be listed. */
+export function namesWithoutLegacy(
+  dir: ByteString,
+  probe: LibraryProbe,
+): ReadonlySet<ByteString> | undefined {
+  const names = probe.names(dir);
+  return legacyNamesIn(names).length === 0 ? names : undefined;
+}
+
 /** A legacy subdirectory of `dir`, at any depth, that holds `soname`; undefined when there is none. */
 export function legacySubdirectoryHolding(
   dir: ByteString,

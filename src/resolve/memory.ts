@@ -22,6 +22,10 @@ export interface Answer {
 export interface Known {
   readonly component: SearchComponent;
   readonly answers: Map<ByteString, Answer>;
+  /** All names in it, where none of them is a subdirectory that a loader may search by itself. */
+  readonly names?: ReadonlySet<ByteString> | undefined;
+  /** What it says of every soname that is not among the names. */
+  without?: Answer;
 }
 
 /** Directories and answers; each takes some 300 bytes with its path. Beyond it all are forgotten and made anew. */

@@ -11,7 +11,7 @@ import {
   splitRunPath,
 } from './components.js';
 import { gainingSteps, type NoGain } from './gain.js';
-import { legacySubdirectoryHolding } from './hwcaps.js';
+import { legacySubdirectoryHolding, namesWithoutLegacy } from './hwcaps.js';
 import type { Answer, Attempt, Known } from './memory.js';
 import type { LibraryProbe } from './probe.js';
 
@@ -105,10 +105,15 @@ function knownComponents(
   return names.map(name => {
     const before = known?.get(name);
     if (before !== undefined) return before;
-    const added = { component: classifyComponent(name, probe, storeRoots), answers: new Map() };
+    const added = knownOf(classifyComponent(name, probe, storeRoots), probe);
     if (known !== undefined) probe.memory?.keep(known, name, added);
     return added;
   });
+}
+
+function knownOf(component: SearchComponent, probe: LibraryProbe): Known {
+  const names = component.kind === 'exact' ? namesWithoutLegacy(component.dir, probe) : undefined;
+  return { component, answers: new Map(), names };
 }
 
 type ExactComponent = Extract<SearchComponent, { kind: 'exact' }>;
@@ -120,7 +125,12 @@ interface Query {
   readonly options: Pick<ResolveOptions, 'likePatchelf'>;
 }
 
-function answerOf(soname: ByteString, { component, answers }: Known, { image, probe }: Query): Answer {
+function answerOf(soname: ByteString, known: Known, { image, probe }: Query): Answer {
+  const { component, answers, names } = known;
+  if (component.kind === 'exact' && names?.has(soname) === false) {
+    known.without ??= lookUp(soname, component, image, probe);
+    return known.without;
+  }
   // A directory that only the loader can search says the same of every soname.
   const asked = component.kind === 'exact' ? soname : '';
   const before = answers.get(asked);
@@ -168,7 +178,7 @@ export function resolveSoname(
   probe: LibraryProbe,
   options: Pick<ResolveOptions, 'likePatchelf'> = {},
 ): ResolvedEntry | Unresolved {
-  const known = components.map(component => ({ component, answers: new Map<ByteString, Answer>() }));
+  const known = components.map(component => knownOf(component, probe));
   return resolveOver(soname, known, { image, probe, options });
 }
 

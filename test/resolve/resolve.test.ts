@@ -447,6 +447,14 @@ describe('what is remembered of a run path', () => {
     }
   });
 
+  test('has no candidate looked at whose name is in no list, but for the first', () => {
+    const probe = Object.assign(new MemoryProbe({ files }), { memory: new ResolveMemory() });
+    for (const name of ['libx.so', 'liby.so', 'libz.so'])
+      resolveImage(imageOf({ needed: [name], runpath: '/ok:/other' }), probe);
+    const candidates = probe.asked.filter(question => question.startsWith('candidate '));
+    assert.deepEqual(candidates, ['candidate /ok/libx.so', 'candidate /other/libx.so']);
+  });
+
   test('is not asked for again', () => {
     const probe = Object.assign(new MemoryProbe({ files }), { memory: new ResolveMemory() });
     for (const spec of SPECS) resolveImage(imageOf(spec), probe);
@@ -456,11 +464,14 @@ describe('what is remembered of a run path', () => {
   });
 
   test('is bounded', () => {
-    const probe = Object.assign(new MemoryProbe({ files }), { memory: new ResolveMemory() });
+    const many = Array.from({ length: 60_000 }, (_, i) => `lib${i}.so`);
+    const more = Object.fromEntries(many.map(name => [`/ok/${name}`, ELF]));
+    const probe = Object.assign(new MemoryProbe({ files: { ...files, ...more } }), {
+      memory: new ResolveMemory(),
+    });
     const [first] = SPECS;
     resolveImage(imageOf(first ?? {}), probe);
     const asked = probe.asked.length;
-    const many = Array.from({ length: 60_000 }, (_, i) => `lib${i}.so`);
     resolveImage(imageOf({ needed: ['liba.so'], runpath: '/ok' }), probe, { more: many });
     const between = probe.asked.length;
     resolveImage(imageOf(first ?? {}), probe);
