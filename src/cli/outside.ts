@@ -20,7 +20,7 @@ export class OutsideDirectories {
   }
 
   add(outcome: FileOutcome): void {
-    if (outcome.action === 'failed') return;
+    if (this.#storeRoots === undefined || outcome.action === 'failed') return;
     const { entries = [], unresolved = [] } = outcome.resolution ?? {};
     for (const { attempts } of [...entries, ...unresolved]) this.#add(outcome.path, attempts);
   }
