@@ -129,8 +129,7 @@ export class PatchedSource implements ByteSource {
     const patches = this.#patches;
     for (let i = patches.length - 1; i >= 0; i--) {
       const patch = patches[i];
-      if (patch !== undefined && patch.offset < end && start < patch.offset + patch.bytes.length)
-        return patch;
+      if (patch && patch.offset < end && start < patch.offset + patch.bytes.length) return patch;
     }
     return undefined;
   }

@@ -238,10 +238,9 @@ const FATAL_TO_OPEN: Readonly<Record<string, string>> = {
   ENODEV: 'a device that is not there',
 };
 
-/** Read into, one file after the other. */
+/** What `open_verify` finds in a file's first bytes, one file after the other. */
 const HEAD = Buffer.alloc(IDENT_SIZE);
 
-/** What `open_verify` finds in the file's first bytes. */
 function readCandidate(path: Buffer): Candidate {
   let fd: number;
   try {
