@@ -20,12 +20,14 @@ import { runFuzzer } from './fuzz.js';
 import { type InputCounts, memoryUsed, noInputs, Subject, sayInputs, truncations } from './inputs.js';
 import { makeKinds } from './kinds.js';
 import { sayCopies, tryOutputDir } from './output-dir.js';
-import { type PowerCounts, sayPower, tryPowerCuts } from './power.js';
+import { type PowerCounts, sayPower, tryPowerCuts, tryPowerTogether } from './power.js';
 import { BREAKS, proofOf } from './prove.js';
 import { type RaceCounts, sayRaces, tryRaces } from './races.js';
+import { sayTogether, tryTogether } from './together.js';
 
 const parts: Readonly<Record<string, (dir: string) => boolean | Promise<boolean>>> = {
   faults,
+  together,
   'output-dir': outputDir,
   races,
   power,
@@ -70,6 +72,15 @@ function faults(dir: string): boolean {
   return total.wrong.length === 0;
 }
 
+async function together(dir: string): Promise<boolean> {
+  const counts = noCounts();
+  const [kind] = makeKinds(dir, ['pie-bfd']).kinds;
+  if (kind !== undefined) await tryTogether(kind, dir, counts, { stride: STRIDE });
+  console.log(`  ${sayTogether(counts)}`);
+  for (const line of counts.wrong.slice(0, 20)) console.log(`    ${line}`);
+  return counts.wrong.length === 0 && counts.faults > 0;
+}
+
 /** Both files are in one tree, which is small: the calls are those of directories and of what is no ELF file too. */
 async function outputDir(dir: string): Promise<boolean> {
   const { kinds } = makeKinds(dir, ['pie-bfd', 'library-bfd']);
@@ -96,7 +107,7 @@ function races(dir: string): boolean {
 }
 
 /** `--fast` promises nothing here; that it fails shows that the others are really tried. */
-function power(dir: string): boolean {
+async function power(dir: string): Promise<boolean> {
   const safe: PowerCounts = { cuts: 0, disks: 0, wrong: [] };
   const fast: PowerCounts = { cuts: 0, disks: 0, wrong: [] };
   for (const kind of makeKinds(dir, ONLY).kinds) {
@@ -104,6 +115,8 @@ function power(dir: string): boolean {
     tryPowerCuts(kind, {}, safe);
     tryPowerCuts(kind, { fast: true }, fast);
   }
+  const [kind] = makeKinds(join(dir, 'more'), ['pie-bfd']).kinds;
+  if (kind !== undefined) await tryPowerTogether(kind, join(dir, 'together'), safe);
   console.log(`  ${sayPower(safe)}`);
   for (const line of safe.wrong.slice(0, 20)) console.log(`    ${line}`);
   console.log(`  --fast, which promises nothing: ${sayPower(fast)}`);

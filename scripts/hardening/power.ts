@@ -1,8 +1,10 @@
-import { readFileSync } from 'node:fs';
-import { basename, dirname } from 'node:path';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { runOver } from '../../src/batch/run.js';
+import { findFiles } from '../../src/batch/walk.js';
 import { type BuildOptions, buildCache, removeCache } from '../../src/pipeline.js';
 import { EXPECTED, type Kind } from './kinds.js';
-import { type Call, type Fault, PAGE, withFaults } from './shim.js';
+import { type Call, type Dice, diceFrom, type Fault, PAGE, withFaults, withFaultsLater } from './shim.js';
 import { die, passTime, restore, type Snapshot, snapshotOf } from './state.js';
 
 export interface PowerCounts {
@@ -19,6 +21,8 @@ type Asked =
   | { readonly kind: 'sync'; readonly file: number }
   | { readonly kind: 'name'; readonly name: string; readonly file: number | undefined }
   | { readonly kind: 'rename'; readonly from: string; readonly to: string }
+  /** Not asked, but told: the file of that name is reported as written. */
+  | { readonly kind: 'told'; readonly name: string }
   | { readonly kind: 'sync-names' };
 
 /** Follows a run's calls and notes what they ask of the disk. */
@@ -37,6 +41,10 @@ class Recorder {
     this.names = new Map([...snapshot.keys()].map((name, i) => [name, linked ? 0 : i]));
     this.#now = new Map(this.names);
     this.#next = this.first.length;
+  }
+
+  tell(name: string): void {
+    this.asked.push({ kind: 'told', name });
   }
 
   note({ name, args, path }: Call, result: unknown): void {
@@ -103,17 +111,6 @@ function readingOf(bytes: unknown, start: number, length: number): Buffer {
   return bytes.subarray(start, start + length);
 }
 
-/** Numbers that are the same in every run. */
-class Dice {
-  #state = 1;
-
-  /** True in half of all cases. */
-  toss(): boolean {
-    this.#state = (Math.imul(this.#state, 1_103_515_245) + 12_345) & 0x7fffffff;
-    return ((this.#state >> 16) & 1) === 1;
-  }
-}
-
 const isOfNames = ({ kind }: Asked) => kind === 'name' || kind === 'rename';
 
 /**
@@ -128,7 +125,7 @@ function* disksAfter(recorder: Recorder, asked: readonly Asked[], dice: Dice): G
   });
   const names = asked.flatMap((one, i) => (isOfNames(one) ? [i] : []));
   const first = names.filter(i => isLater[i] === false).length;
-  const parts = [() => true, () => false, ...Array.from({ length: 16 }, () => () => dice.toss())];
+  const parts = [() => true, () => false, ...Array.from({ length: 16 }, () => () => dice(2) === 1)];
   for (const part of parts) {
     for (let kept = first; kept <= names.length; kept++) {
       const last = names[kept] ?? asked.length;
@@ -192,7 +189,7 @@ export function tryPowerCuts(
     passTime();
     const recorder = new Recorder(dirname(kind.file), before, isLinked);
     withFaults(dirname(kind.file), sabotage, run, (call, result) => recorder.note(call, result));
-    const dice = new Dice();
+    const dice = diceFrom(1);
     const seen = new Set<string>();
     for (let done = 0; done <= recorder.asked.length; done++) {
       counts.cuts++;
@@ -245,6 +242,62 @@ function judge(
   if (next.get(name)?.equals(after.get(name) ?? Buffer.alloc(0)) !== true)
     wrong('the next run does not finish it');
   else if (next.size > after.size) wrong(`the next run leaves ${[...next.keys()].join(', ')}`);
+}
+
+/** So many are under way at once, in one directory. */
+const TOGETHER = ['a', 'b', 'c'];
+
+/**
+ * The power goes after every call of a run over several files at once. Each is the old one or the new one, and what was
+ * reported as written is the new one, whatever part of what was not synced is lost.
+ *
+ * @param orders in how many orders the slow calls are carried out. @param sabotage takes away what is guarded.
+ */
+export async function tryPowerTogether(
+  kind: Kind,
+  dir: string,
+  counts: PowerCounts,
+  orders = 4,
+  sabotage: (call: Call) => Fault | undefined = () => undefined,
+): Promise<void> {
+  const first = join(dir, TOGETHER[0] ?? '');
+  const holding = (bytes: Buffer): Snapshot => new Map(TOGETHER.map(name => [name, bytes]));
+  const original = holding(readFileSync(kind.file));
+  mkdirSync(dir);
+  restore(first, original, false);
+  buildCache(first, COMMON);
+  const built = holding(readFileSync(first));
+  for (const operation of ['build', 'remove'] as const) {
+    const [before, after] = operation === 'build' ? [original, built] : [built, original];
+    for (let order = 1; order <= orders; order++) {
+      restore(first, before, false);
+      passTime();
+      const recorder = new Recorder(dir, before, false);
+      const run = async () => {
+        const found = await findFiles([dir]);
+        for await (const { outcome } of runOver(found, { kind: operation, options: {} }))
+          if (outcome.action === 'written') recorder.tell(basename(outcome.path));
+      };
+      const note = (call: Call, result: unknown) => recorder.note(call, result);
+      await withFaultsLater(dir, sabotage, run, note, diceFrom(order));
+      const { asked } = recorder;
+      for (let done = 0; done <= asked.length; done++) {
+        counts.cuts++;
+        const told = new Set(asked.slice(0, done).flatMap(one => (one.kind === 'told' ? [one.name] : [])));
+        for (const disk of disksAfter(recorder, asked.slice(0, done), diceFrom(1))) {
+          counts.disks++;
+          for (const name of TOGETHER) {
+            const may = told.has(name) ? [after] : [before, after];
+            const now = disk.get(name);
+            if (may.some(snapshot => now !== undefined && snapshot.get(name)?.equals(now))) continue;
+            const what = told.has(name) ? 'is reported as written, and is not the new one' : 'is a third one';
+            counts.wrong.push(`together: ${operation}: power cut after call ${done}: ${name} ${what}`);
+          }
+        }
+      }
+    }
+  }
+  rmSync(dir, { recursive: true });
 }
 
 export function sayPower({ cuts, disks, wrong }: PowerCounts): string {

@@ -62,10 +62,51 @@ const WATCHED = [
 ] as const;
 
 type Name = (typeof WATCHED)[number];
+
+/** Every function of node:fs that the sources have carried out by another thread, and what it does there. */
+const LATER = { close: 'closeSync', copyFile: 'copyFileSync', fsync: 'fsyncSync' } as const;
+const LATER_NAMES = ['close', 'copyFile', 'fsync'] as const;
+
 /** Untyped: its functions have many shapes, which are passed on as they are. */
 const TABLE: object = fs;
 
 type SystemCall = (...args: unknown[]) => unknown;
+
+/** Throws a number from 0 to below that of its sides. */
+export type Dice = (sides: number) => number;
+
+/** Numbers that are the same in every run, and others for every start. */
+export function diceFrom(start: number): Dice {
+  let state = start;
+  return sides => {
+    state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fffffff;
+    return (state >> 16) % sides;
+  };
+}
+
+/**
+ * Carries out what other threads would, one call after the other, each when the others of this thread have had their turn:
+ * the same dice give the same order in every run.
+ */
+class Pool {
+  readonly #dice: Dice;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor(dice: Dice) {
+    this.#dice = dice;
+  }
+
+  add(call: () => void): void {
+    this.#waiting.push(call);
+    if (this.#waiting.length === 1) setImmediate(() => this.#turn());
+  }
+
+  #turn(): void {
+    const [call] = this.#waiting.splice(this.#dice(this.#waiting.length), 1);
+    if (this.#waiting.length > 0) setImmediate(() => this.#turn());
+    call?.();
+  }
+}
 
 export function systemError(code: string, call: string): Error {
   return Object.assign(new Error(`${code}: made up, ${call}`), { code, syscall: call });
@@ -83,6 +124,7 @@ function pathOf(args: readonly unknown[], name: Name, open: ReadonlyMap<number, 
 
 interface Watching {
   readonly below: string;
+  readonly pool: Pool;
   readonly rule: Rule;
   readonly onDone?: ((call: Call, result: unknown) => void) | undefined;
   readonly open: Map<number, string>;
@@ -104,6 +146,26 @@ function watched(name: Name, original: SystemCall, watching: Watching): SystemCa
     if (name === 'closeSync') watching.open.delete(Number(args[0]));
     watching.onDone?.(call, result);
     return result;
+  };
+  return new Proxy(original, { apply });
+}
+
+/** A call that tells its end: what fails it is told too, and nothing is thrown. */
+function watchedLater(original: SystemCall, now: SystemCall, name: Name, watching: Watching): SystemCall {
+  const apply = (target: SystemCall, self: unknown, args: unknown[]): unknown => {
+    const done = args.at(-1);
+    if (typeof done !== 'function' || !pathOf(args, name, watching.open).startsWith(watching.below))
+      return Reflect.apply(target, self, args);
+    watching.pool.add(() => {
+      let failure: unknown = null;
+      try {
+        now(...args.slice(0, -1));
+      } catch (error) {
+        failure = error;
+      }
+      Reflect.apply(done, undefined, [failure]);
+    });
+    return undefined;
   };
   return new Proxy(original, { apply });
 }
@@ -181,14 +243,19 @@ export function withFaults<T>(
   }
 }
 
-/** As `withFaults`, of work that waits in between. */
+/**
+ * As `withFaults`, of work that waits in between.
+ *
+ * @param dice which of the calls that are waited for is carried out next.
+ */
 export async function withFaultsLater<T>(
   below: string,
   rule: Rule,
   work: () => Promise<T>,
   onDone?: (call: Call, result: unknown) => void,
+  dice: Dice = () => 0,
 ): Promise<Watched<T>> {
-  const { watching, end } = watch(below, rule, onDone);
+  const { watching, end } = watch(below, rule, onDone, dice);
   try {
     return { result: await work(), calls: watching.count };
   } catch (error) {
@@ -198,10 +265,18 @@ export async function withFaultsLater<T>(
   }
 }
 
-function watch(below: string, rule: Rule, onDone: Watching['onDone']): { watching: Watching; end(): void } {
-  const watching: Watching = { below, rule, onDone, open: new Map(), count: 0, isDead: false };
-  const originals = new Map<Name, SystemCall>(WATCHED.map(name => [name, Reflect.get(TABLE, name)]));
-  for (const [name, original] of originals) {
+function watch(
+  below: string,
+  rule: Rule,
+  onDone: Watching['onDone'],
+  dice: Dice = () => 0,
+): { watching: Watching; end(): void } {
+  const pool = new Pool(dice);
+  const watching: Watching = { below, pool, rule, onDone, open: new Map(), count: 0, isDead: false };
+  const originals = new Map<Name | keyof typeof LATER, SystemCall>();
+  for (const name of WATCHED) originals.set(name, Reflect.get(TABLE, name));
+  for (const name of WATCHED) {
+    const original: SystemCall = Reflect.get(TABLE, name);
     const proxy = watched(name, original, watching);
     const native: SystemCall | undefined = Reflect.get(original, 'native');
     if (native !== undefined) {
@@ -210,6 +285,12 @@ function watch(below: string, rule: Rule, onDone: Watching['onDone']): { watchin
         key === 'native' ? watchedNative : Reflect.get(target, key);
       Reflect.set(fs, name, new Proxy(proxy, { get }));
     } else Reflect.set(fs, name, proxy);
+  }
+  for (const name of LATER_NAMES) {
+    const original: SystemCall = Reflect.get(TABLE, name);
+    originals.set(name, original);
+    const now: SystemCall = Reflect.get(TABLE, LATER[name]);
+    Reflect.set(fs, name, watchedLater(original, now, LATER[name], watching));
   }
   syncBuiltinESMExports();
   const end = () => {

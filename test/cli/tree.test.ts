@@ -26,7 +26,7 @@ import {
 } from '../support/cli.js';
 import { tempDir } from '../support/temp.js';
 import { needsRoot } from '../support/tools.js';
-import { completeOf, copies, IN_PLACE, malformed, stateOf } from '../support/tree.js';
+import { completeOf, copies, IN_PLACE, malformed, REPLACED, stateOf } from '../support/tree.js';
 
 const BUILD = ['build-cache', '--root', ROOT];
 
@@ -241,25 +241,51 @@ describe('one bad file does not stop the rest', () => {
   });
 });
 
+/** A disk of 160 KiB; undefined where none is to be had. */
+function smallDisk(t: TestContext): string | undefined {
+  let disk: string | undefined;
+  // Before the directory that it stands in is removed.
+  t.after(() => disk === undefined || runOk('umount', [disk]));
+  const dir = join(tempDir(t), 'disk');
+  mkdirSync(dir);
+  const mounted = run('mount', ['-t', 'tmpfs', '-o', 'size=160k', 'elfnote-test', dir]);
+  if (mounted.status === 0) disk = dir;
+  else t.skip(`no tmpfs can be mounted here: ${mounted.stderr.trim()}`);
+  return disk;
+}
+
+/** In pages. */
+const freeOf = (disk: string) => Number(runOk('stat', ['-f', '-c', '%f', disk]).stdout);
+
+function fillUp(disk: string, pagesLeft: number): string {
+  const filler = join(disk, 'filler');
+  writeFileSync(filler, Buffer.alloc((freeOf(disk) - pagesLeft) * 4096, 'x'));
+  assert.equal(freeOf(disk), pagesLeft);
+  return filler;
+}
+
 describe('a disk that is full', { skip: needsRoot('mount') }, () => {
+  test('but for one copy takes all files, one after the other', t => {
+    const dir = smallDisk(t);
+    if (dir === undefined) return;
+    const files = copies(dir, 12);
+    const pages = (bytes: Buffer) => Math.ceil(bytes.length / 4096);
+    const growth = [IN_PLACE, REPLACED].map(({ original, complete }) => pages(complete) - pages(original));
+    const copy = Math.max(pages(IN_PLACE.complete), pages(REPLACED.complete));
+    const filler = fillUp(dir, copy + (files.length / 2) * growth.reduce((sum, one) => sum + one, 0));
+    const result = elfnoteOk([...BUILD, '--json', dir]);
+    rmSync(filler);
+    assert.equal(summaryOf(result).written, files.length);
+    assert.deepEqual(completeOf(dir, files), files);
+  });
+
   test('leaves files whole that do not fit, without temporary ones, and the others are done', t => {
-    let disk: string | undefined;
-    // Before the directory that it stands in is removed.
-    t.after(() => disk === undefined || runOk('umount', [disk]));
-    const dir = join(tempDir(t), 'disk');
-    mkdirSync(dir);
-    const mounted = run('mount', ['-t', 'tmpfs', '-o', 'size=160k', 'elfnote-test', dir]);
-    if (mounted.status !== 0) {
-      t.skip(`no tmpfs can be mounted here: ${mounted.stderr.trim()}`);
-      return;
-    }
-    disk = dir;
+    const dir = smallDisk(t);
+    if (dir === undefined) return;
     const files = copies(dir, 12);
     // All that is left, but for the one page by which some file grows.
-    const free = () => Number(runOk('stat', ['-f', '-c', '%f', dir]).stdout);
-    const filler = join(dir, 'filler');
-    writeFileSync(filler, Buffer.alloc((free() - 1) * 4096, 'x'));
-    assert.equal(free(), 1);
+    const filler = fillUp(dir, 1);
+    const free = () => freeOf(dir);
 
     const copied = elfnote([...BUILD, '--json', dir]);
     assert.deepEqual([copied.status, summaryOf(copied).failed], [1, files.length], 'no copy fits');

@@ -8,9 +8,10 @@ import { before, describe, test } from 'node:test';
 import { noCounts, tryFaults } from '../../scripts/hardening/faults.js';
 import { type Kind, makeKinds } from '../../scripts/hardening/kinds.js';
 import { tryOutputDir } from '../../scripts/hardening/output-dir.js';
-import { type PowerCounts, tryPowerCuts } from '../../scripts/hardening/power.js';
+import { type PowerCounts, tryPowerCuts, tryPowerTogether } from '../../scripts/hardening/power.js';
 import { type RaceCounts, tryRaces } from '../../scripts/hardening/races.js';
 import type { Call, Fault } from '../../scripts/hardening/shim.js';
+import { tryTogether } from '../../scripts/hardening/together.js';
 import { memoryDir, suiteScope } from '../support/temp.js';
 import { needs } from '../support/tools.js';
 
@@ -25,6 +26,10 @@ const without =
 /** Nobody makes a lock; taking away one that is not there fails as ever. */
 const withoutLock = ({ name, path }: Call): Fault | undefined =>
   name === 'symlinkSync' && path.includes('.elfnote-lock-') ? { kind: 'skip' } : undefined;
+
+/** The walk asks for types as well. */
+const withoutSweep = ({ name, args }: Call): Fault | undefined =>
+  name === 'readdirSync' && args.length === 1 ? { kind: 'skip' } : undefined;
 
 describe('a file of each way of writing', { skip: needs('gcc', 'patchelf') }, () => {
   const scope = suiteScope();
@@ -65,6 +70,35 @@ describe('a file of each way of writing', { skip: needs('gcc', 'patchelf') }, ()
     const sabotage = without('renameSync');
     await tryOutputDir(kinds.slice(0, 1), join(dir, 'no-names'), false, counts, { stride: 60, sabotage });
     assert.match(counts.wrong.join('\n'), /does not bring it: tree\/pie-bfd.link is missing/);
+  });
+
+  test('is old or new, and told of as it is, beside others whose slow calls are under way', async () => {
+    const counts = noCounts();
+    for (const kind of kinds.slice(0, 1)) await tryTogether(kind, dir, counts, { stride: 17 });
+    assert.deepEqual(counts.wrong, []);
+    assert.ok(counts.faults > 30 && counts.old > 30 && counts.new > 60 && counts.leftovers > 20);
+  });
+
+  test('and without the sweep what a dead run has left of several files is found', async () => {
+    const counts = noCounts();
+    for (const kind of kinds.slice(0, 1)) {
+      await tryTogether(kind, dir, counts, { stride: 40, sabotage: withoutSweep });
+    }
+    assert.match(counts.wrong.join('\n'), /the next run leaves one\/\.\S+\.elfnote-/);
+  });
+
+  test('is on the disk once it is told of, whatever is under way beside it when the power goes', async () => {
+    const counts: PowerCounts = { cuts: 0, disks: 0, wrong: [] };
+    for (const kind of kinds.slice(0, 1)) await tryPowerTogether(kind, join(dir, 'together'), counts, 1);
+    assert.deepEqual(counts.wrong, []);
+    assert.ok(counts.cuts > 40 && counts.disks > 1000);
+  });
+
+  test('and without waiting for the disk it is not', async () => {
+    const counts: PowerCounts = { cuts: 0, disks: 0, wrong: [] };
+    const [kind] = kinds;
+    if (kind !== undefined) await tryPowerTogether(kind, join(dir, 'lost'), counts, 1, without('fsyncSync'));
+    assert.match(counts.wrong.join('\n'), /reported as written, and is not the new one/);
   });
 
   test('is whole after a power cut, whatever part of what was not synced is lost', () => {
