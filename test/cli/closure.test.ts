@@ -1,8 +1,16 @@
 import assert from 'node:assert/strict';
-import { copyFileSync, existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
-import { BIN, elfnote, elfnoteOk, run, runMany, runOk } from '../support/cli.js';
+import { BIN, elfnote, elfnoteOk, jsonLines, run, runMany, runOk } from '../support/cli.js';
 import { elfnoteHere, elfnoteHereOk } from '../support/cli-here.js';
 import { needsTracing, trace } from '../support/reader.js';
 import { assertSame, type Closure, closure, ReaderShop } from '../support/reader-shop.js';
@@ -124,6 +132,27 @@ describe('a closure note that is renewed', { skip }, () => {
       assert.deepEqual(said.map(([, option]) => option).sort(), args);
     });
   }
+
+  test('has the sizes that libraries have when they are finished, which the same run has begun before', () => {
+    const shop = new ReaderShop(tempDir(scope));
+    const dirs = ['a', 'b'].map(dir => shop.at(dir));
+    const library = shop.library('a', 'a', { needs: [shop.library('b', 'b')], runPath: dirs });
+    const program = shop.program('program', { needs: [library], runPath: dirs });
+    elfnoteHereOk(['build-cache', '--closure', '--placement', 'tail', shop.dir]);
+    const [bytes, size] = [readFileSync(program), statSync(library).size];
+    elfnoteHereOk(['remove-cache', library]);
+    assert.notEqual(statSync(library).size, size);
+    const { stdout } = elfnoteHereOk(['build-cache', '--json', '--placement', 'tail', shop.dir]);
+    const files = jsonLines(stdout).filter(({ path }) => path === library || path === program);
+    assert.deepEqual(
+      files.map(({ path, action }) => [path, action]),
+      [
+        [library, 'written'],
+        [program, 'up-to-date'],
+      ],
+    );
+    assert.ok(bytes.equals(readFileSync(program)));
+  });
 
   test('has what the options of a new --closure say, and nothing of the older one', () => {
     const { program, store } = written('--system-libraries', '--trust-store');

@@ -11,6 +11,46 @@ const CALLS = ['symlink', 'copy_file_range', 'pwrite64', 'ftruncate', 'fchmod', 
 const DEADLINE = 60_000;
 
 describe('a run that is killed at a writing call', { skip: needsTracing() }, () => {
+  test('leaves each of several files old or new that it has under way, and the next run sweeps all of it', async t => {
+    const original = join(FIXTURES, 'kinds/pie-bfd');
+    const made = join(tempDir(t), 'file');
+    copyFileSync(original, made);
+    elfnoteOk(['build-cache', '--root', ROOT, made]);
+    const [before, after] = [readFileSync(original), readFileSync(made)];
+    const names = Array.from({ length: 12 }, (_, i) => `file-${String(i).padStart(2, '0')}`);
+    // Each thread of its own counts its calls.
+    const runs = ['copy_file_range', 'fsync', 'fchmod', 'rename'].flatMap(call =>
+      [1, 2, 3].map(n => {
+        const tree = tempDir(t);
+        for (const name of names) {
+          copyFileSync(original, join(tree, name));
+          utimesSync(join(tree, name), 1e9, 1e9);
+        }
+        const inject = `inject=${call}:signal=KILL:when=${n}`;
+        const traced = ['-f', '-qq', '-o', '/dev/null', '-e', `trace=${call}`, '-e', inject];
+        const command = [...traced, process.execPath, BIN, 'build-cache', '--root', ROOT, tree];
+        return { tree, command };
+      }),
+    );
+    const results = await runMany(
+      runs.map(({ command }) => ['strace', ...command]),
+      DEADLINE,
+    );
+    let left = 0;
+    for (const [i, { tree }] of runs.entries()) {
+      assert.notEqual(results[i]?.status, 0, 'it is killed');
+      for (const name of names) {
+        const bytes = readFileSync(join(tree, name));
+        assert.ok(bytes.equals(before) || bytes.equals(after), `${name} is a third one`);
+      }
+      left = Math.max(left, readdirSync(tree).filter(name => name.startsWith('.')).length);
+      elfnoteOk(['build-cache', '--root', ROOT, tree]);
+      assert.deepEqual(readdirSync(tree).sort(), names);
+      for (const name of names) assert.ok(readFileSync(join(tree, name)).equals(after), name);
+    }
+    assert.ok(left > 4, `at most ${left} copies and locks were left`);
+  });
+
   for (const [way, ...args] of [['by a copy'], ['in place', '--fast'], ['with a hard link']] as const) {
     test(`leaves the old file or the new one ${way}, and the next run leaves the new one alone`, async t => {
       const original = join(FIXTURES, 'kinds/pie-bfd');
