@@ -20,9 +20,7 @@ export function recordFaults(
   commits: readonly Commit[],
   report: Report,
 ): FoundRecord | undefined {
-  const [location] = after.image.cacheNotes;
-  const notes = location === undefined ? [] : ownNotesBehind(after.image, after.source, location);
-  const note = notes.find(({ n_type }) => n_type === OWN_TYPE.undo) ?? lastNote(after);
+  const note = noteBehind(after) ?? lastNote(after);
   const found = note && findRecord(after);
   const isFound = note !== undefined && found?.note.offset === note.offset;
   const record = isFound
@@ -59,6 +57,13 @@ function hashFaults(
     report('the undo record has another hash of what was written');
   if (!hashOfOld(record, before).equals(record.was))
     report('the undo record has another hash of what was there');
+}
+
+function noteBehind({ image, source }: ElfView): OwnNote | undefined {
+  const location = image.cacheNotes[0];
+  if (location === undefined) return undefined;
+  for (const note of ownNotesBehind(image, source, location)) if (note.n_type === OWN_TYPE.undo) return note;
+  return undefined;
 }
 
 /** A note behind all that the headers describe, which ends the file. */
