@@ -35,18 +35,12 @@ let last: { readonly image: ElfImage; readonly ranges: readonly Occupied[] } | u
 
 /** Everything the headers describe, sorted by start. `PT_PHDR` is the table itself and stands for it. */
 export function occupiedRanges(image: ElfImage): readonly Occupied[] {
-  if (last?.image !== image) last = { image, ranges: computeRanges(image) };
+  if (last?.image !== image) last = { image, ranges: rangesOn(image, -1, Number.POSITIVE_INFINITY) };
   return last.ranges;
 }
 
-/** Of what the headers describe, the ranges that have bytes of [from, to), sorted by start. */
+/** Of those, the ones that have bytes of [from, to). */
 export function rangesOn(image: ElfImage, from: number, to: number): Occupied[] {
-  const known = last?.image === image ? last.ranges : undefined;
-  const ranges = known?.filter(({ start, end }) => start < to && end > from);
-  return ranges ?? computeRanges(image, from, to);
-}
-
-function computeRanges(image: ElfImage, from = -1, to = Number.POSITIVE_INFINITY): Occupied[] {
   const { header, encoding, sectionHeaders, programHeaders } = image;
   const ranges: Occupied[] = [];
   const add = (start: number, size: number, kind: Occupied['kind'], index: number) => {
