@@ -78,21 +78,34 @@ function tellChange(work: Work, edit: Edit, from: number, to: number, told: Undo
     tellPayload(work, edit, from, old, told);
     return;
   }
+  const isFinal = isLast(work, edit, from, to);
+  if (isFinal && isAllZero(old)) {
+    told.push(filledRange(edit, from, to));
+    return;
+  }
   const change: Change = {
-    old,
-    now: edit.bytes,
-    shift,
-    last: isLast(work, edit, from, to) ? undefined : after.read(from, to - from),
+    old: viewOf(old, 0, old.length),
+    now: viewOf(edit.bytes, shift, old.length),
+    last: isFinal ? undefined : viewOf(after.read(from, to - from), 0, old.length),
   };
   for (const run of runsOf(change, 0, old.length, WORTH_MOVING)) {
-    const whole = rangeOf(work, edit, from, old, run.start, run.end);
-    if (whole.was.kind !== 'literal') {
+    const whole = rangeOf(work, edit, from, old, run.start, run.end, run.isZero);
+    if (whole.was.kind !== 'literal' || run.joined <= WORTH_JOINING) {
       told.push(whole);
       continue;
     }
     for (const part of runsOf(change, run.start, run.end, WORTH_JOINING))
-      told.push(rangeOf(work, edit, from, old, part.start, part.end));
+      told.push(rangeOf(work, edit, from, old, part.start, part.end, part.isZero));
   }
+}
+
+/** Zeros within [from, to), from the first to the last that an edit changes. */
+function filledRange({ offset, bytes }: Edit, from: number, to: number): UndoRange {
+  let start = from - offset;
+  let end = to - offset;
+  while (bytes[start] === 0) start++;
+  while (bytes[end - 1] === 0) end--;
+  return { offset: offset + start, length: end - start, was: ZEROS };
 }
 
 /**
@@ -102,8 +115,9 @@ function tellChange(work: Work, edit: Edit, from: number, to: number, told: Undo
 function tellPayload(work: Work, edit: Edit, from: number, old: Buffer, told: UndoRange[]): void {
   const { before, after, payload } = work;
   const behind = payload.offset + payload.size;
+  const wereZeros = isAllZero(old);
   let at = 0;
-  if (!isZeros(old, 0, old.length) && behind < before.size) {
+  if (!wereZeros && behind < before.size) {
     const rest = before.read(behind, Math.min(old.length, before.size - behind));
     const stays = rest.equals(after.read(behind, rest.length));
     let length = stays ? sameBytes(old, at, rest) : 0;
@@ -112,7 +126,9 @@ function tellPayload(work: Work, edit: Edit, from: number, old: Buffer, told: Un
       at += length;
     }
   }
-  if (at < old.length) told.push(rangeOf(work, edit, from, old, at, old.length));
+  if (at === old.length) return;
+  const isZero = wereZeros || isAllZero(old.subarray(at));
+  told.push(rangeOf(work, edit, from, old, at, old.length, isZero));
 }
 
 /** How many bytes from `at` on are those that the others start with. */
@@ -133,21 +149,26 @@ function isLast({ edits }: Work, edit: Edit, from: number, to: number): boolean 
   return true;
 }
 
-/** What bytes are and become; indexes are into `old`. */
+/** What bytes are and become. */
 interface Change {
-  readonly old: Buffer;
-  /** From `shift` on. */
-  readonly now: Buffer;
-  readonly shift: number;
+  readonly old: DataView;
+  readonly now: DataView;
   /** What a later edit leaves, where there is one. */
-  readonly last: Buffer | undefined;
+  readonly last: DataView | undefined;
+}
+
+function viewOf(bytes: Buffer, start: number, length: number): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset + start, length);
 }
 
 /** A run of bytes [start, end) that are not what they were. */
 interface Run {
-  start: number;
+  readonly start: number;
   end: number;
+  /** Whether all of them were zero. */
   isZero: boolean;
+  /** The most bytes in it that have not changed and stand together, but for zeros between zeros. */
+  joined: number;
 }
 
 /** Another range costs about as much as this many bytes that have not changed. */
@@ -156,24 +177,25 @@ const WORTH_JOINING = 2;
 const WORTH_MOVING = 16;
 
 /** In bytes: so many are compared at once, since most of a header stays. */
-const STRIDE = 64;
+const STRIDE = 4;
 
-function runsOf({ old, now, shift, last }: Change, start: number, end: number, joining: number): Run[] {
+function runsOf({ old, now, last }: Change, start: number, end: number, joining: number): Run[] {
   const runs: Run[] = [];
   let run: Run | undefined;
   for (let from = start; from < end; from += STRIDE) {
+    if (from + STRIDE <= end && old.getUint32(from) === now.getUint32(from)) continue;
     const to = Math.min(from + STRIDE, end);
-    if (old.compare(now, from + shift, to + shift, from, to) === 0) continue;
     for (let at = from; at < to; at++) {
-      const was = old[at];
-      if (was === now[at + shift] || (last !== undefined && was === last[at])) continue;
+      const was = old.getUint8(at);
+      if (was === now.getUint8(at) || was === last?.getUint8(at)) continue;
       const isZero = was === 0;
       const staysZero = run?.isZero === true && isZero && isZeros(old, run.end, at);
       if (run !== undefined && (staysZero || at - run.end <= joining)) {
+        if (!staysZero) run.joined = Math.max(run.joined, at - run.end);
         run.end = at + 1;
-        run.isZero &&= staysZero;
+        run.isZero = staysZero;
       } else {
-        run = { start: at, end: at + 1, isZero };
+        run = { start: at, end: at + 1, isZero, joined: 0 };
         runs.push(run);
       }
     }
@@ -181,17 +203,22 @@ function runsOf({ old, now, shift, last }: Change, start: number, end: number, j
   return runs;
 }
 
-function isZeros(bytes: Buffer, start: number, end: number): boolean {
-  for (let i = start; i < end; i++) if (bytes[i] !== 0) return false;
+function isZeros(bytes: DataView, start: number, end: number): boolean {
+  for (let i = start; i < end; i++) if (bytes.getUint8(i) !== 0) return false;
   return true;
+}
+
+/** The first is zero, and each other is what the one before it is. */
+function isAllZero(bytes: Buffer): boolean {
+  return bytes[0] === 0 && bytes.compare(bytes, 1, bytes.length, 0, bytes.length - 1) === 0;
 }
 
 /** In bytes: an offset takes up to this many. */
 const WORTH_FINDING = 6;
 
 /**
- * What was in [start, end) of the bytes from `from` on, that an edit changes. What moved is still in the file, at its new
- * place; but only what is there when the edit is made is there for whoever undoes a part of the work.
+ * What was in [start, end) of the bytes from `from` on, that an edit changes. What moved is still in the file, at its new place;
+ * but only what is there when the edit is made is there for whoever undoes a part of the work.
  */
 function rangeOf(
   { edits, after }: Work,
@@ -200,19 +227,29 @@ function rangeOf(
   bytes: Buffer,
   start: number,
   end: number,
+  isZero: boolean,
 ): UndoRange {
-  const [offset, length] = [from + start, end - start];
-  if (isZeros(bytes, start, end)) return { offset, length, was: ZEROS };
+  const offset = from + start;
+  const length = end - start;
+  if (isZero) return { offset, length, was: ZEROS };
   const old = bytes.subarray(start, end);
-  if (length > WORTH_FINDING) {
-    for (const edit of edits.slice(0, edits.indexOf(own) + 1)) {
-      const at = edit.bytes.indexOf(old);
-      const from = edit.offset + at;
-      if (at < 0 || (from < offset + length && offset < from + length)) continue;
-      if (after.read(from, length).equals(old)) return { offset, length, was: { kind: 'copy', from } };
-    }
+  for (let i = 0; length > WORTH_FINDING; i++) {
+    const edit = edits[i];
+    if (edit === undefined) break;
+    const copy = copyIn(edit, old, offset);
+    if (copy !== undefined && after.read(copy, length).equals(old))
+      return { offset, length, was: { kind: 'copy', from: copy } };
+    if (edit === own) break;
   }
   return { offset, length, was: { kind: 'literal', bytes: old } };
+}
+
+/** The file offset at which an edit puts the bytes that were at another. */
+function copyIn(edit: Edit, old: Buffer, offset: number): number | undefined {
+  const at = edit.bytes.indexOf(old);
+  const from = edit.offset + at;
+  const isOver = from < offset + old.length && offset < from + old.length;
+  return at < 0 || isOver ? undefined : from;
 }
 
 const ZEROS = { kind: 'zeros' } as const;
