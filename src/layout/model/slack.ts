@@ -79,14 +79,14 @@ function isUnused(image: ElfImage, source: ByteSource, start: number, next: Occu
 /**
  * Bytes from `offset` to whatever comes next in the file; 0 when something already covers `offset`, and when nothing
  * comes next: what stands behind the last described byte is somebody's appended data, even where it is zero.
+ * @param occupied sorted by start.
  */
 export function fileGap(offset: number, occupied: readonly Occupied[]): number {
-  let end = Number.POSITIVE_INFINITY;
   for (const range of occupied) {
-    if (range.start < offset && range.end > offset) return 0;
-    if (range.start >= offset) end = Math.min(end, range.start);
+    if (range.start >= offset) return range.start - offset;
+    if (range.end > offset) return 0;
   }
-  return Number.isFinite(end) ? end - offset : 0;
+  return 0;
 }
 
 /**

@@ -1,6 +1,6 @@
 import { alignUp, type ByteSource, zeroRun } from '../../elf/bytes.js';
 import { PF_W, PT_LOAD, SHF_ALLOC } from '../../elf/constants.js';
-import { addressOfOffset, type ElfImage, sectionHeaderSize } from '../../elf/image.js';
+import { type ElfImage, type ProgramHeader, sectionHeaderSize } from '../../elf/image.js';
 import type { ElfView } from '../../elf/view.js';
 import { NOTE_ALIGN } from '../../note/cache.js';
 import {
@@ -26,8 +26,10 @@ export interface FoundRecord {
 /**
  * The undo record of a file: behind its cache note, or at the end of the file; where a run was stopped, in bytes that
  * nothing describes. The record is the first thing that a run writes and the last that it takes away.
+ *
+ * @param gaps what `undescribed` says, where it has been asked already.
  */
-export function findRecord(view: ElfView): FoundRecord | undefined {
+export function findRecord(view: ElfView, gaps?: readonly Gap[]): FoundRecord | undefined {
   const { image, source } = view;
   for (const location of image.cacheNotes) {
     const note = ownNotesBehind(image, source, location).find(({ n_type }) => n_type === OWN_TYPE.undo);
@@ -40,9 +42,8 @@ export function findRecord(view: ElfView): FoundRecord | undefined {
     const record = note && decode(source, note);
     return note && record && { record, note, isLinked: true };
   }
-  const start = ownNoteStart(OWN_TYPE.undo, image.encoding);
-  for (const gap of undescribed(view)) {
-    const found = recordIn(view, gap, start);
+  for (const gap of gaps ?? undescribed(view)) {
+    const found = recordIn(view, gap);
     if (found !== undefined) return found;
   }
   return undefined;
@@ -102,27 +103,36 @@ function addInsideSegments(image: ElfImage, occupied: readonly Occupied[], gaps:
 }
 
 function isReadOnly(programHeaders: ElfImage['programHeaders'], start: number, end: number): boolean {
-  return programHeaders.some(
-    p =>
-      p.p_type === PT_LOAD &&
-      (p.p_flags & PF_W) === 0 &&
-      p.p_offset <= start &&
-      end <= p.p_offset + p.p_filesz,
-  );
+  return programHeaders.some(p => p.p_type === PT_LOAD && (p.p_flags & PF_W) === 0 && holds(p, start, end));
 }
 
 /** All but sections that are on their way. */
 function settledRanges(image: ElfImage): readonly Occupied[] {
   const ranges = occupiedRanges(image);
-  const isOneMoving = ranges.some(range => isOnItsWay(image, range));
-  return isOneMoving ? ranges.filter(range => !isOnItsWay(image, range)) : ranges;
+  const moving = sectionsOnTheirWay(image, ranges);
+  return moving.size === 0 ? ranges : ranges.filter(range => !moving.has(range));
 }
 
-/** A section whose header says already where it will be loaded, in bytes that no segment holds yet. */
-function isOnItsWay(image: ElfImage, { kind, index, start, end }: Occupied): boolean {
-  const section = kind === 'section' ? image.sectionHeaders[index] : undefined;
-  if (section === undefined || (section.sh_flags & SHF_ALLOC) === 0) return false;
-  return addressOfOffset(image.programHeaders, start, end - start) === undefined;
+/** Sections whose headers say already where they will be loaded, in bytes that no segment holds yet. */
+function sectionsOnTheirWay(
+  { programHeaders, sectionHeaders }: ElfImage,
+  ranges: readonly Occupied[],
+): ReadonlySet<Occupied> {
+  const found = new Set<Occupied>();
+  let load: ProgramHeader | undefined;
+  for (const range of ranges) {
+    if (range.kind !== 'section') continue;
+    const flags = sectionHeaders[range.index]?.sh_flags ?? 0;
+    // Neighbours are mostly in one segment.
+    if ((flags & SHF_ALLOC) === 0 || (load !== undefined && holds(load, range.start, range.end))) continue;
+    load = programHeaders.find(p => p.p_type === PT_LOAD && holds(p, range.start, range.end));
+    if (load === undefined) found.add(range);
+  }
+  return found;
+}
+
+function holds({ p_offset, p_filesz }: ProgramHeader, start: number, end: number): boolean {
+  return p_offset <= start && end <= p_offset + p_filesz;
 }
 
 /** A tail comes behind the section headers and names that are appended. */
@@ -132,7 +142,8 @@ function tablesSize({ sectionHeaders, encoding, header }: ElfImage): number {
 }
 
 /** The first record in a gap that can be read. */
-function recordIn({ image, source }: ElfView, { offset, size }: Gap, start: Buffer): FoundRecord | undefined {
+function recordIn({ image, source }: ElfView, { offset, size }: Gap): FoundRecord | undefined {
+  const start = ownNoteStart(OWN_TYPE.undo, image.encoding);
   const bytes = source.read(offset, size);
   const before = OWN_DESC_START - start.length;
   for (let at = bytes.indexOf(start); at >= 0; at = bytes.indexOf(start, at + 1)) {

@@ -5,7 +5,7 @@ import { NOTE_ALIGN } from '../../note/cache.js';
 import { OWN_DESC_START, OWN_TYPE, ownNoteHead } from '../../note/own.js';
 import { decodeOldSize } from '../../note/undo.js';
 import type { Commit, Edit } from '../model/plan.js';
-import { type Gap, undescribed } from './find.js';
+import type { Gap } from './find.js';
 import { MOST_PADDING } from './record-at-end.js';
 
 /** In bytes: the least page of any Linux. The kernel ends a killed process between two pages of one write. */
@@ -14,9 +14,10 @@ const PAGE = 4096;
 /**
  * What takes out the first pages of notes of which a stopped run has written, or left, no more. The record among them
  * cannot be read; but it is the first write of all, and so there is nothing else to undo.
+ *
+ * @param gaps what `undescribed` says of a file without a cache note.
  */
-export function tornWork(view: ElfView): Commit | undefined {
-  if (view.image.cacheNotes.length > 0) return undefined;
+export function tornWork(view: ElfView, gaps: readonly Gap[]): Commit | undefined {
   const { source } = view;
   const commit = (edits: readonly Edit[], size: number): Commit => ({
     kind: 'undo',
@@ -24,7 +25,7 @@ export function tornWork(view: ElfView): Commit | undefined {
     size,
     inPlaceIsSafe: true,
   });
-  for (const gap of undescribed(view)) {
+  for (const gap of gaps) {
     const isEnd = gap.offset + gap.size === source.size;
     const size = isEnd ? tornRecord(view, gap) : undefined;
     if (size !== undefined) return commit([], size);

@@ -3,7 +3,7 @@ import { changed, type ElfView } from '../../elf/view.js';
 import { ElfnoteError } from '../../errors.js';
 import type { UndoRange, UndoRecord } from '../../note/undo.js';
 import type { Commit, Edit } from '../model/plan.js';
-import { type FoundRecord, findRecord } from './find.js';
+import { type FoundRecord, findRecord, type Gap, undescribed } from './find.js';
 import { hashOfOld, hashOfWritten } from './hash.js';
 import { tornWork } from './torn.js';
 
@@ -23,8 +23,9 @@ export interface OwnWork {
  * changed since.
  */
 export function ownWork(view: ElfView): OwnWork | undefined {
-  const found = findRecord(view);
-  if (found === undefined) return unreadableWork(view);
+  const gaps = view.image.cacheNotes.length === 0 ? undescribed(view) : undefined;
+  const found = findRecord(view, gaps);
+  if (found === undefined) return gaps && unreadableWork(view, gaps);
   for (const done of writesDone(view, found)) {
     const work = provedWork(view, found, done);
     if (work !== undefined) return work;
@@ -33,8 +34,8 @@ export function ownWork(view: ElfView): OwnWork | undefined {
 }
 
 /** A run that was stopped within the write that brings the record, or takes it away. */
-function unreadableWork(view: ElfView): OwnWork | undefined {
-  const commit = tornWork(view);
+function unreadableWork(view: ElfView, gaps: readonly Gap[]): OwnWork | undefined {
+  const commit = tornWork(view, gaps);
   if (commit === undefined) return undefined;
   return { isWhole: false, isProved: false, undo: [commit], original: view.with(commit) };
 }
