@@ -1,4 +1,4 @@
-import type { Encoding } from './bytes.js';
+import { type Encoding, Table } from './bytes.js';
 
 /** `half` has 2 bytes, `word` 4, `size` (an address, an offset, a size) 4 or 8 by the file's class; `byte` 1. */
 type FieldType = 'byte' | 'half' | 'word' | 'size';
@@ -67,12 +67,13 @@ export class Struct<Name extends string> {
 
   /** @throws ElfnoteError `unsupported` for a value that does not fit. */
   put(encoding: Encoding, bytes: Buffer, start: number, values: Partial<Record<Name, number>>): void {
+    const table = new Table(encoding, bytes);
     for (const { name, at, type } of this.#fields[encoding.is64 ? 1 : 0]) {
       const value = values[name];
       if (value === undefined) continue;
-      if (type === 'size') encoding.putWord(bytes, start + at, value);
-      else if (type === 'word') encoding.putU32(bytes, start + at, value);
-      else if (type === 'half') encoding.putU16(bytes, start + at, value);
+      if (type === 'size') table.putWord(start + at, value);
+      else if (type === 'word') table.putU32(start + at, value);
+      else if (type === 'half') table.putU16(start + at, value);
       else bytes.writeUInt8(value, start + at);
     }
   }

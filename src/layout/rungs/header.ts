@@ -24,69 +24,77 @@ export interface NewHeaders {
 /** The ELF header and the program header table. `PT_PHDR` is kept true for ld.so. */
 export function headerPlan(image: ElfImage, source: ByteSource, next: NewHeaders): HeaderPlan {
   const { encoding, header } = image;
-  const table = encodeProgramHeaders(image, source, next);
-  const ehdr = Buffer.from(source.read(0, EHDR.size(encoding)));
+  const ehsize = EHDR.size(encoding);
   const e_phoff = next.table?.offset ?? header.e_phoff;
-  const { e_shoff, e_shnum } = next;
-  encoding.putWord(ehdr, EHDR.at(encoding, 'e_shoff'), e_shoff);
-  encoding.putU16(ehdr, EHDR.at(encoding, 'e_phnum'), next.programHeaders.length);
-  if (next.table !== undefined) encoding.putWord(ehdr, EHDR.at(encoding, 'e_phoff'), e_phoff);
-  // With extended numbering the field is 0 and the number is in section 0.
-  if (image.sectionHeaders.length > 0 && e_shnum !== header.e_shnum)
-    encoding.putU16(ehdr, EHDR.at(encoding, 'e_shnum'), e_shnum);
-
-  const end = e_phoff + table.length;
-  const why = 'ELF header and program header table';
-  if (e_phoff !== header.e_phoff) {
-    const edits: Edit[] = [
-      { offset: e_phoff, bytes: table, step: STEP.payload, why: 'program header table in its new place' },
-      { offset: 0, bytes: ehdr, step: STEP.header, why: 'ELF header' },
-    ];
-    return { edits, atomic: true };
-  }
-  if (e_phoff >= ehdr.length && end <= FIRST_PAGE) {
-    const between = source.read(ehdr.length, e_phoff - ehdr.length);
-    const bytes = Buffer.concat([ehdr, between, table]);
+  const size = next.programHeaders.length * programHeaderSize(encoding);
+  const isMoved = e_phoff !== header.e_phoff;
+  if (!isMoved && e_phoff >= ehsize && e_phoff + size <= FIRST_PAGE) {
+    const bytes = Buffer.alloc(e_phoff + size);
+    source.read(0, e_phoff).copy(bytes);
+    putElfHeader(bytes, image, next);
+    putProgramHeaders(bytes, e_phoff, image, source, next);
+    const why = 'ELF header and program header table';
     return { edits: [{ offset: 0, bytes, step: STEP.header, why }], atomic: true };
   }
-  return {
-    edits: [
-      { offset: e_phoff, bytes: table, step: STEP.header, why: 'program header table' },
-      { offset: 0, bytes: ehdr, step: STEP.header, why: 'ELF header' },
-    ],
-    atomic: false,
-  };
+  const table = Buffer.alloc(size);
+  putProgramHeaders(table, 0, image, source, next);
+  const ehdr = Buffer.from(source.read(0, ehsize));
+  putElfHeader(ehdr, image, next);
+  const where = isMoved
+    ? { step: STEP.payload, why: 'program header table in its new place' }
+    : { step: STEP.header, why: 'program header table' };
+  const edits: Edit[] = [
+    { offset: e_phoff, bytes: table, ...where },
+    { offset: 0, bytes: ehdr, step: STEP.header, why: 'ELF header' },
+  ];
+  return { edits, atomic: isMoved };
+}
+
+/** Puts what changes into the bytes of an ELF header. */
+function putElfHeader(
+  ehdr: Buffer,
+  { encoding, header, sectionHeaders }: ElfImage,
+  { table, programHeaders, e_shoff, e_shnum }: NewHeaders,
+): void {
+  encoding.putWord(ehdr, EHDR.at(encoding, 'e_shoff'), e_shoff);
+  encoding.putU16(ehdr, EHDR.at(encoding, 'e_phnum'), programHeaders.length);
+  if (table !== undefined) encoding.putWord(ehdr, EHDR.at(encoding, 'e_phoff'), table.offset);
+  // With extended numbering the field is 0 and the number is in section 0.
+  if (sectionHeaders.length > 0 && e_shnum !== header.e_shnum)
+    encoding.putU16(ehdr, EHDR.at(encoding, 'e_shnum'), e_shnum);
 }
 
 /** Entries that stay what they are keep their bytes; `PT_PHDR` always tells the size of the table. */
-function encodeProgramHeaders(
-  image: ElfImage,
+function putProgramHeaders(
+  bytes: Buffer,
+  at: number,
+  { encoding, header, programHeaders: before }: ElfImage,
   source: ByteSource,
   { programHeaders, table: place }: NewHeaders,
-): Buffer {
-  const { encoding, header } = image;
+): void {
   const size = programHeaderSize(encoding);
-  const table = Buffer.alloc(programHeaders.length * size);
-  const old = source.read(header.e_phoff, image.programHeaders.length * size);
-  for (const [i, p] of programHeaders.entries()) {
-    const isTable = p.p_type === PT_PHDR;
-    const known = isTable ? -1 : indexNear(image.programHeaders, p, i);
-    if (known >= 0) {
-      old.copy(table, i * size, known * size, (known + 1) * size);
-      continue;
+  const old = source.read(header.e_phoff, before.length * size);
+  // Few entries come or go, so nearly all are where they were.
+  old.copy(bytes, at);
+  for (let i = 0; i < programHeaders.length; i++) {
+    const p = programHeaders[i];
+    if (p === undefined) continue;
+    const start = at + i * size;
+    if (p.p_type === PT_PHDR) {
+      const whole = programHeaders.length * size;
+      PHDR.put(encoding, bytes, start, { ...placedAt(p, place), p_filesz: whole, p_memsz: whole });
+    } else if (p !== before[i]) {
+      const known = before.indexOf(p);
+      if (known >= 0) old.copy(bytes, start, known * size, (known + 1) * size);
+      else PHDR.put(encoding, bytes, start, p);
     }
-    const p_offset = isTable && place ? place.offset : p.p_offset;
-    const p_vaddr = isTable && place ? place.address : p.p_vaddr;
-    const p_paddr = p.p_paddr - p.p_vaddr + p_vaddr;
-    const { p_filesz, p_memsz } = isTable ? { p_filesz: table.length, p_memsz: table.length } : p;
-    PHDR.put(encoding, table, i * size, { ...p, p_offset, p_vaddr, p_paddr, p_filesz, p_memsz });
   }
-  return table;
 }
 
-/** Few entries come or go, so one that stays is where it was, or near it. */
-function indexNear(programHeaders: readonly ProgramHeader[], p: ProgramHeader, index: number): number {
-  return programHeaders[index] === p ? index : programHeaders.indexOf(p);
+function placedAt(p: ProgramHeader, place: NewHeaders['table']): ProgramHeader {
+  if (place === undefined) return p;
+  const p_paddr = p.p_paddr - p.p_vaddr + place.address;
+  return { ...p, p_offset: place.offset, p_vaddr: place.address, p_paddr };
 }
 
 /** Whether the table can hold that many entries without extended numbering. */
