@@ -23,7 +23,9 @@ export interface Slack {
  */
 export function findSlack(image: ElfImage, occupied: readonly Occupied[], mayGrow: boolean): Slack[] {
   const result: Slack[] = [];
-  for (const [load, p] of image.programHeaders.entries()) {
+  let load = -1;
+  for (const p of image.programHeaders) {
+    load++;
     if (p.p_type !== PT_LOAD || (p.p_flags & (PF_R | PF_W)) !== PF_R) continue;
     if (p.p_filesz !== p.p_memsz || p.p_filesz === 0) continue;
     const offset = p.p_offset + p.p_filesz;
@@ -52,7 +54,9 @@ export function findGaps(
   if (image.sectionHeaders.length === 0) return [];
   const result: Slack[] = [];
   const described = occupied.filter(range => range.kind !== 'load');
-  for (const [load, p] of image.programHeaders.entries()) {
+  let load = -1;
+  for (const p of image.programHeaders) {
+    load++;
     if (p.p_type !== PT_LOAD || (p.p_flags & (PF_R | PF_W)) !== PF_R) continue;
     let end = from;
     for (const range of described) {

@@ -64,13 +64,17 @@ export function newEntries(
     p_align: NOTE_ALIGN,
   };
   const result: ProgramHeader[] = [];
-  for (const [i, p] of image.programHeaders.entries()) {
-    if (i >= image.programHeaders.length - spare.nulls || i === spare.phdr) continue;
+  const kept = image.programHeaders.length - spare.nulls;
+  for (let i = 0; i < kept; i++) {
+    const p = image.programHeaders[i];
+    if (p === undefined || i === spare.phdr) continue;
     if (i === spare.twin) {
       result.push(own);
       continue;
     }
-    const placed = i === place.load ? grownTo(p, place.end) : movedWith(p, i, front, place.front);
+    let placed = p;
+    if (i === place.load) placed = grownTo(p, place.end);
+    else if (front !== undefined && place.front !== undefined) placed = movedWith(p, i, front, place.front);
     result.push(i === note ? grownTo(placed, own.p_offset + noteSize) : placed);
   }
   if (note === undefined && spare.twin === undefined) result.push(own);
@@ -78,13 +82,8 @@ export function newEntries(
 }
 
 /** A program header that follows the block it describes. */
-function movedWith(
-  p: ProgramHeader,
-  index: number,
-  block: Block | undefined,
-  to: Point | undefined,
-): ProgramHeader {
-  if (block === undefined || to === undefined || !block.segments.includes(index)) return p;
+function movedWith(p: ProgramHeader, index: number, block: Block, to: Point): ProgramHeader {
+  if (!block.segments.includes(index)) return p;
   const p_vaddr = p.p_vaddr - block.address + to.address;
   const p_offset = p.p_offset - block.start + to.offset;
   return { ...p, p_offset, p_vaddr, p_paddr: p.p_paddr - p.p_vaddr + p_vaddr };

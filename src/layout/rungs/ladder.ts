@@ -47,9 +47,10 @@ export function planNote(
 function refuseStray(image: ElfImage, { place }: Candidate): SkipPlan | undefined {
   const load = place.load === undefined ? undefined : image.programHeaders[place.load];
   if (load === undefined) return undefined;
-  const [start, end] = [load.p_vaddr + load.p_memsz, load.p_vaddr + place.end - load.p_offset];
+  const start = load.p_vaddr + load.p_memsz;
+  const end = load.p_vaddr + place.end - load.p_offset;
   const stray = image.dynamic?.entries.find(
-    ({ d_tag, d_val }) => !DT_NOT_AN_ADDRESS.has(d_tag) && start <= d_val && d_val < end,
+    ({ d_tag, d_val }) => start <= d_val && d_val < end && !DT_NOT_AN_ADDRESS.has(d_tag),
   );
   if (stray === undefined) return undefined;
   const detail = `dynamic entry 0x${stray.d_tag.toString(16)} leads behind PT_LOAD ${place.load}, where the notes would be`;

@@ -82,7 +82,8 @@ export function sectionTableRoom(
         const table = source.read(header.e_shoff, count * entrySize);
         put(e_shoff, table, STEP.payload, 'copy of the section header table, which did not end the file');
       }
-      for (const [i, index] of copies.entries()) {
+      for (let i = 0; i < copies.length; i++) {
+        const index = copies[i] ?? 0;
         const entry = Buffer.from(source.read(header.e_shoff + index * entrySize, entrySize));
         const place = copied.get(index) ?? { address: 0, offset: 0 };
         SHDR.put(encoding, entry, 0, { sh_addr: place.address, sh_offset: place.offset });
@@ -96,7 +97,7 @@ export function sectionTableRoom(
       put(entryAt(ownIndex), own, STEP.payload, `section header of ${CACHE_NOTE_SECTION}`);
       if (names !== undefined) {
         put(namesAt, names, STEP.payload, `section names with ${CACHE_NOTE_SECTION}`);
-        const field = Buffer.concat([encoding.wordBytes(namesAt), encoding.wordBytes(names.length)]);
+        const field = twoWords(encoding, namesAt, names.length);
         const at = entryAt(header.e_shstrndx) + SHDR.at(encoding, 'sh_offset');
         put(at, field, STEP.pointers, 'section names: their new place and size');
       }
@@ -168,18 +169,25 @@ function nameLeft(sectionHeaders: readonly SectionHeader[], index: number): numb
   return sh_name + name.length;
 }
 
-/** `sh_addr` and `sh_offset`, which stand side by side. */
-function placeBytes(encoding: Encoding, place: { address: number; offset: number }): Buffer {
-  return Buffer.concat([encoding.wordBytes(place.address), encoding.wordBytes(place.offset)]);
+/** Of fields that stand side by side. */
+function twoWords(encoding: Encoding, first: number, second: number): Buffer {
+  const bytes = Buffer.alloc(2 * encoding.wordSize);
+  encoding.putWord(bytes, 0, first);
+  encoding.putWord(bytes, encoding.wordSize, second);
+  return bytes;
 }
 
 /** `sh_addr` and `sh_offset` of the sections that move, in the table at `e_shoff`. */
 export function movedSectionEdits(image: ElfImage, e_shoff: number, moved: NewPlaces): Edit[] {
   const { encoding, sectionHeaders } = image;
-  return [...moved].map(([index, place]) => ({
-    offset: e_shoff + index * sectionHeaderSize(encoding) + SHDR.at(encoding, 'sh_addr'),
-    bytes: placeBytes(encoding, place),
-    step: STEP.pointers,
-    why: `section header of ${sectionHeaders[index]?.name ?? ''}: its new place`,
-  }));
+  const edits: Edit[] = [];
+  for (const [index, { address, offset }] of moved) {
+    edits.push({
+      offset: e_shoff + index * sectionHeaderSize(encoding) + SHDR.at(encoding, 'sh_addr'),
+      bytes: twoWords(encoding, address, offset),
+      step: STEP.pointers,
+      why: `section header of ${sectionHeaders[index]?.name ?? ''}: its new place`,
+    });
+  }
+  return edits;
 }
