@@ -1,5 +1,6 @@
 import { alignUp, type ByteString, byteStringOf, bytesOf, type Encoding } from '../elf/bytes.js';
 import { CACHE_NOTE_OWNER, CACHE_NOTE_TYPE } from '../elf/constants.js';
+import { NHDR } from '../elf/structs.js';
 import { ElfnoteError } from '../errors.js';
 
 /**
@@ -53,6 +54,10 @@ export function descriptorSize(entries: readonly CacheEntry[]): number {
 
 /** The descriptor without its padding. An empty list of entries has none. */
 export function encodeDescriptor(entries: readonly CacheEntry[]): Buffer {
+  return bytesOf(descriptorText(entries));
+}
+
+function descriptorText(entries: readonly CacheEntry[]): ByteString {
   let text = '';
   for (const { soname, steps } of inOrder(entries)) {
     text += `${soname}\0`;
@@ -63,7 +68,7 @@ export function encodeDescriptor(entries: readonly CacheEntry[]): Buffer {
     }
     text += '\0';
   }
-  return bytesOf(`${text}\0`);
+  return `${text}\0`;
 }
 
 function inOrder(entries: readonly CacheEntry[]): readonly CacheEntry[] {
@@ -78,13 +83,12 @@ function inOrder(entries: readonly CacheEntry[]): readonly CacheEntry[] {
 
 /** The whole note, padded to 4 bytes. */
 export function encodeNote(entries: readonly CacheEntry[], encoding: Encoding): Buffer {
-  const desc = encodeDescriptor(entries);
+  const desc = descriptorText(entries);
   const note = Buffer.alloc(alignUp(DESC_START + desc.length, NOTE_ALIGN));
-  encoding.putU32(note, 0, CACHE_NOTE_OWNER.length + 1);
-  encoding.putU32(note, 4, desc.length);
-  encoding.putU32(note, 8, CACHE_NOTE_TYPE);
-  bytesOf(CACHE_NOTE_OWNER).copy(note, 12);
-  desc.copy(note, DESC_START);
+  const n_namesz = CACHE_NOTE_OWNER.length + 1;
+  NHDR.put(encoding, note, 0, { n_namesz, n_descsz: desc.length, n_type: CACHE_NOTE_TYPE });
+  note.write(CACHE_NOTE_OWNER, NHDR.size(encoding), 'latin1');
+  note.write(desc, DESC_START, 'latin1');
   return note;
 }
 

@@ -1,5 +1,6 @@
 import { alignUp, type ByteSource, bytesOf, type Encoding } from '../elf/bytes.js';
 import type { CacheNoteLocation, ElfImage } from '../elf/image.js';
+import { NHDR } from '../elf/structs.js';
 import { NOTE_ALIGN } from './cache.js';
 
 /**
@@ -29,18 +30,29 @@ export interface OwnNote {
 /** A whole note of elfnote's own, padded to 4 bytes. */
 export function encodeOwnNote(n_type: number, desc: Buffer, encoding: Encoding): Buffer {
   const note = Buffer.alloc(alignUp(OWN_DESC_START + desc.length, NOTE_ALIGN));
-  encoding.putU32(note, 0, OWNER.length);
-  encoding.putU32(note, 4, desc.length);
-  encoding.putU32(note, 8, n_type);
-  OWNER.copy(note, 12);
-  desc.copy(note, OWN_DESC_START);
+  putOwnNote(note, 0, n_type, desc, encoding);
   return note;
+}
+
+/** Writes a note of elfnote's own into `bytes` at `at`; its padding is zero, and is not written. */
+export function putOwnNote(
+  bytes: Buffer,
+  at: number,
+  n_type: number,
+  desc: Buffer,
+  encoding: Encoding,
+): void {
+  NHDR.put(encoding, bytes, at, { n_namesz: OWNER.length, n_descsz: desc.length, n_type });
+  OWNER.copy(bytes, at + NHDR.size(encoding));
+  desc.copy(bytes, at + OWN_DESC_START);
 }
 
 /** What every note of that owner and type starts with, but for the size of its descriptor. */
 export function ownNoteStart(n_type: number, encoding: Encoding): Buffer {
-  const start = encodeOwnNote(n_type, Buffer.alloc(0), encoding);
-  return start.subarray(8);
+  const start = Buffer.alloc(4 + OWNER.length);
+  encoding.putU32(start, 0, n_type);
+  OWNER.copy(start, 4);
+  return start;
 }
 
 /** The notes of elfnote's own behind a cache note, as far as the note's segment or section goes. */

@@ -59,36 +59,48 @@ const FRESH = 4;
 
 /** The descriptor, filled up to `size` bytes where it is shorter. */
 export function encodeUndo(record: UndoRecord, size = 0): Buffer {
-  const head = Buffer.alloc(RANGES_AT);
-  head[0] = VERSION;
-  head[1] = record.inPlaceIsSafe ? FLAG_IN_PLACE : 0;
-  record.wrote.copy(head, WROTE_AT);
-  record.was.copy(head, WAS_AT);
-  const told: number[] = [];
-  let count = 0;
-  let end = 0;
+  const told = new Told();
   for (const ranges of record.writes) {
-    let fresh = FRESH;
+    told.isFresh = true;
     for (const range of ranges) {
-      for (const { offset, length, was } of piecesOf(range)) {
-        putZigzag(told, offset - end);
-        putVarint(told, length * 8 + fresh + KINDS[was.kind]);
-        if (was.kind === 'literal') for (const byte of was.bytes) told.push(byte);
-        if (was.kind === 'copy') putVarint(told, was.from);
-        if (was.kind === 'fill') told.push(was.byte);
-        end = offset + length;
-        fresh = 0;
-        count++;
-      }
+      if (mayHaveRuns(range)) for (const piece of piecesOf(range)) told.add(piece);
+      else told.add(range);
     }
   }
-  const bytes: number[] = [];
-  putVarint(bytes, record.oldSize);
-  putVarint(bytes, record.newSize - record.oldSize);
-  putVarint(bytes, count);
-  for (const byte of told) bytes.push(byte);
-  const fill = Buffer.alloc(Math.max(0, size - RANGES_AT - bytes.length));
-  return Buffer.concat([head, Buffer.from(bytes), fill]);
+  const sizes: number[] = [];
+  putVarint(sizes, record.oldSize);
+  putVarint(sizes, record.newSize - record.oldSize);
+  putVarint(sizes, told.count);
+  const toldAt = RANGES_AT + sizes.length;
+  const desc = Buffer.alloc(Math.max(size, toldAt + told.bytes.length));
+  desc[0] = VERSION;
+  desc[1] = record.inPlaceIsSafe ? FLAG_IN_PLACE : 0;
+  record.wrote.copy(desc, WROTE_AT);
+  record.was.copy(desc, WAS_AT);
+  desc.set(sizes, RANGES_AT);
+  desc.set(told.bytes, toldAt);
+  return desc;
+}
+
+/** Ranges, encoded one after another. */
+class Told {
+  readonly bytes: number[] = [];
+  count = 0;
+  /** Whether the next one starts another write. */
+  isFresh = true;
+  #end = 0;
+
+  add({ offset, length, was }: UndoRange): void {
+    const { bytes } = this;
+    putZigzag(bytes, offset - this.#end);
+    putVarint(bytes, length * 8 + (this.isFresh ? FRESH : 0) + KINDS[was.kind]);
+    if (was.kind === 'literal') for (let i = 0; i < length; i++) bytes.push(was.bytes[i] ?? 0);
+    else if (was.kind === 'copy') putVarint(bytes, was.from);
+    else if (was.kind === 'fill') bytes.push(was.byte);
+    this.#end = offset + length;
+    this.isFresh = false;
+    this.count++;
+  }
 }
 
 /** In bytes: where one byte comes over and over, as in what patchelf has wiped, so many are worth a range of their own. */
@@ -100,10 +112,14 @@ function runLength(bytes: Buffer, start: number): number {
   return end - start;
 }
 
-/** A range, or what it is made of where long runs of one byte are in it. */
+function mayHaveRuns({ length, was }: UndoRange): boolean {
+  return was.kind === 'literal' && length >= WORTH_FILLING;
+}
+
+/** What a range is made of where long runs of one byte are in it. */
 function piecesOf(range: UndoRange): readonly UndoRange[] {
   const { offset, length, was } = range;
-  if (was.kind !== 'literal' || length < WORTH_FILLING) return [range];
+  if (was.kind !== 'literal') return [range];
   const { bytes } = was;
   const pieces: UndoRange[] = [];
   const add = (from: number, to: number, was: UndoRange['was']) => {

@@ -9,18 +9,6 @@ const PIECE = 1 << 20;
 /** In bytes: so little is hashed in one call, which costs less than an object that takes pieces. */
 const AT_ONCE = 1 << 16;
 
-class Joined {
-  readonly #pieces: Buffer[] = [];
-
-  update(bytes: Buffer): void {
-    this.#pieces.push(bytes);
-  }
-
-  digest(): Buffer {
-    return hash('sha256', Buffer.concat(this.#pieces), 'buffer');
-  }
-}
-
 /** A file, of which only the ELF header has to be known. */
 export interface Headed {
   readonly image: Pick<ElfImage, 'encoding' | 'header'>;
@@ -54,13 +42,16 @@ function spansOf({ writes, oldSize }: UndoRecord, { image, source }: Headed): Sp
   const { e_ehsize, e_phoff, e_phnum } = image.header;
   const limit = Math.min(oldSize, source.size);
   const tableEnd = e_phoff + (e_phoff === 0 ? 0 : e_phnum) * programHeaderSize(image.encoding);
-  const spans: Mutable[] = [
-    [0, e_ehsize],
-    [e_phoff, tableEnd],
-  ];
-  for (const ranges of writes)
-    for (const { offset, length } of ranges)
-      spans.push([offset - (offset % wordSize), Math.min(alignUp(offset + length, wordSize), limit)]);
+  // Mostly the table is right behind the ELF header, and most of what changes is in the two.
+  const headEnd = e_phoff <= e_ehsize ? Math.max(e_ehsize, tableEnd) : e_ehsize;
+  const spans: Mutable[] = [[0, headEnd]];
+  if (e_phoff > e_ehsize) spans.push([e_phoff, tableEnd]);
+  for (const ranges of writes) {
+    for (const { offset, length } of ranges) {
+      const end = Math.min(alignUp(offset + length, wordSize), limit);
+      if (end > headEnd) spans.push([offset - (offset % wordSize), end]);
+    }
+  }
   spans.sort((a, b) => a[0] - b[0]);
   const merged: Mutable[] = [];
   let last: Mutable | undefined;
@@ -75,16 +66,40 @@ function spansOf({ writes, oldSize }: UndoRecord, { image, source }: Headed): Sp
 }
 
 function hashOf(spans: readonly Span[], source: ByteSource, ownHash: number): Buffer {
-  const size = spans.reduce((sum, [start, end]) => sum + Math.max(0, end - start), 0);
-  const digest = size <= AT_ONCE ? new Joined() : createHash('sha256');
+  let size = 0;
+  for (const [start, end] of spans) size += Math.max(0, end - start);
+  const digest =
+    size <= AT_ONCE ? hashAtOnce(spans, size, source, ownHash) : hashPieces(spans, source, ownHash);
+  return digest.subarray(0, HASH_SIZE);
+}
+
+function hashAtOnce(spans: readonly Span[], size: number, source: ByteSource, ownHash: number): Buffer {
+  const bytes = Buffer.allocUnsafe(size);
+  let done = 0;
+  for (const [start, end] of spans) {
+    if (start >= end) continue;
+    source.read(start, end - start).copy(bytes, done);
+    blank(bytes, done, start, end, ownHash);
+    done += end - start;
+  }
+  return hash('sha256', bytes, 'buffer');
+}
+
+function hashPieces(spans: readonly Span[], source: ByteSource, ownHash: number): Buffer {
+  const digest = createHash('sha256');
   for (const [start, end] of spans) {
     for (let at = start; at < end; at += PIECE) {
-      const bytes = source.read(at, Math.min(PIECE, end - at));
-      const from = Math.max(0, ownHash - at);
-      const to = Math.min(bytes.length, ownHash + HASH_SIZE - at);
-      if (from < to) digest.update(Buffer.from(bytes).fill(0, from, to));
-      else digest.update(bytes);
+      const bytes = Buffer.from(source.read(at, Math.min(PIECE, end - at)));
+      blank(bytes, 0, at, at + bytes.length, ownHash);
+      digest.update(bytes);
     }
   }
-  return digest.digest().subarray(0, HASH_SIZE);
+  return digest.digest();
+}
+
+/** Takes a record's own hash for zeros, as far as it is in the file range [start, end), which is in `bytes` at `at`. */
+function blank(bytes: Buffer, at: number, start: number, end: number, ownHash: number): void {
+  const from = Math.max(start, ownHash);
+  const to = Math.min(end, ownHash + HASH_SIZE);
+  if (from < to) bytes.fill(0, at + from - start, at + to - start);
 }

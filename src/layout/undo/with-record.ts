@@ -1,6 +1,6 @@
 import { readElfHeader } from '../../elf/read.js';
 import { changed, type ElfView } from '../../elf/view.js';
-import { encodeOwnNote, OWN_DESC_START, OWN_TYPE } from '../../note/own.js';
+import { OWN_DESC_START, OWN_TYPE, putOwnNote } from '../../note/own.js';
 import { encodeUndo, type UndoRecord, WROTE_AT } from '../../note/undo.js';
 import { planStages, type Stages } from '../dt-audit/plan.js';
 import { tableEnd } from '../model/occupied.js';
@@ -90,7 +90,7 @@ function putRecord(
   found: UndoRecord,
   encoded: Buffer,
 ): void {
-  encodeOwnNote(OWN_TYPE.undo, encoded, view.image.encoding).copy(payload, at);
+  putOwnNote(payload, at, OWN_TYPE.undo, encoded, view.image.encoding);
   const source = changed(view.source, stages.commits);
   const draft = { image: readElfHeader(source), source };
   const descOffset = stages.note.at + at + OWN_DESC_START;
