@@ -1,8 +1,9 @@
 import { ElfnoteError } from '../errors.js';
-import { type ByteSource, type ByteString, type Encoding, Table } from './bytes.js';
+import type { ByteSource, ByteString, Encoding } from './bytes.js';
 import { DT_NEEDED, DT_NULL, DT_RPATH, DT_RUNPATH, DT_SONAME, DT_STRSZ, DT_STRTAB } from './constants.js';
 import { type DynamicEntry, type DynamicTable, offsetOfAddress, type ProgramHeader } from './image.js';
 import { DYN } from './structs.js';
+import { Table } from './table.js';
 
 /**
  * Decodes a dynamic section that lies within the file. Strings are found as ld.so finds them, through

@@ -1,5 +1,5 @@
 import { ElfnoteError } from '../errors.js';
-import { alignUp, type ByteSource, type Encoding, isZero, Table } from './bytes.js';
+import { alignUp, type ByteSource, type Encoding, isZero } from './bytes.js';
 import {
   CACHE_NOTE_OWNER,
   CACHE_NOTE_SECTION,
@@ -10,6 +10,7 @@ import {
 } from './constants.js';
 import { addressOfOffset, type CacheNoteLocation, type ElfImage } from './image.js';
 import { NHDR } from './structs.js';
+import { Table } from './table.js';
 
 const NHDR_SIZE = 12;
 

@@ -1,6 +1,6 @@
 import elfy from 'elfy';
 import { ElfnoteError } from '../errors.js';
-import { type ByteSource, checkRange, Encoding, Table } from './bytes.js';
+import { type ByteSource, checkRange, Encoding } from './bytes.js';
 import {
   EI_ABIVERSION,
   EI_CLASS,
@@ -26,6 +26,7 @@ import {
 import { findCacheNotes } from './notes.js';
 import { readSections, type Sections } from './sections.js';
 import { EHDR, PHDR } from './structs.js';
+import { Table } from './table.js';
 
 /** Enough of a file to tell what it is: the ELF header of the larger class. */
 export const IDENT_SIZE = 64;

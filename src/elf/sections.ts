@@ -1,8 +1,9 @@
 import { ElfnoteError } from '../errors.js';
-import { type ByteSource, type ByteString, byteStringOf, checkRange, type Encoding, Table } from './bytes.js';
+import { type ByteSource, type ByteString, byteStringOf, checkRange, type Encoding } from './bytes.js';
 import { PN_XNUM, SHN_XINDEX, SHT_NOBITS, SHT_NULL, SHT_PROGBITS } from './constants.js';
 import { type ElfHeader, type SectionHeader, sectionHeaderSize } from './image.js';
 import { EHDR, SHDR } from './structs.js';
+import { Table } from './table.js';
 
 /** The section headers, or why they cannot be used; counts with extended numbering resolved. */
 export interface Sections {

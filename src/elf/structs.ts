@@ -1,4 +1,5 @@
-import { type Encoding, Table } from './bytes.js';
+import type { Encoding } from './bytes.js';
+import { Table } from './table.js';
 
 /** `half` has 2 bytes, `word` 4, `size` (an address, an offset, a size) 4 or 8 by the file's class; `byte` 1. */
 type FieldType = 'byte' | 'half' | 'word' | 'size';

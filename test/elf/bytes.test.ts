@@ -16,9 +16,9 @@ import {
   escapeControls,
   isZero,
   PatchedSource,
-  Table,
   zeroRun,
 } from '../../src/elf/bytes.js';
+import { Table } from '../../src/elf/table.js';
 import { ElfnoteError } from '../../src/errors.js';
 import { FileSource } from '../../src/files/source.js';
 import { ENCODINGS } from '../support/elf-file.js';
@@ -168,6 +168,39 @@ describe('integers', () => {
           assert.deepEqual([table.u32(at), table.word(at)], [e.u32(bytes, at), e.word(bytes, at)]);
         }),
       );
+    });
+
+    test(`a table of ${name} writes as its encoding does, and refuses what it refuses`, () => {
+      const e = new Encoding(is64, littleEndian);
+      const end = is64 ? 2 ** 53 : 2 ** 32;
+      fc.assert(
+        fc.property(
+          fc.integer({ min: 0, max: end - 1 }),
+          fc.nat(0xffffffff),
+          fc.nat(0xffff),
+          (word, u32, u16) => {
+            const [bytes, due] = [Buffer.alloc(24, 0xee), Buffer.alloc(24, 0xee)];
+            const table = new Table(e, bytes.subarray(1));
+            table.putWord(1, word);
+            table.putU32(10, u32);
+            table.putU16(15, u16);
+            e.putWord(due, 2, word);
+            e.putU32(due, 11, u32);
+            e.putU16(due, 16, u16);
+            assert.deepEqual(bytes, due);
+          },
+        ),
+      );
+      const table = new Table(e, Buffer.alloc(8));
+      const refused = { code: 'unsupported' };
+      for (const value of [-1, 0.5, Number.NaN]) {
+        assert.throws(() => table.putWord(0, value), refused);
+        assert.throws(() => table.putU32(0, value), refused);
+        assert.throws(() => table.putU16(0, value), refused);
+      }
+      assert.throws(() => table.putWord(0, end), refused);
+      assert.throws(() => table.putU32(0, 2 ** 32), refused);
+      assert.throws(() => table.putU16(0, 2 ** 16), refused);
     });
 
     test(`what is written as ${name} reads back the same`, () => {
