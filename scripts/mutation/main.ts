@@ -4,43 +4,54 @@
  * take hours, so pieces of it are drawn at random, the same for the same seed, until the time is over. Prints the
  * score of each room and every survivor.
  *
- * StrykerJS makes the mutants. It brings 160 packages that nothing else needs, so npx fetches it when it is asked for.
+ * StrykerJS makes the mutants, and runs for each the test files that come by it, until one fails. It brings 170 packages
+ * that nothing else needs, so npx fetches it when it is asked for.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import fastGlob from 'fast-glob';
 
-const STRYKER = '@stryker-mutator/core@9.6.1';
+const VERSION = '9.6.1';
+const PACKAGES = ['core', 'tap-runner'].map(name => `--package=@stryker-mutator/${name}@${VERSION}`);
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-/**
- * Lines of a piece, and pieces of one run of Stryker, which takes a quarter of a minute before its first mutant, says
- * nothing before its last, and is not ended when the time is over.
- */
+/** Lines of a piece, and pieces of one run of Stryker, which first runs all tests once. */
 const PIECE = 8;
-const PIECES = 2;
+const PIECES = 16;
 
 /**
  * The tests that look at a room from inside, the slow ones last: most mutants do not get that far. Those of the
  * command line would need a build for each mutant.
  */
-const SLOW = ['test/layout/layouts.property.test.ts'];
+const SLOW = ['test/write/commit.test.ts', 'test/layout/layouts.property.test.ts'];
 const TESTS: Readonly<Record<string, readonly string[]>> = {
-  layout: ['test/layout/{model,rungs,dt-audit}/*.test.ts', 'test/layout/undo/release.test.ts', ...SLOW],
-  write: ['test/write/verify*.test.ts', ...SLOW],
-  resolve: ['test/resolve/*.test.ts', 'test/note/*.test.ts'],
-  loader: ['test/loader/{closure,edges,interpreter,note-answer}.test.ts'],
+  layout: ['test/layout/{model,rungs,dt-audit,undo}/*.test.ts', 'test/write/verify*.test.ts', ...SLOW],
+  write: ['test/write/verify*.test.ts', 'test/pipeline.test.ts', 'test/layout/undo/*.test.ts', ...SLOW],
+  resolve: ['test/resolve/*.test.ts', 'test/loader/{closure,edges}.test.ts', 'test/pipeline.test.ts'],
+  loader: ['test/loader/*.test.ts', 'test/note/*.test.ts', 'test/e2e/trace.test.ts'],
 };
+
+/** A plugin that writes down each mutant when it is done with: Stryker's own reports come when all are. */
+const REPORTER = `
+import { appendFileSync } from 'node:fs';
+class Lines {
+  onMutantTested({ fileName, location, status, mutatorName, replacement }) {
+    const mutant = { fileName, ...location.start, status, mutatorName, replacement };
+    appendFileSync(process.env.ELFNOTE_MUTANTS, JSON.stringify(mutant) + '\\n');
+  }
+}
+export const strykerPlugins = [{ kind: 'Reporter', name: 'lines', injectableClass: Lines }];
+`;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { minutes: { type: 'string', default: '20' }, seed: { type: 'string', default: '1' } },
 });
 const rooms = positionals.length > 0 ? positionals : Object.keys(TESTS);
-const secondsEach = (Number(values.minutes) * 60) / rooms.length;
+const millisecondsEach = (Number(values.minutes) * 60_000) / rooms.length;
 
 interface Mutant {
   readonly place: string;
@@ -51,21 +62,15 @@ interface Mutant {
 for (const room of rooms) {
   const tests = TESTS[room];
   if (tests === undefined) throw new Error(`no room ${room}: ${Object.keys(TESTS).join(', ')}`);
-  report(
-    room,
-    survey(
-      room,
-      tests.flatMap(glob => fastGlob.globSync(glob, { cwd: ROOT })),
-      Date.now() + secondsEach * 1000,
-    ),
-  );
+  const files = tests.flatMap(glob => fastGlob.globSync(glob, { cwd: ROOT }).sort());
+  report(room, survey(room, files, Date.now() + millisecondsEach));
 }
 
 function survey(room: string, tests: readonly string[], deadline: number): Mutant[] {
   const found: Mutant[] = [];
   const pieces = shuffled(piecesOf(room), Number(values.seed));
   while (pieces.length > 0 && Date.now() < deadline) {
-    found.push(...runStryker(pieces.splice(0, PIECES), tests));
+    found.push(...runStryker(pieces.splice(0, PIECES), tests, deadline - Date.now()));
     console.error(`${room}: ${found.length} mutants`);
   }
   return found;
@@ -79,30 +84,39 @@ function piecesOf(room: string): string[] {
   });
 }
 
-function runStryker(mutate: readonly string[], tests: readonly string[]): Mutant[] {
+function runStryker(mutate: readonly string[], tests: readonly string[], milliseconds: number): Mutant[] {
   const dir = mkdtempSync(join(tmpdir(), 'elfnote-mutation-'));
   try {
     const config = join(dir, 'stryker.config.json');
-    const fileName = join(dir, 'mutation.json');
-    const command = `LAYOUT_RUNS=150 node --import tsx scripts/mutation/until-failure.ts ${tests.join(' ')}`;
+    const plugin = join(dir, 'lines.mjs');
+    const lines = join(dir, 'mutants');
+    writeFileSync(plugin, REPORTER);
     const settings = {
-      testRunner: 'command',
-      commandRunner: { command },
+      testRunner: 'tap',
+      tap: { testFiles: tests, nodeArgs: ['--import', 'tsx', '--test-reporter=tap'] },
+      plugins: ['@stryker-mutator/*', plugin],
+      reporters: ['lines'],
       mutate,
-      reporters: ['json'],
-      jsonReporter: { fileName },
-      concurrency: availableParallelism(),
-      timeoutMS: 30_000,
+      concurrency: 1,
+      timeoutMS: 20_000,
       allowEmpty: true,
+      tempDirName: join(dir, 'work'),
       // Stryker would rewrite it by TypeScript's interface of JavaScript, which 7 has no more; tsx does without.
       tsconfigFile: 'none',
       ignorePatterns: ['test-artifacts', 'audit/build'],
     };
     writeFileSync(config, JSON.stringify(settings));
-    const args = ['--yes', `--package=${STRYKER}`, 'stryker', 'run', config, '--logLevel', 'error'];
-    const { status, stdout } = spawnSync('npx', args, { cwd: ROOT, encoding: 'utf8' });
-    if (status !== 0) throw new Error(`stryker: exit ${status}\n${stdout}`);
-    return existsSync(fileName) ? mutantsIn(JSON.parse(readFileSync(fileName, 'utf8'))) : [];
+    const args = ['--yes', ...PACKAGES, 'stryker', 'run', config, '--logLevel', 'error'];
+    const env = { ...process.env, LAYOUT_RUNS: '150', ELFNOTE_MUTANTS: lines };
+    const { status, stdout, error } = spawnSync('npx', args, {
+      cwd: ROOT,
+      env,
+      encoding: 'utf8',
+      timeout: milliseconds,
+    });
+    if (error === undefined && status !== 0) throw new Error(`stryker: exit ${status}\n${stdout}`);
+    if (!existsSync(lines)) return [];
+    return readFileSync(lines, 'utf8').trimEnd().split('\n').map(mutantOf);
   } finally {
     rmSync(dir, { recursive: true });
   }
@@ -112,25 +126,29 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null;
 }
 
-/** The mutants of a report in Stryker's mutation-testing-elements format. */
-function mutantsIn(text: unknown): Mutant[] {
-  if (!isObject(text) || !isObject(text.files)) throw new Error('stryker wrote another report');
-  return Object.entries(text.files).flatMap(([name, file]) => {
-    if (!isObject(file) || !Array.isArray(file.mutants)) throw new Error(`no mutants of ${name}`);
-    return file.mutants.filter(isObject).map(({ location, status, mutatorName, replacement }): Mutant => {
-      const start = isObject(location) && isObject(location.start) ? location.start : {};
-      const what = `${String(mutatorName)}: ${String(replacement).replaceAll(/\s+/g, ' ').slice(0, 90)}`;
-      return { place: `${name}:${String(start.line)}:${String(start.column)}`, status: String(status), what };
-    });
-  });
+function mutantOf(line: string): Mutant {
+  const found: unknown = JSON.parse(line);
+  if (!isObject(found)) throw new Error(`stryker told of no mutant: ${line}`);
+  const { fileName, line: at, column, status, mutatorName, replacement } = found;
+  const what = `${String(mutatorName)}: ${String(replacement).replaceAll(/\s+/g, ' ').slice(0, 90)}`;
+  return {
+    place: `${relative(ROOT, String(fileName))}:${String(at)}:${String(column)}`,
+    status: String(status),
+    what,
+  };
 }
 
 function report(room: string, mutants: readonly Mutant[]): void {
-  const counted = mutants.filter(({ status }) => ['Killed', 'Timeout', 'Survived'].includes(status));
-  const survivors = counted.filter(({ status }) => status === 'Survived');
-  const score = ((100 * (counted.length - survivors.length)) / Math.max(1, counted.length)).toFixed(1);
-  console.log(`${room}: ${score} % of ${counted.length} mutants killed, ${survivors.length} survive`);
-  for (const { place, what } of survivors) console.log(`  ${place}  ${what}`);
+  const of = (status: string) => mutants.filter(mutant => mutant.status === status);
+  const [killed, late] = [of('Killed').length, of('Timeout').length];
+  const survivors = [...of('Survived'), ...of('NoCoverage')];
+  const all = killed + late + survivors.length;
+  const score = ((100 * (killed + late)) / Math.max(1, all)).toFixed(1);
+  console.log(
+    `${room}: ${score} % of ${all} mutants: ${killed} killed, ${late} too late, ${survivors.length} survive`,
+  );
+  for (const { place, status, what } of survivors)
+    console.log(`  ${place}  ${what}${status === 'NoCoverage' ? ' (no test comes by)' : ''}`);
 }
 
 /** mulberry32, and the shuffle of Fisher and Yates. */
