@@ -44,7 +44,11 @@ const kindOf = (candidate: Candidate) => candidate.kind;
 const whyOf = (candidate: Candidate) => (candidate.kind === 'elf' ? undefined : candidate.why);
 
 /** Lets a function of node:fs be counted or fail, for everyone who imported it. */
-function replace(name: 'accessSync' | 'openSync' | 'readdirSync', code: string | undefined, only?: string) {
+function replace(
+  name: 'accessSync' | 'openSync' | 'readdirSync' | 'readSync',
+  code: string | undefined,
+  only?: string,
+) {
   const original: (...args: never[]) => unknown = fs[name];
   const fake = mock.method(fs, name, (...args: never[]) => {
     const path = String(args[0]);
@@ -154,9 +158,29 @@ describe('what stands at a path', () => {
   test('a FIFO is broken, and does not make the probe wait for a writer', () => {
     fs.mkdirSync(join(root, 'lib'));
     execFileSync('mkfifo', [join(root, 'lib/liba.so')]);
-    assert.equal(kindOf(new FileSystemProbe(root).candidate('/lib/liba.so')), 'broken');
+    assert.deepEqual(new FileSystemProbe(root).candidate('/lib/liba.so'), UNREADABLE);
+  });
+
+  test('a device that refuses to be read at an offset is broken', () => {
+    file('lib/liba.so');
+    replace('readSync', 'EINVAL');
+    assert.deepEqual(new FileSystemProbe(root).candidate('/lib/liba.so'), UNREADABLE);
+  });
+
+  test('no file stays open, whatever is found in it', () => {
+    file('lib/liba.so');
+    file('lib/libb.so', Buffer.from('GROUP ( /lib/libc.so.6 )\n'));
+    file('lib/libc.so/x');
+    const probe = new FileSystemProbe(root);
+    probe.candidate('/lib/liba.so');
+    const open = fs.readdirSync('/proc/self/fd').length;
+    for (const name of ['libb.so', 'libc.so'])
+      assert.equal(kindOf(probe.candidate(`/lib/${name}`)), 'broken');
+    assert.equal(fs.readdirSync('/proc/self/fd').length, open);
   });
 });
+
+const UNREADABLE: Candidate = { kind: 'broken', why: 'cannot be read' };
 
 describe('directories', () => {
   test('one that can be listed is searchable, with its names', () => {
