@@ -31,17 +31,18 @@ export async function traceProgram(file: string, flags: TraceFlags): Promise<num
     const { svgText } = await import('../reports/svg.js');
     writeReport(flags.svg, svgText(trace, best));
   }
-  printOut(`${report(trace, best, opened, flags).join('\n')}\n`);
+  const lines = await report(trace, best, opened, flags);
+  printOut(`${lines.join('\n')}\n`);
   return statusOf(trace);
 }
 
-function report(trace: Trace, best: Trace, opened: Trace, flags: TraceFlags): string[] {
+async function report(trace: Trace, best: Trace, opened: Trace, flags: TraceFlags): Promise<string[]> {
   const why = (flags.why ?? []).map(name => byteStringOf(Buffer.from(name)));
   for (const name of why) refuseUnknown(trace, name);
   if (flags.json) return [jsonText(traceJson(trace, best, opened, why))];
   if (flags.dot) return dotLines(trace);
   if (why.length > 0) return why.flatMap(name => whyLines(trace, name));
-  const colours = coloursOf(flags.color);
+  const colours = await coloursOf(flags.color);
   return traceText(trace, best, opened, { colours, depth: flags.depth, flat: flags.flat });
 }
 

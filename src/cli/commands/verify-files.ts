@@ -32,7 +32,7 @@ export async function verifyPaths(paths: readonly string[], flags: VerifyFlags):
   }
   progress.stop();
   const width = OUT_IS_TERMINAL ? process.stdout.columns : undefined;
-  const looks = { colours: coloursOf(flags.color), width };
+  const looks = { colours: await coloursOf(flags.color), width };
   if (json) printJson(verifySummaryJson(reports));
   else if (!quiet) printOut([...problemLines(reports, looks), verifySummaryLine(reports), ''].join('\n'));
   const worked = reports.some(({ state }) => state !== 'failed');

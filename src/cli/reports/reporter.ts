@@ -92,7 +92,7 @@ export class Reporter {
     const isTree = found.length !== 1 || found[0]?.explicit === false;
     if (this.#hook) this.#printByPath(summary.stopped);
     else if (this.#flags.json) this.#printJson(summaryJson(summary));
-    else if (!this.#flags.quiet && (isTree || stopped !== undefined)) this.#printBlock(summary);
+    else if (!this.#flags.quiet && (isTree || stopped !== undefined)) await this.#printBlock(summary);
     flushOut();
     return summary;
   }
@@ -120,10 +120,10 @@ export class Reporter {
   }
 
   /** Its words are elfnote's own, and sonames that are escaped. */
-  #printBlock(summary: Summary): void {
+  async #printBlock(summary: Summary): Promise<void> {
     if (OUT_IS_TERMINAL) this.#progress.clear();
     const width = OUT_IS_TERMINAL ? process.stdout.columns : undefined;
-    const lines = summaryBlock(summary, { colours: coloursOf(this.#flags.color), width });
+    const lines = summaryBlock(summary, { colours: await coloursOf(this.#flags.color), width });
     printOut(`${lines.join('\n')}\n`);
   }
 
