@@ -206,9 +206,11 @@ function warningsFor(resolution: Resolution, image: ElfImage): string[] {
     );
   }
   for (const { soname, attempts } of [...resolution.entries, ...resolution.unresolved]) {
-    for (const { outcome, component, why } of attempts) {
-      if (outcome === 'fatal')
-        warnings.push(`the loader would fail on ${displayBytes(`${component}/${soname}`)}: ${why}`);
+    for (let i = 0; i < attempts.length; i++) {
+      const attempt = attempts[i];
+      if (attempt?.outcome !== 'fatal') continue;
+      const path = displayBytes(`${attempt.component}/${soname}`);
+      warnings.push(`the loader would fail on ${path}: ${attempt.why}`);
     }
   }
   if (image.cacheNotes.length > 1)

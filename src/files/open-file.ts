@@ -20,6 +20,8 @@ import type { Steps } from './steps.js';
 
 const NOT_ON_DISK = 'cannot bring what was written to the disk';
 
+const EXACT = { bigint: true } as const;
+
 /**
  * An open file whose every call says what failed: one line with the call's meaning and the file's path, whatever the
  * system's reason is.
@@ -55,25 +57,31 @@ export class OpenFile {
 
   /** @throws ElfnoteError `unreadable` */
   stat(): BigIntStats {
-    return this.#call('unreadable', 'cannot ask for size and time stamp', () =>
-      fstatSync(this.fd, { bigint: true }),
-    );
+    try {
+      return fstatSync(this.fd, EXACT);
+    } catch (error) {
+      throw fromSystemError('unreadable', 'cannot ask for size and time stamp', this.path, error);
+    }
   }
 
   /** @returns the number of bytes read; 0 at the end of the file. @throws ElfnoteError `unreadable` */
   read(bytes: Buffer, start: number, offset: number): number {
-    return this.#call('unreadable', 'cannot read', () =>
-      readSync(this.fd, bytes, start, bytes.length - start, offset),
-    );
+    try {
+      return readSync(this.fd, bytes, start, bytes.length - start, offset);
+    } catch (error) {
+      throw fromSystemError('unreadable', 'cannot read', this.path, error);
+    }
   }
 
   /** Writes all of the bytes, in as many calls as the system makes of it. @throws ElfnoteError `unwritable` */
   write(bytes: Buffer, offset: number): void {
-    this.#call('unwritable', 'cannot write', () => {
+    try {
       for (let done = 0; done < bytes.length; ) {
         done += writeSync(this.fd, bytes, done, bytes.length - done, offset + done);
       }
-    });
+    } catch (error) {
+      throw fromSystemError('unwritable', 'cannot write', this.path, error);
+    }
   }
 
   /** @throws ElfnoteError `unwritable` */
@@ -140,12 +148,10 @@ export class OpenFile {
 
 /** @returns undefined for a symbolic link. @throws ElfnoteError `unreadable` */
 function openUnlinked(path: string, flags: number): number | undefined {
-  return during('unreadable', 'cannot open', path, () => {
-    try {
-      return openSync(path, flags | constants.O_NOFOLLOW);
-    } catch (error) {
-      if (systemCode(error) === 'ELOOP') return undefined;
-      throw error;
-    }
-  });
+  try {
+    return openSync(path, flags | constants.O_NOFOLLOW);
+  } catch (error) {
+    if (systemCode(error) === 'ELOOP') return undefined;
+    throw fromSystemError('unreadable', 'cannot open', path, error);
+  }
 }
