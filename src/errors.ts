@@ -115,8 +115,8 @@ export function fromSystemError(
 }
 
 /**
- * Asks something of the system. Every call that touches a file goes through here, so that a failure names what was
- * being done. @throws ElfnoteError with the system's error as its cause.
+ * Asks something of the system. Every call that touches a file goes through here, or through `fromSystemError`, so
+ * that a failure names what was being done. @throws ElfnoteError with the system's error as its cause.
  */
 export function during<T>(code: ErrorCode, doing: string, path: string | undefined, call: () => T): T {
   try {

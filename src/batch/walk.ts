@@ -6,7 +6,7 @@ import {
   inPseudoFileSystem,
   isRootDirectory,
   type Outside,
-  pseudoFileSystemOf,
+  pseudoFileSystemOn,
 } from '../files/file-systems.js';
 import { tryStat } from '../files/links.js';
 import { codeLineEnds, decodeLineEnds, nameOf } from '../files/names.js';
@@ -113,7 +113,7 @@ async function expand(path: string, explicit: boolean, options: WalkOptions): Pr
     const how = '--no-preserve-root (preserveRoot: false) walks it all the same';
     throw new ElfnoteError('usage', `is the root directory: ${how}`, { path });
   }
-  const pseudo = pseudoFileSystemOf(path);
+  const pseudo = pseudoFileSystemOn(stats.dev, path);
   if (pseudo !== undefined) return [{ path, explicit, named: path, unreadable: inPseudoFileSystem(pseudo) }];
   return walk(path, stats, options);
 }

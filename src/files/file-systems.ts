@@ -53,6 +53,21 @@ export function pseudoFileSystemOf(path: string): string | undefined {
   return PSEUDO.get(type) ?? (MEMORY.has(type) && isDevtmpfs(path) ? 'devtmpfs' : undefined);
 }
 
+/** `st_dev` of file systems that are none of them, in decimal: a walk asks once for all files of one. */
+const ORDINARY = new Set<string>();
+
+/** As `pseudoFileSystemOf`. @param dev of what is at the path. */
+export function pseudoFileSystemOn(dev: bigint, path: string): string | undefined {
+  const name = pseudoFileSystemOf(path);
+  if (name === undefined) ORDINARY.add(`${dev}`);
+  return name;
+}
+
+/** Whether it was asked already for the file system of a device number, and that is an ordinary one. */
+export function isOrdinary(dev: string): boolean {
+  return ORDINARY.has(dev);
+}
+
 /** @throws ElfnoteError `unreadable` for a path in a pseudo file system, which is not opened. */
 export function refusePseudoFile(path: string): void {
   const name = pseudoFileSystemOf(path);
@@ -118,7 +133,7 @@ export class FileSystemBounds {
   whyOutside(path: string, stats: BigIntStats): Outside | undefined {
     if (stats.dev !== this.#start) {
       if (!this.#crossing) return OTHER;
-      if (!this.#pseudo.has(stats.dev)) this.#pseudo.set(stats.dev, pseudoFileSystemOf(path));
+      if (!this.#pseudo.has(stats.dev)) this.#pseudo.set(stats.dev, pseudoFileSystemOn(stats.dev, path));
       const name = this.#pseudo.get(stats.dev);
       if (name !== undefined) return { reason: 'pseudo-file-system', detail: inPseudoFileSystem(name) };
     }

@@ -15,6 +15,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { during, type ErrorCode, fromSystemError, systemCode } from '../errors.js';
+import { refusePseudoFile } from './file-systems.js';
 import { realPathOf } from './paths.js';
 import type { Steps } from './steps.js';
 
@@ -40,12 +41,13 @@ export class OpenFile {
   }
 
   /**
-   * @param tellsLink find out whether the path is a symbolic link, which costs a call only where it is one.
-   * @throws ElfnoteError `unreadable`
+   * @param tellsLink find out whether the path is a symbolic link, which costs calls only where it is one.
+   * @throws ElfnoteError `unreadable`, also for a link into a pseudo file system, if it is to be told
    */
   static toRead(path: string, flags: number, tellsLink = false): OpenFile {
     const fd = tellsLink ? openUnlinked(path, flags) : undefined;
     if (fd !== undefined) return new OpenFile(fd, path, false);
+    if (tellsLink) refusePseudoFile(path);
     const followed = during('unreadable', 'cannot open', path, () => openSync(path, flags));
     return new OpenFile(followed, path, tellsLink ? true : undefined);
   }

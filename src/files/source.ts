@@ -1,7 +1,7 @@
 import { type BigIntStats, constants } from 'node:fs';
 import { alignUp, type ByteSource, checkRange } from '../elf/bytes.js';
 import { ElfnoteError, fromSystemError } from '../errors.js';
-import { refusePseudoFile } from './file-systems.js';
+import { isOrdinary, refusePseudoFile } from './file-systems.js';
 import { OpenFile } from './open-file.js';
 import type { Steps } from './steps.js';
 
@@ -203,6 +203,10 @@ export function inodeOf({ dev, ino }: BigIntStats): string {
   return `${dev}:${ino}`;
 }
 
+function deviceIn(inode: string): string {
+  return inode.slice(0, inode.indexOf(':'));
+}
+
 export interface OpenOptions {
   /** As in `FileSource.open`. */
   readonly settled?: boolean | undefined;
@@ -245,7 +249,8 @@ export function* withFileInSteps<T>(
 }
 
 function openFound(path: string, { settled = false, found }: OpenOptions): FileSource {
-  refusePseudoFile(path);
+  // A walk has asked for the file system, and what was no link then is asked for again where it is one by now.
+  if (!settled || found === undefined || !isOrdinary(deviceIn(found))) refusePseudoFile(path);
   const source = FileSource.open(path, settled);
   if (found === undefined || inodeOf(source.stats) === found) return source;
   source.close();

@@ -137,6 +137,12 @@ describe('a walk stays on the file system on which it starts', { skip: canMount(
     assert.deepEqual(files, ['/here planned', '/mnt pseudo-file-system']);
   });
 
+  test('nor a file of one that is mounted over a file', t => {
+    const { files, stdout } = walkOver(t, 'mount --bind /proc/version "$0/here"; set -- "$@" "$0"', []);
+    assert.deepEqual(files, ['/here failed']);
+    assert.match(stdout, /is in a pseudo file system \(proc\), which elfnote does not enter/);
+  });
+
   test('nor the root directory where it is mounted once more', t => {
     const bind = 'mount --rbind / "$0/mnt"; set -- "$@" "$0"';
     const { files } = walkOver(t, bind, ['--dry-run', '--cross-file-systems']);

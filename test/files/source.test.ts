@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, mkdirSync, utimesSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { ElfnoteError } from '../../src/errors.js';
-import { FileSource } from '../../src/files/source.js';
+import { pseudoFileSystemOn } from '../../src/files/file-systems.js';
+import { OpenFile } from '../../src/files/open-file.js';
+import { FileSource, inodeOf, withFile } from '../../src/files/source.js';
 import { runOk } from '../support/cli.js';
 import { tempDir } from '../support/temp.js';
 import { needs } from '../support/tools.js';
@@ -16,6 +18,27 @@ function written(t: TestContext): string {
   writeFileSync(file, 'content');
   return file;
 }
+
+test('a link to a pseudo file that has taken the place of a file since the walk is not opened', {
+  skip: needs('/proc/version'),
+}, t => {
+  const file = written(t);
+  const stats = statSync(file, { bigint: true });
+  assert.equal(pseudoFileSystemOn(stats.dev, file), undefined);
+  const found = inodeOf(stats);
+  withFile(file, source => assert.equal(source.size, 7), { settled: true, found });
+  rmSync(file);
+  symlinkSync('/proc/version', file);
+  const opened = t.mock.method(OpenFile.prototype, 'stat');
+  for (const settled of [true, false]) {
+    assert.throws(() => withFile(file, () => assert.fail('opened'), { settled, found }), {
+      code: 'unreadable',
+      path: file,
+      message: 'is in a pseudo file system (proc), which elfnote does not enter',
+    });
+  }
+  assert.equal(opened.mock.callCount(), 0);
+});
 
 describe('a file that is opened settled', () => {
   test('is older than a clock tick, so that a later write has another time stamp', t => {
