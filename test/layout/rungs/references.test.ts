@@ -292,6 +292,18 @@ describe('nothing may move', () => {
     ]);
   });
 
+  it('where the buckets of DT_GNU_HASH leave the segment', () => {
+    refused(
+      [
+        [DT.symtab, TABLE],
+        [MORE.gnuHash, BASE + 0xc00],
+      ],
+      (b, e) => {
+        for (const [i, value] of [0x1000, 1, 1, 6].entries()) e.putU32(b, 0xc00 + i * 4, value);
+      },
+    );
+  });
+
   it('where a chain of DT_GNU_HASH has no end', () => {
     refused(
       [
