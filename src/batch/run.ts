@@ -57,7 +57,7 @@ export async function* runOver(
  */
 function groupsOf(files: readonly Found[], job: Job): (readonly Found[])[] {
   if (job.kind !== 'build' || !job.options.closure) return [files];
-  const marked = files.map(file => ({ ...file, carrier: file.explicit || isProgramFile(file.path) }));
+  const marked = files.map(file => ({ carrier: file.explicit || isProgramFile(file.path), ...file }));
   return [marked.filter(({ carrier }) => !carrier), marked.filter(({ carrier }) => carrier)];
 }
 
@@ -77,7 +77,7 @@ function isEditable({ unreadable, outside, output }: Found): boolean {
 
 function withLinks(file: Found, links: ForeignLinks): Found {
   const unshare = links.isToBeReplaced(file.path);
-  return unshare === undefined ? file : { ...file, unshare };
+  return unshare === undefined ? file : { unshare, ...file };
 }
 
 function followed({ file: { path }, outcome }: Result, links: ForeignLinks): FileOutcome {

@@ -252,7 +252,7 @@ function markSameFiles(found: Found[]): Found[] {
     if (inode === undefined) continue;
     const sameAs = first.get(inode);
     if (sameAs === undefined) first.set(inode, file.path);
-    else found[i] = { ...file, sameAs };
+    else found[i] = { sameAs, ...file };
   }
   return found;
 }

@@ -51,7 +51,7 @@ export class Target {
 function placed(file: Found, copies: OutputDir): Found {
   if (file.unreadable !== undefined || file.outside !== undefined) return file;
   try {
-    return { ...file, output: copies.place(file.path) };
+    return { output: copies.place(file.path), ...file };
   } catch (error) {
     const { message } = fromSystemError('unwritable', 'cannot be copied', file.path, error);
     return { ...file, unreadable: message };

@@ -81,8 +81,16 @@ export class ClosureBuilder {
   #addBuiltIn(loader: LoaderFacts): void {
     const add = (kind: 'loader' | 'vdso', path: ByteString, names: readonly ByteString[]) => {
       const place = undefined;
-      const object = { index: this.#nodes.length, kind, name: path, path, place, requester: undefined };
-      this.#add({ asking: undefined, object: { ...object, facts: undefined }, done: false }, names);
+      const object = {
+        index: this.#nodes.length,
+        kind,
+        name: path,
+        path,
+        place,
+        requester: undefined,
+        facts: undefined,
+      };
+      this.#add({ asking: undefined, object, done: false }, names);
     };
     add('vdso', VDSO_NAMES[0] ?? '', VDSO_NAMES);
     const path = loader.path ?? '';
@@ -128,23 +136,24 @@ export class ClosureBuilder {
   }
 
   #load(asking: Asking, tag: Lookup['tag'], name: ByteString): Node | undefined {
-    const base = { requester: asking.index, tag, name };
+    const requester = asking.index;
     const known = this.#names.get(name);
     if (known !== undefined) {
       const result = known.object.index;
-      this.#lookups.push({ ...base, outcome: 'known', result, place: undefined, steps: [] });
+      this.#lookups.push({ requester, tag, name, outcome: 'known', result, place: undefined, steps: [] });
       return known;
     }
     const { found, steps, renamed, answer } = this.#search.find(name, asking);
-    const more = answer === undefined ? { ...base, steps } : { ...base, steps, answer };
+    const base = { requester, tag, name, steps };
+    const more = answer === undefined ? base : { answer, ...base };
     if (found.kind === 'opened') return this.#take(asking, found, more, renamed);
     const place = found.kind === 'fatal' ? found.place : undefined;
     const places = found.kind === 'missing' ? found.places : undefined;
     const lookup: Lookup = {
-      ...more,
       outcome: found.kind,
       result: undefined,
       place,
+      ...more,
       ...(places === undefined ? {} : { places }),
     };
     this.#lookups.push(lookup);
@@ -161,12 +170,12 @@ export class ClosureBuilder {
     const { path, place, identity, facts } = found;
     const same = this.#files.get(identity);
     if (same !== undefined) {
-      this.#lookups.push({ ...lookup, outcome: 'same-file', result: same.object.index, place });
+      this.#lookups.push({ outcome: 'same-file', result: same.object.index, place, ...lookup });
       this.#addName(renamed ?? lookup.name, same);
       return same;
     }
     const index = this.#nodes.length;
-    this.#lookups.push({ ...lookup, outcome: 'loaded', result: index, place });
+    this.#lookups.push({ outcome: 'loaded', result: index, place, ...lookup });
     const requester = asking.index;
     const object = { index, kind: 'library', name: lookup.name, path, place, requester, facts } as const;
     const node = {

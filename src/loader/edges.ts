@@ -116,8 +116,7 @@ class EdgeFinder {
 
   edge(lookup: Lookup, facts: ObjectFacts): ClosureEdge {
     const { tag, name, outcome, result, requester } = lookup;
-    const base = { tag, name, outcome, result };
-    if (name.includes('/')) return { ...base, candidates: [], dependsOnLoaders: false };
+    if (name.includes('/')) return { tag, name, outcome, result, candidates: [], dependsOnLoaders: false };
     const own = this.#runPathOf(requester).flatMap(entry => this.#candidate(name, entry, facts));
     const inherited = this.#inheritedBy(requester, facts);
     const later = inherited.flatMap(index =>
@@ -125,7 +124,8 @@ class EdgeFinder {
     );
     const isSettled = own[0]?.kind === 'exact';
     const candidates = [...own, ...later, ...this.#system(result)];
-    return { ...base, candidates, dependsOnLoaders: !isSettled && inherited.length > 0 };
+    const dependsOnLoaders = !isSettled && inherited.length > 0;
+    return { tag, name, outcome, result, candidates, dependsOnLoaders };
   }
 
   /** Objects on the way to the program that have a `DT_RPATH`, nearest first; none for an object with `DT_RUNPATH`. */
@@ -172,15 +172,15 @@ class EdgeFinder {
 
   #candidate(name: ByteString, { classified, ...place }: Entry, facts: ObjectFacts): [EdgeCandidate] | [] {
     if (classified === undefined) return [];
-    if (classified.kind === 'runtime') return [{ ...place, kind: 'search', why: classified.why }];
+    if (classified.kind === 'runtime') return [{ kind: 'search', why: classified.why, ...place }];
     const { dir, mutable } = classified;
     if (legacySubdirectoryHolding(dir, name, this.#libraries) !== undefined)
-      return [{ ...place, kind: 'search', why: 'hwcaps' }];
+      return [{ kind: 'search', why: 'hwcaps', ...place }];
     const path = joinPath(dir, name);
     const candidate = this.#libraries.candidate(path);
     if (judgeCandidate(candidate, facts.image).kind === 'accepted')
-      return [{ ...place, kind: 'exact', path }];
-    return mutable && candidate.kind === 'absent' ? [{ ...place, kind: 'search', why: 'mutable' }] : [];
+      return [{ kind: 'exact', path, ...place }];
+    return mutable && candidate.kind === 'absent' ? [{ kind: 'search', why: 'mutable', ...place }] : [];
   }
 
   #system(result: number | undefined): [EdgeCandidate] | [] {

@@ -79,8 +79,8 @@ export class LdCache {
   #add(name: ByteString | undefined, entry: Omit<Entry, 'path'>, path: ByteString | undefined): void {
     if (name === undefined || path === undefined) return;
     const known = this.#entries.get(name);
-    if (known === undefined) this.#entries.set(name, [{ ...entry, path }]);
-    else known.push({ ...entry, path });
+    if (known === undefined) this.#entries.set(name, [{ path, ...entry }]);
+    else known.push({ path, ...entry });
   }
 
   #readOld(bytes: Buffer, encoding: Encoding): boolean {

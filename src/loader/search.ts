@@ -140,7 +140,7 @@ export class Search {
   #placesFor(asking: Asking): TriedPlace[] {
     const { libraryPath, systemPath, loader } = this.#process;
     const of = (list: readonly SearchDirectory[], rule: Pick<Place, 'how' | 'owner'>) =>
-      list.map(({ prefix, tried }) => ({ ...rule, directory: prefix, isAbsent: tried.length === 0 }));
+      list.map(({ prefix, tried }) => ({ directory: prefix, isAbsent: tried.length === 0, ...rule }));
     const { index, facts } = asking;
     const own = facts.runpath === undefined ? [] : this.#runPathOf(asking);
     return [
@@ -210,7 +210,7 @@ export class Search {
   ): Found | undefined {
     for (const directory of list) {
       if (directory.tried.length === 0) continue;
-      const found = this.#inDirectory(name, directory, { ...rule, directory: directory.prefix });
+      const found = this.#inDirectory(name, directory, { directory: directory.prefix, ...rule });
       if (found !== undefined) return found;
       // Where a file is there and cannot be opened, the loader leaves the list, but for these reasons.
       if (directory.tried.length > 0 && !this.#goesOnAfter(this.#error)) return undefined;

@@ -72,7 +72,7 @@ export function traceFile(file: string, options: TraceOptions = {}): Trace {
   });
   const subdirectories = subdirectoriesOf(machine.processor, machine.loader.glibc);
   const counts = countLookups(closure.lookups);
-  return { ...closure, ...machine, file, with: reader, subdirectories, counts };
+  return { file, with: reader, subdirectories, counts, ...closure, ...machine };
 }
 
 function machineFor(facts: ObjectFacts, file: string, probe: LoaderProbe, options: TraceOptions): Machine {

@@ -12,6 +12,7 @@ const FILES = 12;
 const RUNS: readonly (readonly string[])[] = [
   ['build-cache', '--root', ROOT, 'tree'],
   ['build-cache', '--root', ROOT, 'tree'],
+  ['build-cache', '--root', ROOT, '--closure', 'tree'],
   ['verify', '--root', ROOT, 'tree'],
   ['remove-cache', 'tree'],
   ['build-cache', '--root', ROOT, '--fast', 'tree'],
