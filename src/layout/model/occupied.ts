@@ -49,16 +49,22 @@ export function rangesOn(image: ElfImage, from: number, to: number): Occupied[] 
   };
   add(0, header.e_ehsize, 'elf-header', 0);
   add(header.e_phoff, tableEnd(image) - header.e_phoff, 'program-headers', 0);
-  if (hasSections(image))
-    add(header.e_shoff, sectionHeaders.length * sectionHeaderSize(encoding), 'section-headers', 0);
+  const tableSize = sectionHeaders.length * sectionHeaderSize(encoding);
+  // What is in order already is quick to sort: the section headers come behind what is in front of them.
+  let isTableNext = hasSections(image);
   let index = -1;
   for (const s of sectionHeaders) {
     index++;
     if (s.sh_type === SHT_NOBITS || s.sh_size === 0) continue;
     // What a note has left behind, and patchelf moves about. Other such entries may say anything.
     if (s.sh_type === SHT_NULL && (index === 0 || s.sh_offset + s.sh_size > image.size)) continue;
+    if (isTableNext && !isBefore(s.sh_offset, s.sh_size, header.e_shoff, tableSize)) {
+      add(header.e_shoff, tableSize, 'section-headers', 0);
+      isTableNext = false;
+    }
     add(s.sh_offset, s.sh_size, 'section', index);
   }
+  if (isTableNext) add(header.e_shoff, tableSize, 'section-headers', 0);
   index = -1;
   for (const p of programHeaders) {
     index++;
@@ -66,6 +72,10 @@ export function rangesOn(image: ElfImage, from: number, to: number): Occupied[] 
     add(p.p_offset, p.p_filesz, p.p_type === PT_LOAD ? 'load' : 'segment', index);
   }
   return ranges.sort((a, b) => a.start - b.start || a.end - b.end);
+}
+
+function isBefore(start: number, size: number, nextStart: number, nextSize: number): boolean {
+  return start < nextStart || (start === nextStart && size < nextSize);
 }
 
 /** What patchelf writes over the sections that it moves away: 'X', and 'Z' in later versions. */

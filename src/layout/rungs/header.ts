@@ -2,6 +2,7 @@ import type { ByteSource } from '../../elf/bytes.js';
 import { PN_XNUM, PT_LOAD, PT_PHDR } from '../../elf/constants.js';
 import { type ElfImage, type ProgramHeader, programHeaderSize } from '../../elf/image.js';
 import { EHDR, PHDR } from '../../elf/structs.js';
+import { Table } from '../../elf/table.js';
 import { type Edit, STEP } from '../model/plan.js';
 
 /** The one write that covers both must stay within the file's first page. */
@@ -56,12 +57,13 @@ function putElfHeader(
   { encoding, header, sectionHeaders }: ElfImage,
   { table, programHeaders, e_shoff, e_shnum }: NewHeaders,
 ): void {
-  encoding.putWord(ehdr, EHDR.at(encoding, 'e_shoff'), e_shoff);
-  encoding.putU16(ehdr, EHDR.at(encoding, 'e_phnum'), programHeaders.length);
-  if (table !== undefined) encoding.putWord(ehdr, EHDR.at(encoding, 'e_phoff'), table.offset);
+  const fields = new Table(encoding, ehdr);
+  const at = EHDR.offsets(encoding);
+  fields.putWord(at.e_shoff, e_shoff);
+  fields.putU16(at.e_phnum, programHeaders.length);
+  if (table !== undefined) fields.putWord(at.e_phoff, table.offset);
   // With extended numbering the field is 0 and the number is in section 0.
-  if (sectionHeaders.length > 0 && e_shnum !== header.e_shnum)
-    encoding.putU16(ehdr, EHDR.at(encoding, 'e_shnum'), e_shnum);
+  if (sectionHeaders.length > 0 && e_shnum !== header.e_shnum) fields.putU16(at.e_shnum, e_shnum);
 }
 
 /** Entries that stay what they are keep their bytes; `PT_PHDR` always tells the size of the table. */

@@ -2,6 +2,7 @@ import { alignUp, type ByteSource, bytesOf, type Encoding, zeroRun } from '../..
 import { CACHE_NOTE_SECTION, SHF_ALLOC, SHN_LORESERVE, SHT_NOTE, SHT_NULL } from '../../elf/constants.js';
 import { type ElfImage, type SectionHeader, sectionHeaderSize } from '../../elf/image.js';
 import { SHDR } from '../../elf/structs.js';
+import { Table } from '../../elf/table.js';
 import { NOTE_ALIGN } from '../../note/cache.js';
 import type { Occupied } from '../model/occupied.js';
 import { type Edit, STEP } from '../model/plan.js';
@@ -172,8 +173,9 @@ function nameLeft(sectionHeaders: readonly SectionHeader[], index: number): numb
 /** Of fields that stand side by side. */
 function twoWords(encoding: Encoding, first: number, second: number): Buffer {
   const bytes = Buffer.alloc(2 * encoding.wordSize);
-  encoding.putWord(bytes, 0, first);
-  encoding.putWord(bytes, encoding.wordSize, second);
+  const table = new Table(encoding, bytes);
+  table.putWord(0, first);
+  table.putWord(encoding.wordSize, second);
   return bytes;
 }
 

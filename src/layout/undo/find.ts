@@ -13,7 +13,6 @@ import {
 } from '../../note/own.js';
 import { decodeUndo, type UndoRecord } from '../../note/undo.js';
 import { hasSections, type Occupied, occupiedRanges } from '../model/occupied.js';
-import { fileGap } from '../model/slack.js';
 import { recordNoteAtEnd } from './record-at-end.js';
 
 export interface FoundRecord {
@@ -66,40 +65,49 @@ const FIRST_LOOK = 1 << 16;
 
 /** Where the notes of a stopped run may be: in what segments could grow over, and behind the end of all that is described. */
 export function undescribed({ image, source }: ElfView): Gap[] {
-  const occupied = settledRanges(image);
+  const { free, inside, end } = gapsBetween(image, settledRanges(image));
   const gaps: Gap[] = [];
   for (const p of image.programHeaders) {
     if (p.p_type !== PT_LOAD || p.p_filesz === 0) continue;
     const offset = p.p_offset + p.p_filesz;
-    const size = Math.min(fileGap(offset, occupied), source.size - offset, MOST_MOVED);
+    const size = Math.min(free.get(offset) ?? 0, source.size - offset, MOST_MOVED);
     const first = Math.min(size, FIRST_LOOK);
     if (size > 0 && zeroRun(source, offset, first) < first) gaps.push({ offset, size });
   }
-  const end = addInsideSegments(image, occupied, gaps);
+  gaps.push(...inside);
   if (end < source.size)
     gaps.push({ offset: end, size: Math.min(source.size - end, MOST_MOVED + tablesSize(image)) });
   return gaps;
 }
 
-/**
- * Between sections of what is mapped read-only, where a note may fill what aligns them. Without section headers nothing
- * tells what is the program's own. @returns where all ends.
- */
-function addInsideSegments(image: ElfImage, occupied: readonly Occupied[], gaps: Gap[]): number {
-  const { programHeaders } = image;
+interface Between {
+  /** Sizes of the gaps between all ranges, by the offset at which they start. */
+  readonly free: ReadonlyMap<number, number>;
+  /**
+   * Between sections of what is mapped read-only, where a note may fill what aligns them. Without section headers nothing
+   * tells what is the program's own.
+   */
+  readonly inside: readonly Gap[];
+  /** Where all ends. */
+  readonly end: number;
+}
+
+function gapsBetween(image: ElfImage, occupied: readonly Occupied[]): Between {
+  const free = new Map<number, number>();
+  const inside: Gap[] = [];
+  const hasNames = hasSections(image);
   let end = 0;
-  let loadsEnd = 0;
+  let describedEnd = 0;
   for (const range of occupied) {
-    if (range.kind === 'load') {
-      loadsEnd = Math.max(loadsEnd, range.end);
-      continue;
-    }
-    const size = Math.min(range.start - end, MOST_MOVED);
-    if (size > OWN_DESC_START && hasSections(image) && isReadOnly(programHeaders, end, range.start))
-      gaps.push({ offset: end, size });
-    end = Math.max(end, range.end);
+    if (range.start > end) free.set(end, range.start - end);
+    if (range.end > end) end = range.end;
+    if (range.kind === 'load') continue;
+    const size = Math.min(range.start - describedEnd, MOST_MOVED);
+    if (size > OWN_DESC_START && hasNames && isReadOnly(image.programHeaders, describedEnd, range.start))
+      inside.push({ offset: describedEnd, size });
+    if (range.end > describedEnd) describedEnd = range.end;
   }
-  return Math.max(end, loadsEnd);
+  return { free, inside, end };
 }
 
 function isReadOnly(programHeaders: ElfImage['programHeaders'], start: number, end: number): boolean {

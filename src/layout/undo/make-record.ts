@@ -73,14 +73,13 @@ function tellChange(work: Work, edit: Edit, from: number, to: number, told: Undo
   const { before, after, payload } = work;
   const old = before.read(from, to - from);
   const shift = from - edit.offset;
-  if (old.compare(edit.bytes, shift, shift + old.length) === 0) return;
   if (payload.offset <= from && to <= payload.offset + payload.size) {
-    tellPayload(work, edit, from, old, told);
+    if (old.compare(edit.bytes, shift, shift + old.length) !== 0) tellPayload(work, edit, from, old, told);
     return;
   }
   const isFinal = isLast(work, edit, from, to);
   if (isFinal && isAllZero(old)) {
-    told.push(filledRange(edit, from, to));
+    tellFilled(edit, from, to, told);
     return;
   }
   const change: Change = {
@@ -99,13 +98,13 @@ function tellChange(work: Work, edit: Edit, from: number, to: number, told: Undo
   }
 }
 
-/** Zeros within [from, to), from the first to the last that an edit changes. */
-function filledRange({ offset, bytes }: Edit, from: number, to: number): UndoRange {
+/** Tells zeros within [from, to), from the first to the last that an edit changes. */
+function tellFilled({ offset, bytes }: Edit, from: number, to: number, told: UndoRange[]): void {
   let start = from - offset;
   let end = to - offset;
-  while (bytes[start] === 0) start++;
-  while (bytes[end - 1] === 0) end--;
-  return { offset: offset + start, length: end - start, was: ZEROS };
+  while (start < end && bytes[start] === 0) start++;
+  while (start < end && bytes[end - 1] === 0) end--;
+  if (start < end) told.push({ offset: offset + start, length: end - start, was: ZEROS });
 }
 
 /**
