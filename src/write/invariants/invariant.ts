@@ -38,8 +38,9 @@ export class Side extends ElfView {
     let dynamic: ProgramHeader | undefined;
     let firstLoad = -1;
     let lastLeader = -1;
-    let i = 0;
-    for (const p of image.programHeaders) {
+    for (let i = 0; i < image.programHeaders.length; i++) {
+      const p = image.programHeaders[i];
+      if (p === undefined) continue;
       switch (p.p_type) {
         case PT_NULL:
           break;
@@ -65,7 +66,6 @@ export class Side extends ElfView {
           if (p.p_type === PT_DYNAMIC) dynamic ??= p;
           others.push(p);
       }
-      i++;
     }
     this.loads = loads;
     this.notes = notes;

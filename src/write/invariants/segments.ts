@@ -81,7 +81,7 @@ function pageFaults({ before, after }: Step, report: Report): void {
   for (const load of after.loads) {
     i++;
     const next = after.loads[i + 1];
-    const old = loadAt(before, load.p_vaddr);
+    const old = next && loadAt(before, load.p_vaddr);
     if (next === undefined || old === undefined || old.p_memsz === load.p_memsz) continue;
     for (let page = MIN_PAGE_SIZE; page <= Math.max(MIN_PAGE_SIZE, load.p_align); page *= 2) {
       const last = (p: ProgramHeader) => Math.floor((p.p_vaddr + p.p_memsz - 1) / page);
@@ -96,7 +96,7 @@ function pageFaults({ before, after }: Step, report: Report): void {
 
 /** The first segment at an address. */
 function loadAt({ loads }: Side, address: number): ProgramHeader | undefined {
-  for (const load of loads) if (load.p_vaddr === address) return load;
+  for (let i = 0; i < loads.length; i++) if (loads[i]?.p_vaddr === address) return loads[i];
   return undefined;
 }
 
