@@ -86,7 +86,7 @@ function optionsOf<T>(called: string, { schema, keys }: schemas.OptionsSchema<T>
  * Writes the notes of all files that the paths name, directories walked, in one process.
  *
  * Yields one outcome a file, in the order of the paths and sorted by name inside a directory; a file that fails is an
- * outcome like any other. Ending the iteration early stops the work.
+ * outcome like any other. Ending the iteration early stops the work; files that are begun by then are finished.
  *
  * @throws ElfnoteError `usage`, at the call for arguments, at the first outcome for paths that are not walked.
  */

@@ -14,7 +14,7 @@ export interface CleanOptions extends Omit<RemoveOptions, OneFileOnly>, WalkOpti
  * Writes the notes of all files that the paths name, directories walked, in one process.
  *
  * Yields one outcome a file, in the order of the paths and sorted by name inside a directory; a file that fails is an
- * outcome like any other. Ending the iteration early stops the work.
+ * outcome like any other. Ending the iteration early stops the work; files that are begun by then are finished.
  */
 export function annotateTree(
   paths: readonly string[],
