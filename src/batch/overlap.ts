@@ -9,7 +9,7 @@ import type { Found } from './walk.js';
 const MOST_AT_ONCE = 8;
 
 /** Files that are begun and whose outcomes are not taken: a large one holds up the outcomes of those behind it. */
-const MOST_BEGUN = 64;
+const MOST_BEGUN = 256;
 
 /** What several files at once may have used up, and one alone may still get: room on the disk, open files, memory. */
 const SCARCE = new Set(['ENOSPC', 'EDQUOT', 'EMFILE', 'ENFILE', 'ENOMEM']);
