@@ -16,16 +16,19 @@ export interface Headed {
 }
 
 /** A file range [start, end). */
-type Span = readonly [start: number, end: number];
-type Mutable = [start: number, end: number];
+interface Span {
+  readonly start: number;
+  end: number;
+}
 
 /**
  * Of all that was written, as it is in `now`, and of what is beyond the old size.
  * @param descOffset file offset of the record's descriptor, whose own hash counts as zeros.
  */
 export function hashOfWritten(record: UndoRecord, now: Headed, descOffset: number): Buffer {
-  const appended: Span = [record.oldSize, record.newSize];
-  return hashOf([...spansOf(record, now), appended], now.source, descOffset + WROTE_AT);
+  const spans = spansOf(record, now);
+  spans.push({ start: record.oldSize, end: record.newSize });
+  return hashOf(spans, now.source, descOffset + WROTE_AT);
 }
 
 /** Of what was there. */
@@ -44,19 +47,19 @@ function spansOf({ writes, oldSize }: UndoRecord, { image, source }: Headed): Sp
   const tableEnd = e_phoff + (e_phoff === 0 ? 0 : e_phnum) * programHeaderSize(image.encoding);
   // Mostly the table is right behind the ELF header, and most of what changes is in the two.
   const headEnd = e_phoff <= e_ehsize ? Math.max(e_ehsize, tableEnd) : e_ehsize;
-  const spans: Mutable[] = [[0, headEnd]];
-  if (e_phoff > e_ehsize) spans.push([e_phoff, tableEnd]);
+  const spans: Span[] = [{ start: 0, end: headEnd }];
+  if (e_phoff > e_ehsize) spans.push({ start: e_phoff, end: tableEnd });
   for (const ranges of writes) {
     for (const { offset, length } of ranges) {
       const end = Math.min(alignUp(offset + length, wordSize), limit);
-      if (end > headEnd) spans.push([offset - (offset % wordSize), end]);
+      if (end > headEnd) spans.push({ start: offset - (offset % wordSize), end });
     }
   }
-  spans.sort((a, b) => a[0] - b[0]);
-  const merged: Mutable[] = [];
-  let last: Mutable | undefined;
+  spans.sort((a, b) => a.start - b.start);
+  const merged: Span[] = [];
+  let last: Span | undefined;
   for (const span of spans) {
-    if (last !== undefined && span[0] <= last[1]) last[1] = Math.max(last[1], span[1]);
+    if (last !== undefined && span.start <= last.end) last.end = Math.max(last.end, span.end);
     else {
       last = span;
       merged.push(span);
@@ -67,7 +70,7 @@ function spansOf({ writes, oldSize }: UndoRecord, { image, source }: Headed): Sp
 
 function hashOf(spans: readonly Span[], source: ByteSource, ownHash: number): Buffer {
   let size = 0;
-  for (const [start, end] of spans) size += Math.max(0, end - start);
+  for (const { start, end } of spans) size += Math.max(0, end - start);
   const digest =
     size <= AT_ONCE ? hashAtOnce(spans, size, source, ownHash) : hashPieces(spans, source, ownHash);
   return digest.subarray(0, HASH_SIZE);
@@ -76,7 +79,7 @@ function hashOf(spans: readonly Span[], source: ByteSource, ownHash: number): Bu
 function hashAtOnce(spans: readonly Span[], size: number, source: ByteSource, ownHash: number): Buffer {
   const bytes = Buffer.allocUnsafe(size);
   let done = 0;
-  for (const [start, end] of spans) {
+  for (const { start, end } of spans) {
     if (start >= end) continue;
     source.read(start, end - start).copy(bytes, done);
     blank(bytes, done, start, end, ownHash);
@@ -87,7 +90,7 @@ function hashAtOnce(spans: readonly Span[], size: number, source: ByteSource, ow
 
 function hashPieces(spans: readonly Span[], source: ByteSource, ownHash: number): Buffer {
   const digest = createHash('sha256');
-  for (const [start, end] of spans) {
+  for (const { start, end } of spans) {
     for (let at = start; at < end; at += PIECE) {
       const bytes = Buffer.from(source.read(at, Math.min(PIECE, end - at)));
       blank(bytes, 0, at, at + bytes.length, ownHash);
