@@ -1,6 +1,5 @@
 #!/usr/bin/env node
 const { readFileSync, statSync } = require('node:fs');
-const nodeModule = require('node:module');
 const { join } = require('node:path');
 const { Script } = require('node:vm');
 
@@ -71,6 +70,7 @@ function compiledFor(command = '') {
  * since whoever writes there says what runs. Node's own choice is below /tmp, where anybody may be first.
  */
 function keepCompiled({ HOME = '' } = process.env) {
+  const nodeModule = require('node:module');
   if (nodeModule.enableCompileCache === undefined || !HOME.startsWith('/')) return;
   try {
     if (statSync(HOME).uid === process.getuid())
