@@ -72,7 +72,8 @@ function checkSameFile(
   source: FileSource,
   options: CommitOptions,
 ): BigIntStats {
-  const [now, { stats }] = [file.stat(), source];
+  const { stats } = source;
+  const now = file.stat();
   if (isUnchanged(now, stats)) return now;
   const isCopiedUp =
     (['size', 'mtimeNs', 'mode', 'uid', 'gid'] as const).every(field => now[field] === stats[field]) &&
@@ -220,6 +221,7 @@ const PAGE = 4096;
  * and the first ones come first.
  */
 function pagesOf(edit: Edit): Edit[] {
+  if (edit.bytes.length <= PAGE - (edit.offset % PAGE)) return [edit];
   const pages = ascendingPagesOf(edit);
   const last = pages.at(-1)?.bytes ?? edit.bytes;
   const record = edit.bytes.lastIndexOf(`${OWN_OWNER}\0`);
