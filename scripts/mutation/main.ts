@@ -8,7 +8,7 @@
  * that nothing else needs, so npx fetches it when it is asked for.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -86,6 +86,8 @@ function piecesOf(room: string): string[] {
 
 function runStryker(mutate: readonly string[], tests: readonly string[], milliseconds: number): Mutant[] {
   const dir = mkdtempSync(join(tmpdir(), 'elfnote-mutation-'));
+  // Some tests run elfnote as a user who has no rights.
+  chmodSync(dir, 0o755);
   try {
     const config = join(dir, 'stryker.config.json');
     const plugin = join(dir, 'lines.mjs');
