@@ -64,6 +64,15 @@ describe('ld.so.cache as ldconfig writes it', { skip: needs('ldconfig', 'gcc') }
     assert.equal(found('x86-64-v4'), join(dir, 'lib/glibc-hwcaps/x86-64-v3/libtwo.so.1'));
   });
 
+  // ld.so 2.36 takes the same: ldconfig counts the offset of the levels' names from the start of the file.
+  test('in the compat format it is read, and its level is one that no processor has', t => {
+    const dir = tempDir(t);
+    const cache = read(makeCache(dir, 'compat'), 'x86-64-v4');
+    assert.equal(cache?.find('libtwo.so.1'), join(dir, 'lib/libtwo.so.1'));
+    assert.equal(cache?.findPlain('libtwo.so.1'), 'depends');
+    assert.equal(cache?.findPlain('libone.so.1'), join(dir, 'lib/libone.so.1'));
+  });
+
   test('every name of this machine’s cache is found as ldconfig lists it', () => {
     const cache = read(readFileSync('/etc/ld.so.cache'));
     const listed = runOk('ldconfig', ['-p']).stdout.matchAll(/^\t(\S+) \(libc6,x86-64\) => (\S+)$/gm);
