@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { FileLoaderProbe } from '../../src/loader/file-probe.js';
+import { buildElf } from '../support/elf-builder.js';
+import { tempDir } from '../support/temp.js';
+
+const ELF = buildElf({ needed: ['x'], e_machine: 183, e_flags: 7 }).bytes;
+
+/** `/lib/liba.so`, `/link` to it and `/loop` to itself; `/text` is no ELF file. */
+function world(t: Parameters<typeof tempDir>[0]): string {
+  const root = tempDir(t);
+  mkdirSync(join(root, 'lib'));
+  writeFileSync(join(root, 'lib/liba.so'), ELF);
+  writeFileSync(join(root, 'text'), 'GROUP ( /lib/libc.so.6 )\n');
+  symlinkSync('/lib/liba.so', join(root, 'link'));
+  symlinkSync('loop', join(root, 'loop'));
+  return root;
+}
+
+describe('what the loader asks of a file system below a root', () => {
+  test('a file that cannot be read has the system’s code', t => {
+    const probe = new FileLoaderProbe(world(t));
+    assert.deepEqual(probe.readFile('/lib'), { code: 'EISDIR' });
+    assert.deepEqual(probe.readFile('/gone'), { code: 'ENOENT' });
+    assert.deepEqual(probe.readFile('/link'), ELF);
+  });
+
+  test('real paths are paths below it', t => {
+    const probe = new FileLoaderProbe(world(t));
+    assert.equal(probe.realPath('/link'), '/lib/liba.so');
+    assert.equal(probe.realPath('/gone'), undefined);
+  });
+
+  test('access says why not, and a directory is one', t => {
+    const probe = new FileLoaderProbe(world(t));
+    for (const path of ['/lib', '/text', '/link']) assert.equal(probe.access(path), undefined, path);
+    assert.equal(probe.access('/gone'), 'ENOENT');
+    assert.deepEqual(
+      ['/lib', '/text', '/gone'].map(path => probe.isDirectory(path)),
+      [true, false, false],
+    );
+  });
+
+  test('two names of a file open as one object, with what its header says', t => {
+    const probe = new FileLoaderProbe(world(t));
+    const [one, other] = [probe.open('/lib/liba.so'), probe.open('/link')];
+    assert.ok(one.kind === 'opened' && other.kind === 'opened');
+    assert.equal(one.identity, other.identity);
+    const machine = { is64: true, littleEndian: true, e_type: 3, e_machine: 183, e_flags: 7 };
+    assert.deepEqual(one.candidate, { kind: 'elf', ...machine });
+  });
+
+  test('what is no library opens as broken, and what is not there fails', t => {
+    const probe = new FileLoaderProbe(world(t));
+    const whyOf = (path: string) => {
+      const opened = probe.open(path);
+      return opened.kind === 'failed' ? opened.code : opened.fault;
+    };
+    assert.equal(whyOf('/lib'), 'is a directory');
+    assert.equal(whyOf('/text'), 'is not an ELF file');
+    assert.equal(whyOf('/gone'), 'ENOENT');
+  });
+});
+
+test('without a root a link to itself is told by its code', t => {
+  const probe = new FileLoaderProbe();
+  const loop = join(world(t), 'loop');
+  assert.deepEqual(probe.open(loop), { kind: 'failed', code: 'ELOOP' });
+  assert.deepEqual(probe.readFile(loop), { code: 'ELOOP' });
+  assert.equal(probe.access(loop), 'ELOOP');
+});
