@@ -74,6 +74,15 @@ describe('where a request may be met', () => {
     assert.deepEqual(candidatesOf(edge(nodes, 0)), ['system /lib/liba.so']);
   });
 
+  test('a name with a slash is a path, which no run path is asked for', () => {
+    const nodes = nodesOf(
+      { needed: ['liba.so'], rpath: '/one' },
+      { '/one/liba.so': { needed: ['sub/libb.so'] }, '/one/sub/libb.so': {} },
+    );
+    const { candidates, dependsOnLoaders } = edge(nodes, 1) ?? {};
+    assert.deepEqual({ candidates, dependsOnLoaders }, { candidates: [], dependsOnLoaders: false });
+  });
+
   test('each object has its own requests, in order, with its run path and what it needs', () => {
     const nodes = nodesOf(
       { needed: ['liba.so', 'libb.so'], runpath: '/s' },
