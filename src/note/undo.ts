@@ -112,6 +112,10 @@ function runLength(bytes: Buffer, start: number): number {
   return end - start;
 }
 
+function isOneByte(bytes: Buffer): boolean {
+  return bytes.compare(bytes, 1, bytes.length, 0, bytes.length - 1) === 0;
+}
+
 function mayHaveRuns({ length, was }: UndoRange): boolean {
   return was.kind === 'literal' && length >= WORTH_FILLING;
 }
@@ -121,6 +125,7 @@ function piecesOf(range: UndoRange): readonly UndoRange[] {
   const { offset, length, was } = range;
   if (was.kind !== 'literal') return [range];
   const { bytes } = was;
+  if (isOneByte(bytes)) return [{ offset, length, was: { kind: 'fill', byte: bytes[0] ?? 0 } }];
   const pieces: UndoRange[] = [];
   const add = (from: number, to: number, was: UndoRange['was']) => {
     if (from < to) pieces.push({ offset: offset + from, length: to - from, was });

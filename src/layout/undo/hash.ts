@@ -1,6 +1,6 @@
 import { createHash, hash } from 'node:crypto';
-import { alignUp, type ByteSource } from '../../elf/bytes.js';
-import { type ElfImage, programHeaderSize } from '../../elf/image.js';
+import { alignUp, type ByteSource, type Encoding } from '../../elf/bytes.js';
+import { type ElfHeader, programHeaderSize } from '../../elf/image.js';
 import { HASH_SIZE, type UndoRecord, WROTE_AT } from '../../note/undo.js';
 
 /** In bytes: hashes of larger parts are taken piece by piece. */
@@ -11,7 +11,10 @@ const AT_ONCE = 1 << 16;
 
 /** A file, of which only the ELF header has to be known. */
 export interface Headed {
-  readonly image: Pick<ElfImage, 'encoding' | 'header'>;
+  readonly image: {
+    readonly encoding: Encoding;
+    readonly header: Pick<ElfHeader, 'e_ehsize' | 'e_phoff' | 'e_phnum'>;
+  };
   readonly source: ByteSource;
 }
 

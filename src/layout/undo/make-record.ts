@@ -82,11 +82,8 @@ function tellChange(work: Work, edit: Edit, from: number, to: number, told: Undo
     tellFilled(edit, from, to, told);
     return;
   }
-  const change: Change = {
-    old: viewOf(old, 0, old.length),
-    now: viewOf(edit.bytes, shift, old.length),
-    last: isFinal ? undefined : viewOf(after.read(from, to - from), 0, old.length),
-  };
+  const last = isFinal ? undefined : after.read(from, to - from);
+  const change: Change = { old, now: edit.bytes.subarray(shift, shift + old.length), last };
   for (const run of runsOf(change, 0, old.length, WORTH_MOVING)) {
     const whole = rangeOf(work, edit, from, old, run.start, run.end, run.isZero);
     if (whole.was.kind !== 'literal' || run.joined <= WORTH_JOINING) {
@@ -150,14 +147,14 @@ function isLast({ edits }: Work, edit: Edit, from: number, to: number): boolean 
 
 /** What bytes are and become. */
 interface Change {
-  readonly old: DataView;
-  readonly now: DataView;
+  readonly old: Buffer;
+  readonly now: Buffer;
   /** What a later edit leaves, where there is one. */
-  readonly last: DataView | undefined;
+  readonly last: Buffer | undefined;
 }
 
-function viewOf(bytes: Buffer, start: number, length: number): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset + start, length);
+function viewOf(bytes: Buffer): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
 /** A run of bytes [start, end) that are not what they were. */
@@ -180,17 +177,19 @@ const STRIDE = 4;
 
 function runsOf({ old, now, last }: Change, start: number, end: number, joining: number): Run[] {
   const runs: Run[] = [];
+  const oldWords = viewOf(old);
+  const newWords = viewOf(now);
   let run: Run | undefined;
   for (let from = start; from < end; from += STRIDE) {
-    if (from + STRIDE <= end && old.getUint32(from) === now.getUint32(from)) continue;
+    if (from + STRIDE <= end && oldWords.getUint32(from) === newWords.getUint32(from)) continue;
     const to = Math.min(from + STRIDE, end);
     for (let at = from; at < to; at++) {
-      const was = old.getUint8(at);
-      if (was === now.getUint8(at) || was === last?.getUint8(at)) continue;
+      const was = old[at];
+      if (was === now[at] || (last !== undefined && was === last[at])) continue;
       const isZero = was === 0;
       const staysZero = run?.isZero === true && isZero && isZeros(old, run.end, at);
       if (run !== undefined && (staysZero || at - run.end <= joining)) {
-        if (!staysZero) run.joined = Math.max(run.joined, at - run.end);
+        if (!staysZero && at - run.end > run.joined) run.joined = at - run.end;
         run.end = at + 1;
         run.isZero = staysZero;
       } else {
@@ -202,8 +201,8 @@ function runsOf({ old, now, last }: Change, start: number, end: number, joining:
   return runs;
 }
 
-function isZeros(bytes: DataView, start: number, end: number): boolean {
-  for (let i = start; i < end; i++) if (bytes.getUint8(i) !== 0) return false;
+function isZeros(bytes: Buffer, start: number, end: number): boolean {
+  for (let i = start; i < end; i++) if (bytes[i] !== 0) return false;
   return true;
 }
 

@@ -40,9 +40,9 @@ export function tornWork(view: ElfView, gaps: readonly Gap[]): Commit | undefine
 function tornNotes({ image, source }: ElfView, gap: Gap, isEnd: boolean): Edit | undefined {
   const bytes = source.read(gap.offset, gap.size);
   const first = bytes.findIndex(byte => byte !== 0);
-  const last = bytes.findLastIndex(byte => byte !== 0);
   const start = first - ((gap.offset + first) % NOTE_ALIGN);
   if (first < 0 || start < 0 || !isCacheNote(bytes, start, image.encoding)) return undefined;
+  const last = bytes.findLastIndex(byte => byte !== 0);
   const border = Math.ceil((gap.offset + last + 1) / PAGE) * PAGE - gap.offset;
   if (border > bytes.length) return undefined;
   const end = endOfNotes(bytes, start, border, image.encoding);

@@ -1,10 +1,13 @@
-import { readElfHeader } from '../../elf/read.js';
+import type { ByteSource } from '../../elf/bytes.js';
+import type { ElfImage } from '../../elf/image.js';
+import { EHDR } from '../../elf/structs.js';
 import { changed, type ElfView } from '../../elf/view.js';
 import { OWN_DESC_START, OWN_TYPE, putOwnNote } from '../../note/own.js';
 import { encodeUndo, type UndoRecord, WROTE_AT } from '../../note/undo.js';
 import { planStages, type Stages } from '../dt-audit/plan.js';
 import { tableEnd } from '../model/occupied.js';
 import type { PlanOptions, SkipPlan } from '../model/plan.js';
+import type { Headed } from './hash.js';
 import { recordOf, withOldHash, withWrittenHash } from './make-record.js';
 import { recordAtEnd } from './record-at-end.js';
 
@@ -92,8 +95,16 @@ function putRecord(
 ): void {
   putOwnNote(payload, at, OWN_TYPE.undo, encoded, view.image.encoding);
   const source = changed(view.source, stages.commits);
-  const draft = { image: readElfHeader(source), source };
+  const draft = { image: headOf(view.image, source), source };
   const descOffset = stages.note.at + at + OWN_DESC_START;
   const { wrote } = withWrittenHash(found, draft, descOffset);
   wrote.copy(payload, at + OWN_DESC_START + WROTE_AT);
+}
+
+/** What the ELF header says once the notes are there; but for the program header table it stays what it is. */
+function headOf({ encoding, header }: ElfImage, source: ByteSource): Headed['image'] {
+  const bytes = source.read(0, EHDR.size(encoding));
+  const e_phoff = EHDR.get(encoding, bytes, 0, 'e_phoff');
+  const e_phnum = EHDR.get(encoding, bytes, 0, 'e_phnum');
+  return { encoding, header: { e_ehsize: header.e_ehsize, e_phoff, e_phnum } };
 }
