@@ -71,6 +71,15 @@ export function sectionTableRoom(
   const free = zerosBehind(source, occupied, header.e_shoff + count * entrySize);
   const { inPlace, e_shoff, namesAt, fileEnd } = fitTable(image, free, added, names?.length ?? 0);
   const e_shnum = count + added;
+  const entryAt = (index: number) => e_shoff + index * entrySize;
+  const named: Edit[] = [];
+  if (names !== undefined) {
+    const why = `section names with ${CACHE_NOTE_SECTION}`;
+    named.push({ offset: namesAt, bytes: names, step: STEP.payload, why });
+    const bytes = twoWords(encoding, namesAt, names.length);
+    const offset = entryAt(header.e_shstrndx) + SHDR.at(encoding, 'sh_offset');
+    named.push({ offset, bytes, step: STEP.pointers, why: 'section names: their new place and size' });
+  }
 
   return {
     fileEnd,
@@ -78,7 +87,6 @@ export function sectionTableRoom(
       const edits: Edit[] = [];
       const put = (offset: number, bytes: Buffer, step: number, why: string) =>
         edits.push({ offset, bytes, step, why });
-      const entryAt = (index: number) => e_shoff + index * entrySize;
       if (!inPlace) {
         const table = source.read(header.e_shoff, count * entrySize);
         put(e_shoff, table, STEP.payload, 'copy of the section header table, which did not end the file');
@@ -96,13 +104,7 @@ export function sectionTableRoom(
       const own = ownHeader(encoding, note, known < 0 ? oldNames.length : known + 1);
       const ownIndex = reusable < 0 ? count + copies.length : reusable;
       put(entryAt(ownIndex), own, STEP.payload, `section header of ${CACHE_NOTE_SECTION}`);
-      if (names !== undefined) {
-        put(namesAt, names, STEP.payload, `section names with ${CACHE_NOTE_SECTION}`);
-        const field = twoWords(encoding, namesAt, names.length);
-        const at = entryAt(header.e_shstrndx) + SHDR.at(encoding, 'sh_offset');
-        put(at, field, STEP.pointers, 'section names: their new place and size');
-      }
-      edits.push(...movedSectionEdits(image, e_shoff, moved));
+      edits.push(...named, ...movedSectionEdits(image, e_shoff, moved));
       return { edits, e_shoff, e_shnum, fileEnd };
     },
   };
