@@ -173,7 +173,7 @@ const WORTH_JOINING = 2;
 const WORTH_MOVING = 16;
 
 /** In bytes: so many are compared at once, since most of a header stays. */
-const STRIDE = 4;
+const STRIDE = 8;
 
 function runsOf({ old, now, last }: Change, start: number, end: number, joining: number): Run[] {
   const runs: Run[] = [];
@@ -181,7 +181,7 @@ function runsOf({ old, now, last }: Change, start: number, end: number, joining:
   const newWords = viewOf(now);
   let run: Run | undefined;
   for (let from = start; from < end; from += STRIDE) {
-    if (from + STRIDE <= end && oldWords.getUint32(from) === newWords.getUint32(from)) continue;
+    if (from + STRIDE <= end && oldWords.getBigUint64(from) === newWords.getBigUint64(from)) continue;
     const to = Math.min(from + STRIDE, end);
     for (let at = from; at < to; at++) {
       const was = old[at];
