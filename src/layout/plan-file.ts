@@ -8,7 +8,6 @@ import { noRoomForAudit } from './dt-audit/plan.js';
 import { releaseAudit } from './dt-audit/release.js';
 import type { Commit, Plan, PlanOptions, SkipPlan, Wanted, WritePlan } from './model/plan.js';
 import { refuse } from './rungs/ladder.js';
-import type { FoundRecord } from './undo/find.js';
 import { refuseRelease } from './undo/releasable.js';
 import { releaseNote } from './undo/release.js';
 import { isNothingBegun, type OwnWork, ownWork } from './undo/undo.js';
@@ -21,19 +20,14 @@ import { planWithRecord } from './undo/with-record.js';
  * What elfnote has done before is undone first, by the file's own record, so that an update gives the bytes of a first
  * run; also what a run that was stopped has begun.
  *
- * @param proved the file's record, for who has found already that all that it tells of is as it was written.
+ * @param isWhole whether it is known already that the file's record is there, and all that it tells of as it was written.
  * @throws ElfnoteError `unsupported` for a program that cannot have the audit module it is to get.
  */
-export function planFile(
-  view: ElfView,
-  wanted: Wanted,
-  options: PlanOptions = {},
-  proved?: FoundRecord,
-): Plan {
+export function planFile(view: ElfView, wanted: Wanted, options: PlanOptions = {}, isWhole = false): Plan {
   const { image, source } = view;
   const own = ownAuditModule(image, source);
   const auditModule = isProgram(image) ? (options.auditModule ?? own) : own;
-  if (own === auditModule && areNotesRight(view, wanted) && isNothingBegun(view, proved))
+  if (own === auditModule && areNotesRight(view, wanted) && (isWhole || isNothingBegun(view)))
     return { kind: 'keep' };
   const work = ownWork(view);
   const isBegun = work !== undefined && !work.isWhole;

@@ -69,8 +69,8 @@ export function verifyPlan(view: ElfView, plan: WritePlan): void {
     else bare = after;
   }
   if (plan.rung.note === 'removed') return;
-  const proved = plan.hasRecord ? recordFaults(bare, now, added, report) : undefined;
-  const again = planFile(now, plan.wanted, { auditModule }, proved);
+  if (plan.hasRecord) recordFaults(bare, now, added, report);
+  const again = planFile(now, plan.wanted, { auditModule }, plan.hasRecord);
   if (again.kind !== 'keep') refuse(path, 'a second run would change the file again');
 }
 

@@ -8,6 +8,7 @@ import { planFile, planRemoval } from '../../src/layout/plan-file.js';
 import { findRecord } from '../../src/layout/undo/find.js';
 import { hashOfWritten } from '../../src/layout/undo/hash.js';
 import type { CacheEntry } from '../../src/note/cache.js';
+import { encodeUndo, type UndoRecord } from '../../src/note/undo.js';
 import { verifyPlan } from '../../src/write/verify-plan.js';
 import { Elf } from '../support/elf-reader.js';
 import { buildLayout, type LayoutSpec, RW, RX } from '../support/layout-builder.js';
@@ -524,6 +525,25 @@ describe('the undo record', () => {
       'the undo record has another hash of what was there',
       bfd.with({ offset: wrote, bytes: bytes.subarray(wrote, was + 8) }),
     );
+  });
+
+  it('says how large the file is now, as it was and as it is', () => {
+    const found = findRecord(viewOf(bfd.result.bytes));
+    assert.ok(found !== undefined);
+    const { descOffset, n_descsz } = found.note;
+    const refuses = (what: string, sizes: Partial<UndoRecord>) => {
+      const bytes = Buffer.from(bfd.result.bytes);
+      const put = (record: UndoRecord) => encodeUndo(record, n_descsz).copy(bytes, descOffset);
+      put({ ...found.record, ...sizes });
+      const view = viewOf(bytes);
+      const wrote = hashOfWritten({ ...found.record, ...sizes }, view, descOffset);
+      put({ ...found.record, ...sizes, wrote });
+      const edit = { offset: descOffset, bytes: bytes.subarray(descOffset, descOffset + n_descsz) };
+      bfd.refuses(`the undo record says ${what}`, bfd.with(edit));
+    };
+    const { oldSize, newSize } = found.record;
+    refuses(`${oldSize - 1} bytes, not ${oldSize}`, { oldSize: oldSize - 1 });
+    refuses(`${newSize - 1} bytes now, not ${newSize}`, { newSize: newSize - 1 });
   });
 
   it('leads back to them from the end of the file too', () => {

@@ -43,12 +43,9 @@ function unreadableWork(view: ElfView, gaps: readonly Gap[]): OwnWork | undefine
 /**
  * Whether nothing that elfnote has begun is left to finish, as far as the record tells. Cheaper than `ownWork`: what was
  * there before is not put together.
- *
- * @param proved as of `planFile`.
  */
-export function isNothingBegun(view: ElfView, proved?: FoundRecord): boolean {
-  if (proved !== undefined && proved.record.newSize === view.source.size) return true;
-  const found = proved ?? findRecord(view);
+export function isNothingBegun(view: ElfView): boolean {
+  const found = findRecord(view);
   return found === undefined || writesDone(view, found)[0]?.isWhole !== false;
 }
 

@@ -3,36 +3,32 @@ import { ownAuditModule } from '../../elf/dt-audit.js';
 import { changed, type ElfView } from '../../elf/view.js';
 import { hasSections, occupiedRanges } from '../../layout/model/occupied.js';
 import type { Commit, WritePlan } from '../../layout/model/plan.js';
-import { type FoundRecord, findRecord } from '../../layout/undo/find.js';
+import { findRecord } from '../../layout/undo/find.js';
 import { hashOfOld, hashOfWritten } from '../../layout/undo/hash.js';
 import { OWN_TYPE, type OwnNote, ownNoteAt, ownNotesBehind } from '../../note/own.js';
-import { decodeUndo, type UndoRecord } from '../../note/undo.js';
+import type { UndoRecord } from '../../note/undo.js';
 import type { Report } from './invariant.js';
 import { kindFaults, saidFaults } from './program.js';
 
-/**
- * Whoever follows the record gets every byte back that the commits changed.
- * @returns the record, if it is the one that a second run would find.
- */
+/** Whoever looks for the record finds it, and who follows it gets every byte back that the commits changed. */
 export function recordFaults(
   before: ElfView,
   after: ElfView,
   commits: readonly Commit[],
   report: Report,
-): FoundRecord | undefined {
+): void {
   const note = noteBehind(after) ?? lastNote(after);
   const found = note && findRecord(after);
-  const isFound = note !== undefined && found?.note.offset === note.offset;
-  const record = isFound
-    ? found.record
-    : note && decodeUndo(after.source.read(note.descOffset, note.n_descsz));
-  if (note === undefined || record === undefined) {
+  if (found === undefined || found.note.offset !== note?.offset) {
     report('there is no undo record');
-    return undefined;
+    return;
   }
+  const { record } = found;
   const { source } = before;
   if (record.oldSize !== source.size)
     report(`the undo record says ${record.oldSize} bytes, not ${source.size}`);
+  if (record.newSize !== after.source.size)
+    report(`the undo record says ${record.newSize} bytes now, not ${after.source.size}`);
   const undone = followed(after.source, record);
   for (const { edits } of commits) {
     for (const { offset, bytes } of edits) {
@@ -41,8 +37,7 @@ export function recordFaults(
         report(`the undo record does not lead back to the ${length} bytes at ${offset}`);
     }
   }
-  hashFaults(before, after, record, note.descOffset, report);
-  return isFound ? found : undefined;
+  hashFaults(before, after, record, found.note.descOffset, report);
 }
 
 /** Nobody follows a record whose hashes are of other bytes. */
