@@ -136,12 +136,17 @@ async function walk(directory: string, start: BigIntStats, options: WalkOptions)
   });
   for (let i = 0; i < names.length; i++) names[i] = decodeLineEnds(names[i] ?? '');
   names.sort();
-  const above = join(directory, 'x').slice(0, -1);
+  const above = prefixOf(directory);
   const found: Found[] = [];
   for (const name of names) if (isTaken(name)) found.push(looked(above + name, directory));
   if (failures.length === 0) return found;
   for (const failure of failures) found.push({ ...failure, named: directory });
   return found.sort((a, b) => (a.path < b.path ? -1 : 1));
+}
+
+/** What stands before the names below a directory. */
+function prefixOf(directory: string): string {
+  return join(directory, 'x').slice(0, -1);
 }
 
 /** One small object a file: a run over a large tree has all of them in memory. */
@@ -174,6 +179,9 @@ type Listed = (error: Error | null, entries: Dirent[]) => void;
  */
 function tolerantReaddir(directory: string, bounds: FileSystemBounds, failures: Found[]): typeof readdir {
   const top = resolve(directory);
+  const start = top.length + (top.endsWith('/') ? 0 : 1);
+  const above = prefixOf(directory);
+  const whole = join(directory);
   const turn = new Turn();
   const list = (path: string, isTop: boolean): Dirent[] => {
     const outside = isTop ? undefined : whyOutside(path, bounds);
@@ -190,7 +198,7 @@ function tolerantReaddir(directory: string, bounds: FileSystemBounds, failures: 
   };
   const handler: ProxyHandler<typeof readdir> = {
     apply(_target, _self, [coded, _options, done]: [string, object, Listed]) {
-      const path = join(directory, decodeLineEnds(coded.slice(top.length)));
+      const path = coded === top ? whole : above + decodeLineEnds(coded.slice(start));
       const entries = list(path, coded === top);
       // Not from here: each directory would add to the stack.
       turn.next(() => done(null, entries));

@@ -1,5 +1,6 @@
 import { type ByteSource, type ByteString, byteStringOf, bytesOf } from './bytes.js';
 import { DT_AUDIT, DT_STRSZ, DT_STRTAB, PT_INTERP } from './constants.js';
+import { lastOf } from './dynamic.js';
 import { type DynamicEntry, type ElfImage, offsetOfAddress } from './image.js';
 
 /** The string in front of a path that elfnote wrote for `DT_AUDIT`; nothing refers to it. */
@@ -26,9 +27,9 @@ export interface StringTable {
 
 /** The dynamic string table as ld.so finds it, or undefined where no segment holds it. */
 export function dynamicStrings(image: ElfImage): StringTable | undefined {
-  const value = (tag: number) => image.dynamic?.entries.findLast(entry => entry.d_tag === tag)?.d_val;
-  const address = value(DT_STRTAB);
-  const size = value(DT_STRSZ);
+  const entries = image.dynamic?.entries ?? [];
+  const address = lastOf(entries, DT_STRTAB)?.d_val;
+  const size = lastOf(entries, DT_STRSZ)?.d_val;
   if (address === undefined || size === undefined) return undefined;
   const offset = offsetOfAddress(image.programHeaders, address, size);
   return offset === undefined ? undefined : { address, offset, size };
@@ -36,7 +37,7 @@ export function dynamicStrings(image: ElfImage): StringTable | undefined {
 
 /** What ld.so would load for `DT_AUDIT`: of several entries the last one counts. */
 export function readAudit(image: ElfImage, source: ByteSource): Audit | undefined {
-  const entry = image.dynamic?.entries.findLast(({ d_tag }) => d_tag === DT_AUDIT);
+  const entry = image.dynamic && lastOf(image.dynamic.entries, DT_AUDIT);
   if (entry === undefined) return undefined;
   const strings = dynamicStrings(image);
   if (strings === undefined || entry.d_val >= strings.size) return { entry, path: undefined, own: false };

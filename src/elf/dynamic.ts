@@ -31,7 +31,8 @@ export function readDynamic(
   return { entries, needed, soname: text(DT_SONAME), runpath: text(DT_RUNPATH), rpath: text(DT_RPATH) };
 }
 
-function lastOf(entries: readonly DynamicEntry[], tag: number): DynamicEntry | undefined {
+/** As ld.so sees it: of several entries with a tag the last one counts. */
+export function lastOf(entries: readonly DynamicEntry[], tag: number): DynamicEntry | undefined {
   for (let i = entries.length - 1; i >= 0; i--) if (entries[i]?.d_tag === tag) return entries[i];
   return undefined;
 }

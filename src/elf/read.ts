@@ -22,6 +22,7 @@ import {
   offsetOfAddress,
   type ProgramHeader,
   programHeaderSize,
+  type SectionHeader,
 } from './image.js';
 import { findCacheNotes } from './notes.js';
 import { readSections, type Sections } from './sections.js';
@@ -70,27 +71,32 @@ export function readImage(source: ByteSource, options: ReadOptions = {}): ElfIma
     );
   }
   const header = { ...raw, e_phnum, e_shnum: sections.count, e_shstrndx: sections.names };
-  const debugOnly = sections.headers.some(s => s.sh_type === SHT_NOBITS && s.name === '.dynamic');
+  const debugOnly = isDebugOnly(sections.headers);
   const programHeaders = readProgramHeaders(source, encoding, header);
   if (!debugOnly) checkProgramHeaders(source, header, programHeaders);
 
-  const base = {
+  const sectionHeaders = sections.headers;
+  return {
     path: source.path,
     size: source.size,
     encoding,
     header,
     programHeaders,
-    sectionHeaders: sections.headers,
+    sectionHeaders,
     sectionError: sections.error,
-  };
-  // `objcopy --only-keep-debug` and `eu-strip -f` leave the headers and no content behind them.
-  if (debugOnly) return { dynamic: undefined, debugOnly, cacheNotes: [], ...base };
-  return {
-    dynamic: readDynamicSegment(source, base),
+    dynamic: debugOnly ? undefined : readDynamicSegment(source, encoding, header, programHeaders),
     debugOnly,
-    cacheNotes: findCacheNotes(source, base),
-    ...base,
+    cacheNotes: debugOnly ? [] : findCacheNotes(source, { encoding, programHeaders, sectionHeaders }),
   };
+}
+
+/** `objcopy --only-keep-debug` and `eu-strip -f` leave the headers and no content behind them. */
+function isDebugOnly(sections: readonly SectionHeader[]): boolean {
+  for (let i = 0; i < sections.length; i++) {
+    const section = sections[i];
+    if (section?.sh_type === SHT_NOBITS && section.name === '.dynamic') return true;
+  }
+  return false;
 }
 
 /** The ELF header alone, for a candidate library: no table is followed. */
@@ -209,15 +215,18 @@ function phnumOf(header: ElfHeader, sections: Sections): number {
   return header.e_phnum === PN_XNUM && sections.first !== undefined ? sections.first.sh_info : header.e_phnum;
 }
 
-type BaseImage = Omit<ElfImage, 'dynamic' | 'debugOnly' | 'cacheNotes'>;
-
-function readDynamicSegment(source: ByteSource, image: BaseImage): ElfImage['dynamic'] {
-  const index = image.programHeaders.findIndex(p => p.p_type === PT_DYNAMIC);
-  const segment = image.programHeaders[index];
+function readDynamicSegment(
+  source: ByteSource,
+  encoding: Encoding,
+  header: ElfHeader,
+  programHeaders: readonly ProgramHeader[],
+): ElfImage['dynamic'] {
+  const index = programHeaders.findIndex(p => p.p_type === PT_DYNAMIC);
+  const segment = programHeaders[index];
   if (segment === undefined) return undefined;
-  const offset = image.header.e_phoff + index * image.header.e_phentsize;
+  const offset = header.e_phoff + index * header.e_phentsize;
   checkRange(source, segment.p_offset, segment.p_filesz, 'PT_DYNAMIC');
-  const mapped = offsetOfAddress(image.programHeaders, segment.p_vaddr, segment.p_filesz);
+  const mapped = offsetOfAddress(programHeaders, segment.p_vaddr, segment.p_filesz);
   if (mapped !== segment.p_offset) {
     throw new ElfnoteError(
       'malformed',
@@ -227,5 +236,5 @@ function readDynamicSegment(source: ByteSource, image: BaseImage): ElfImage['dyn
       { path: source.path, offset },
     );
   }
-  return readDynamic(source, image.encoding, image.programHeaders, segment);
+  return readDynamic(source, encoding, programHeaders, segment);
 }

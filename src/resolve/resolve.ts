@@ -191,7 +191,9 @@ function resolveOver(soname: ByteString, known: readonly Known[], query: Query):
   const steps: CacheStep[] = [];
   const elements = new Set<ByteString>();
   let tooLong = false;
-  for (const one of known) {
+  for (let i = 0; i < known.length; i++) {
+    const one = known[i];
+    if (one === undefined) continue;
     const { attempt, step, element } = answerOf(soname, one, query);
     attempts.push(attempt);
     if (step === undefined || element === undefined) continue;
