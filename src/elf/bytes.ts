@@ -247,7 +247,7 @@ export function checkFits(value: number, limit: number): void {
 }
 
 /** A 64-bit value. Most are short, and V8 makes an object of what it has multiplied. */
-export function joined(high: number, low: number): number {
+function joined(high: number, low: number): number {
   return high === 0 ? low : high * 2 ** 32 + low;
 }
 

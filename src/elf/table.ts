@@ -1,4 +1,4 @@
-import { checkFits, type Encoding, joined } from './bytes.js';
+import { checkFits, type Encoding } from './bytes.js';
 
 /**
  * Integers of a table, by its encoding; offsets are into the table. Cheaper than asking `Encoding` field by field, for
@@ -21,10 +21,14 @@ export class Table {
 
   /** As `Encoding.word`: exact below 2^53, rounded above. */
   word(at: number): number {
-    const first = this.#view.getUint32(at, this.#littleEndian);
+    const littleEndian = this.#littleEndian;
+    const first = this.#view.getUint32(at, littleEndian);
     if (!this.#is64) return first;
-    const second = this.#view.getUint32(at + 4, this.#littleEndian);
-    return this.#littleEndian ? joined(second, first) : joined(first, second);
+    const second = this.#view.getUint32(at + 4, littleEndian);
+    const high = littleEndian ? second : first;
+    const low = littleEndian ? first : second;
+    // V8 makes an object of what it has multiplied.
+    return high === 0 ? low : high * 2 ** 32 + low;
   }
 
   /** The put functions throw ElfnoteError `unsupported` for a value that does not fit. */
