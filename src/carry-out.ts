@@ -9,8 +9,8 @@ import { isSharedInStore } from './files/links.js';
 import { type FileSource, refuseChanged } from './files/source.js';
 import type { Steps } from './files/steps.js';
 import { sweep } from './files/temporary.js';
-import { editsOf, type Plan, type WritePlan } from './layout/model/plan.js';
-import { type Explained, summaryOf, type WorkedOutcome } from './outcome.js';
+import { editsOf, type Plan, type SkipPlan, type WritePlan } from './layout/model/plan.js';
+import { type Explained, skippedOutcome, summaryOf, type WorkedOutcome } from './outcome.js';
 import type { Change } from './write/change.js';
 import { commitChange, writeCopy } from './write/commit.js';
 import { verifyPlan } from './write/verify-plan.js';
@@ -37,6 +37,17 @@ export interface RemoveOptions {
 
 const MOVED_TABLE = 'the program header table moved: strip and objcopy break this file';
 
+/** Copies a file of which nothing is to be told but why it is left alone to its output. @throws ElfnoteError */
+export function* passOver(
+  source: FileSource,
+  { reason, detail }: SkipPlan,
+  options: RemoveOptions,
+): Steps<WorkedOutcome> {
+  leaveAlone(source, options);
+  if (options.output !== undefined) yield* copyAsItIs(source, options);
+  return skippedOutcome(source.path, reason, detail);
+}
+
 /** Verifies a plan and writes it; leaves the file alone where there is nothing to write. @throws ElfnoteError */
 export function* carryOut(
   source: FileSource,
@@ -46,11 +57,13 @@ export function* carryOut(
   options: RemoveOptions,
 ): Steps<WorkedOutcome> {
   if (plan.kind === 'keep') {
-    yield* leaveAlone(source, options);
+    leaveAlone(source, options);
+    if (options.output !== undefined) yield* copyAsItIs(source, options);
     return { action: 'up-to-date', ...explained, reader: ownAuditModule(image, source) };
   }
   if (plan.kind === 'skip') {
-    yield* leaveAlone(source, options);
+    leaveAlone(source, options);
+    if (options.output !== undefined) yield* copyAsItIs(source, options);
     return { action: 'skipped', ...explained, reason: plan.reason, detail: plan.detail };
   }
   const view = new ElfView(image, source);
@@ -127,10 +140,13 @@ function otherOutput(path: string, { output }: RemoveOptions): string | undefine
   }
 }
 
-/** A file that needs no change, if that is true of what it is by now, is copied to the output. */
-export function* leaveAlone(source: FileSource, options: RemoveOptions): Steps<void> {
+/** Of a file that needs no change, if that is true of what it is by now. @throws ElfnoteError `changed` */
+function leaveAlone(source: FileSource, { dryRun }: RemoveOptions): void {
   refuseChanged(source);
-  if (!options.dryRun) sweep(dirname(source.file.place));
+  if (!dryRun) sweep(dirname(source.file.place));
+}
+
+function* copyAsItIs(source: FileSource, options: RemoveOptions): Steps<void> {
   const output = otherOutput(source.path, options);
   if (output !== undefined && !options.dryRun) {
     refuseLoss(source.path, attributesOf(source, options).own, options);

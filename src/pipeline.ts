@@ -1,5 +1,5 @@
 import { checkedModule, refuseModule } from './audit-module.js';
-import { carryOut, leaveAlone, type RemoveOptions } from './carry-out.js';
+import { carryOut, passOver, type RemoveOptions } from './carry-out.js';
 import { type ByteString, displayBytes } from './elf/bytes.js';
 import { isProgram } from './elf/dt-audit.js';
 import type { ElfImage } from './elf/image.js';
@@ -17,12 +17,13 @@ import {
   countOnSystem,
   type LookupOptions,
   lookUpFile,
+  type OlderClosure,
   probeFor,
   resolveView,
   systemLibrariesFor,
 } from './lookup.js';
 import { descriptorSize } from './note/cache.js';
-import { skippedOutcome, type WorkedOutcome } from './outcome.js';
+import type { WorkedOutcome } from './outcome.js';
 import type { NoGain } from './resolve/gain.js';
 import type { Resolution } from './resolve/resolve.js';
 import { type Allowed, refuseNoRoom, refuseUnresolved } from './strict.js';
@@ -65,24 +66,42 @@ export function buildCacheInSteps(path: string, options: BuildOptions, found?: s
   return withFileInSteps(path, work, { settled: !options.dryRun, found });
 }
 
-function* build(
+function build(
   source: FileSource,
   reader: ByteString | undefined,
   options: BuildOptions,
 ): Steps<WorkedOutcome> {
-  const { path } = source;
   const image = readLinked(source);
-  if ('reason' in image) return yield* skipped(path, image, source, options);
+  if ('reason' in image) return passOver(source, image, options);
   const reason = reasonToSkip(image);
-  if (reason !== undefined) return yield* skipped(path, reason, source, options);
-  const probe = probeFor(options);
+  if (reason !== undefined) return passOver(source, reason, options);
   const view = new ElfView(image, source);
   const renewed = closureToRenew(view, options);
+  const work = () => lookUpAndBuild(source, view, renewed, reader, options);
   // What is looked up must not depend on how far the work on other files is. A closure note has their sizes, a program
   // with an audit module is traced, and an output may be in a directory of a run path. All else that is read of a library
   // is the start of its ELF header, of which no write changes what counts here.
   const readsWhole = options.closure ?? renewed !== undefined;
-  if (readsWhole || options.output !== undefined || (reader !== undefined && isProgram(image))) yield ALONE;
+  const waits = readsWhole || options.output !== undefined || (reader !== undefined && isProgram(image));
+  return waits ? alone(work) : work();
+}
+
+function* alone<T>(work: () => Steps<T>): Steps<T> {
+  yield ALONE;
+  return yield* work();
+}
+
+/** @param renewed of `closureToRenew`. */
+function lookUpAndBuild(
+  source: FileSource,
+  view: ElfView,
+  renewed: OlderClosure | undefined,
+  reader: ByteString | undefined,
+  options: BuildOptions,
+): Steps<WorkedOutcome> {
+  const { path } = source;
+  const { image } = view;
+  const probe = probeFor(options);
   const { resolution, extraNotes, warnings } = lookUpFile(view, probe, options, renewed);
   if (options.strict) refuseUnresolved(path, resolution, allowedOf(image, options));
   const plan = planNote(view, resolution, extraNotes, { auditModule: reader, ...options });
@@ -94,7 +113,7 @@ function* build(
     warnings: [...warningsFor(resolution, image), ...warnings],
     onSystem: countOnSystem(resolution, image, options),
   };
-  return yield* carryOut(source, image, plan, explained, options);
+  return carryOut(source, image, plan, explained, options);
 }
 
 function allowedOf(image: ElfImage, options: BuildOptions): Allowed {
@@ -149,7 +168,7 @@ export function removeCacheInSteps(
 ): Steps<WorkedOutcome> {
   const work = (source: FileSource) => {
     const image = readLinked(source);
-    if ('reason' in image) return skipped(path, image, source, options);
+    if ('reason' in image) return passOver(source, image, options);
     if (image.sectionError !== undefined && image.cacheNotes.length > 0) throw image.sectionError;
     const plan = planRemoval(new ElfView(image, source));
     return carryOut(source, image, plan, { path, resolution: undefined, warnings: [] }, options);
@@ -186,16 +205,6 @@ export function resolveFile(path: string, options: LookupOptions = {}): Resoluti
   return withFile(path, source =>
     resolveView(new ElfView(readImage(source), source), probeFor(options), options),
   );
-}
-
-function* skipped(
-  path: string,
-  { reason, detail }: SkipPlan,
-  source: FileSource,
-  options: RemoveOptions,
-): Steps<WorkedOutcome> {
-  yield* leaveAlone(source, options);
-  return skippedOutcome(path, reason, detail);
 }
 
 function warningsFor(resolution: Resolution, image: ElfImage): string[] {

@@ -17,32 +17,40 @@ export type Job =
 
 type FileOptions = Pick<RemoveOptions, 'attributes' | 'output' | 'unshare'> & Pick<BuildOptions, 'closure'>;
 
-/** Whatever fails is an outcome. */
-export type WorkOnFile = (file: Found, attributes: AttributeCheck) => Steps<FileOutcome>;
+/** A job at work. */
+export interface Work {
+  /** Undefined for a file that has to be begun. */
+  passOver(file: Found): FileOutcome | undefined;
+  /** @throws what `failed` makes an outcome of, and so do the steps. */
+  begin(file: Found, attributes: AttributeCheck): Steps<FileOutcome>;
+  failed(file: Found, error: unknown): FileOutcome;
+}
 
-/** A job at work; it looks each library directory up once, whatever the number of files. */
-export function startJob(job: Job): WorkOnFile {
+/** It looks each library directory up once, whatever the number of files. */
+export function startJob(job: Job): Work {
   const work = workOf(job);
-  return function* (file, attributes) {
-    if (file.sameAs !== undefined) {
-      return skippedOutcome(file.path, 'same-file', `is the same file as ${file.sameAs}`);
-    }
-    if (file.outside !== undefined) {
-      return skippedOutcome(file.path, file.outside.reason, file.outside.detail);
-    }
-    try {
-      if (file.unreadable !== undefined) {
-        throw new ElfnoteError('unreadable', file.unreadable, { path: file.path });
-      }
+  return {
+    passOver,
+    begin: (file, attributes) => {
       const { output = job.options.output, unshare } = file;
       const closure = file.carrier ? true : whereNotCarried(job);
-      return yield* work(file.path, { attributes, output, unshare, closure }, file.inode);
-    } catch (error) {
-      const failed = failedOutcome(file.path, error);
-      const reason = file.explicit ? undefined : reasonToPassOver(file.path, failed.error);
-      return reason === undefined ? failed : skippedOutcome(file.path, reason.reason, reason.detail);
-    }
+      return work(file.path, { attributes, output, unshare, closure }, file.inode);
+    },
+    failed,
   };
+}
+
+function passOver({ path, sameAs, outside, unreadable }: Found): FileOutcome | undefined {
+  if (sameAs !== undefined) return skippedOutcome(path, 'same-file', `is the same file as ${sameAs}`);
+  if (outside !== undefined) return skippedOutcome(path, outside.reason, outside.detail);
+  if (unreadable === undefined) return undefined;
+  return failedOutcome(path, new ElfnoteError('unreadable', unreadable, { path }));
+}
+
+function failed({ path, explicit }: Found, error: unknown): FileOutcome {
+  const outcome = failedOutcome(path, error);
+  const reason = explicit ? undefined : reasonToPassOver(path, outcome.error);
+  return reason === undefined ? outcome : skippedOutcome(path, reason.reason, reason.detail);
 }
 
 /** What is no carrier keeps a closure note that it has; told not to, it does not. */

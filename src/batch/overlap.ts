@@ -1,8 +1,8 @@
 import { systemCodeBehind } from '../errors.js';
 import type { AttributeCheck } from '../files/attributes.js';
 import { ALONE, runNow, type Steps } from '../files/steps.js';
-import { type FileOutcome, failedOutcome } from '../outcome.js';
-import type { WorkOnFile } from './job.js';
+import type { FileOutcome } from '../outcome.js';
+import type { Work } from './job.js';
 import type { Found } from './walk.js';
 
 /** Files under work. Node has four threads for slow calls; the others are between two of theirs. */
@@ -22,7 +22,7 @@ export interface Result {
 interface Begun {
   readonly file: Found;
   readonly attributes: AttributeCheck;
-  readonly steps: Steps<FileOutcome>;
+  steps: Steps<FileOutcome> | undefined;
   /** Another file was under work at some time while this one was. */
   hasCompany: boolean;
   outcome: FileOutcome | undefined;
@@ -34,7 +34,7 @@ interface Begun {
  * begun. What is begun goes on to its end, whoever asks for it.
  */
 export class Overlap {
-  readonly #work: WorkOnFile;
+  readonly #work: Work;
   readonly #finish: (result: Result) => FileOutcome;
   /** In the order in which they were begun, up to the last whose outcome was not taken. */
   readonly #begun: Begun[] = [];
@@ -47,7 +47,7 @@ export class Overlap {
   #tell: (() => void) | undefined;
 
   /** @param finish the last that is done to a file, with the outcome so far. */
-  constructor(work: WorkOnFile, finish: (result: Result) => FileOutcome) {
+  constructor(work: Work, finish: (result: Result) => FileOutcome) {
     this.#work = work;
     this.#finish = finish;
   }
@@ -77,10 +77,12 @@ export class Overlap {
   begin(file: Found, attributes: AttributeCheck): void {
     const hasCompany = this.#running > 0;
     if (hasCompany) for (const other of this.#begun) other.hasCompany = true;
-    const begun = { file, attributes, steps: this.#work(file, attributes), hasCompany, outcome: undefined };
+    const outcome = this.#work.passOver(file);
+    const begun = { file, attributes, steps: undefined, hasCompany, outcome };
     this.#begun.push(begun);
     this.#running++;
-    this.#goOn(begun, null);
+    if (outcome === undefined) this.#goOn(begun, null);
+    else this.#end(begun, outcome);
   }
 
   /** The first file that was begun, once it is finished. Each is given once. */
@@ -103,21 +105,35 @@ export class Overlap {
       });
     } else {
       const begun = this.#again.shift();
-      if (begun !== undefined) this.#settle(begun, runNow(this.#work(begun.file, begun.attributes)));
+      if (begun !== undefined) this.#settle(begun, this.#repeat(begun));
     }
   }
 
   /** @param failure of the call before. */
   #goOn(begun: Begun, failure: Error | null): void {
-    const { steps } = begun;
+    let outcome: FileOutcome;
     try {
+      begun.steps ??= this.#work.begin(begun.file, begun.attributes);
+      const { steps } = begun;
       let step = failure === null ? steps.next() : steps.throw(failure);
       while (step.done !== true && step.value === ALONE && this.#running === 1) step = steps.next();
-      if (step.done === true) this.#end(begun, step.value);
-      else if (step.value === ALONE) this.#waiting = begun;
-      else step.value.later(failure => this.#goOn(begun, failure));
+      if (step.done !== true) {
+        if (step.value === ALONE) this.#waiting = begun;
+        else step.value.later(failure => this.#goOn(begun, failure));
+        return;
+      }
+      outcome = step.value;
     } catch (error) {
-      this.#end(begun, failedOutcome(begun.file.path, error));
+      outcome = this.#work.failed(begun.file, error);
+    }
+    this.#end(begun, outcome);
+  }
+
+  #repeat({ file, attributes }: Begun): FileOutcome {
+    try {
+      return runNow(this.#work.begin(file, attributes));
+    } catch (error) {
+      return this.#work.failed(file, error);
     }
   }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { WorkOnFile } from '../../src/batch/job.js';
+import type { Work } from '../../src/batch/job.js';
 import { Overlap, type Result } from '../../src/batch/overlap.js';
 import { ElfnoteError, systemCode } from '../../src/errors.js';
 import { ALONE, type Steps } from '../../src/files/steps.js';
@@ -38,14 +38,13 @@ function systemError(code: string): Error {
 }
 
 function overlapOf(work: (path: string) => Steps<FileOutcome>, finish?: (result: Result) => FileOutcome) {
-  const onFile: WorkOnFile = function* ({ path }) {
-    try {
-      return yield* work(path);
-    } catch (error) {
-      return failedOutcome(path, new ElfnoteError('unwritable', 'failed', { path, cause: error }));
-    }
+  const job: Work = {
+    passOver: ({ path }) => (path.startsWith('passed') ? done(path) : undefined),
+    begin: ({ path }) => work(path),
+    failed: ({ path }, cause) =>
+      failedOutcome(path, new ElfnoteError('unwritable', 'failed', { path, cause })),
   };
-  const overlap = new Overlap(onFile, finish ?? (({ outcome }) => outcome));
+  const overlap = new Overlap(job, finish ?? (({ outcome }) => outcome));
   return {
     overlap,
     begin: (...paths: readonly string[]) => {
@@ -99,14 +98,24 @@ describe('work on several files at once', () => {
     assert.deepEqual(taken(), ['b skipped']);
   });
 
-  test('a file whose work meets no slow call is finished at once', () => {
+  test('a file whose work meets no slow call is finished at once, and so is one that is passed over', () => {
     const { overlap, begin, taken } = overlapOf(function* (path) {
-      if (path === 'never') yield ALONE;
+      assert.ok(!path.startsWith('passed'));
+      yield ALONE;
       return done(path);
     });
-    begin('a');
+    begin('a', 'passed', 'b');
     assert.ok(!overlap.isBusy);
-    assert.deepEqual(taken(), ['a skipped']);
+    assert.deepEqual(taken(), ['a skipped', 'passed skipped', 'b skipped']);
+  });
+
+  test('work that cannot be begun fails its file', () => {
+    const { overlap, begin, taken } = overlapOf(() => {
+      throw systemError('EINVAL');
+    });
+    begin('a');
+    assert.deepEqual(taken(), ['a EINVAL']);
+    assert.ok(overlap.hasFailed && overlap.isEmpty);
   });
 
   test('is bounded: in files under work, and in files whose outcomes wait for an earlier one', async () => {
