@@ -102,7 +102,7 @@ export type Report = (fault: string) => void;
 /** @throws ElfnoteError `verify` for the first fault; the file is left alone. */
 export function refuseFaults(path: string, invariants: readonly Invariant[], step: Step): void {
   const report = (fault: string) => refuse(path, fault);
-  for (const { check } of invariants) check(step, report);
+  for (let i = 0; i < invariants.length; i++) invariants[i]?.check(step, report);
 }
 
 /** @throws ElfnoteError `verify`, a bug of elfnote's own. */

@@ -56,17 +56,22 @@ function hasOldAddress(side: Side): boolean {
 }
 
 function overlapFaults({ before, after }: Step, report: Report): void {
-  for (const { kind, index, start } of onTable(after.image)) {
-    if (!onTable(before.image).some(was => was.kind === kind && was.index === index))
-      report(
-        `the table runs into a ${kind}: number ${index} starts at ${start}, the table ends at ${tableEnd(after.image)}`,
-      );
+  for (const range of onTable(after.image)) {
+    const { kind, index, start } = range;
+    if (isTable(range) || onTable(before.image).some(was => was.kind === kind && was.index === index))
+      continue;
+    report(
+      `the table runs into a ${kind}: number ${index} starts at ${start}, the table ends at ${tableEnd(after.image)}`,
+    );
   }
 }
 
 /** What claims bytes of the program header table. patchelf grows it over `PT_GNU_PROPERTY` and leaves that behind. */
 function onTable(image: ElfImage): Occupied[] {
-  return rangesOn(image, image.header.e_phoff, tableEnd(image)).filter(
-    ({ kind }) => kind !== 'load' && kind !== 'program-headers',
-  );
+  return rangesOn(image, image.header.e_phoff, tableEnd(image));
+}
+
+/** The table itself, and what it is loaded by. */
+function isTable({ kind }: Occupied): boolean {
+  return kind === 'load' || kind === 'program-headers';
 }
