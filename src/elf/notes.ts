@@ -10,7 +10,6 @@ import {
 } from './constants.js';
 import { addressOfOffset, type CacheNoteLocation, type ElfImage } from './image.js';
 import { NHDR } from './structs.js';
-import { Table } from './table.js';
 
 const NHDR_SIZE = 12;
 
@@ -139,15 +138,20 @@ export function notesIn(
   const padding = p_align === 8 ? 8 : 4;
   const end = start + size;
   const at = NHDR.offsets(encoding);
-  const segment = new Segment(source, encoding, start, end);
   const found: FoundNote[] = [];
+  let window = NOTHING;
+  let from = start;
   let walked = 0;
   for (let offset = start; offset + NHDR_SIZE <= end && walked < MOST_NOTES; walked++) {
-    const n_namesz = segment.u32(offset + at.n_namesz);
-    const n_descsz = segment.u32(offset + at.n_descsz);
-    const n_type = segment.u32(offset + at.n_type);
+    if (offset + NHDR_SIZE > from + window.length) {
+      from = offset;
+      window = source.read(from, Math.max(NHDR_SIZE, Math.min(end - from, WINDOW, source.size - from)));
+    }
+    const n_namesz = encoding.u32(window, offset - from + at.n_namesz);
+    const n_descsz = encoding.u32(window, offset - from + at.n_descsz);
+    const n_type = encoding.u32(window, offset - from + at.n_type);
     const isWanted = wanted === undefined || n_type === wanted;
-    const owner = isWanted ? ownerOf(segment, offset + NHDR_SIZE, n_namesz, end) : undefined;
+    const owner = isWanted ? ownerAt(source, offset + NHDR_SIZE, n_namesz, end) : undefined;
     let descOffset = offset + alignUp(NHDR_SIZE + n_namesz, padding);
     const isOurs = n_type === CACHE_NOTE_TYPE && owner === CACHE_NOTE_OWNER;
     // A cache note is written for a 4-aligned segment; one that is in another is still told from a cut one.
@@ -163,42 +167,17 @@ export function notesIn(
   return found;
 }
 
+const NOTHING: Buffer = Buffer.alloc(0);
+
 /** In bytes: most note segments are smaller, and are read in one call. */
-const SMALL_SEGMENT = 4096;
-
-/** The file range of a note segment; offsets are into the file. */
-class Segment {
-  readonly #source: ByteSource;
-  readonly #encoding: Encoding;
-  readonly #start: number;
-  readonly #bytes: Buffer | undefined;
-  readonly #table: Table | undefined;
-
-  constructor(source: ByteSource, encoding: Encoding, start: number, end: number) {
-    this.#source = source;
-    this.#encoding = encoding;
-    this.#start = start;
-    if (end - start > SMALL_SEGMENT || end > source.size) return;
-    this.#bytes = source.read(start, end - start);
-    this.#table = new Table(encoding, this.#bytes);
-  }
-
-  u32(offset: number): number {
-    return this.#table?.u32(offset - this.#start) ?? this.#encoding.u32(this.#source.read(offset, 4), 0);
-  }
-
-  read(offset: number, length: number): Buffer {
-    const at = offset - this.#start;
-    return this.#bytes?.subarray(at, at + length) ?? this.#source.read(offset, length);
-  }
-}
+const WINDOW = 4096;
 
 /** No owner that is looked for has a longer name. */
 const LONGEST_OWNER = 64;
 
-function ownerOf(segment: Segment, offset: number, n_namesz: number, end: number): string | undefined {
+function ownerAt(source: ByteSource, offset: number, n_namesz: number, end: number): string | undefined {
   if (n_namesz === 0 || n_namesz > LONGEST_OWNER || offset + n_namesz > end) return undefined;
-  const name = segment.read(offset, n_namesz);
+  const name = source.read(offset, n_namesz);
   return name[n_namesz - 1] === 0 ? name.toString('latin1', 0, n_namesz - 1) : undefined;
 }
 
