@@ -129,16 +129,19 @@ export class FileSource implements ByteSource {
       const extent =
         next !== undefined && next.start <= at ? next : this.#readBlocks(at, end, next?.start, index);
       const until = Math.min(end, extent.end);
-      pieces.push(extent.bytes.subarray(at - extent.start, until - extent.start));
+      const piece = extent.bytes.subarray(at - extent.start, until - extent.start);
+      if (piece.length === end - offset) return piece;
+      pieces.push(piece);
       at = until;
     }
-    const [whole] = pieces;
-    return pieces.length === 1 && whole !== undefined ? whole : Buffer.concat(pieces);
+    return Buffer.concat(pieces);
   }
 
   #firstEndingBehind(offset: number): number {
-    const index = this.#extents.findIndex(({ end }) => end > offset);
-    return index < 0 ? this.#extents.length : index;
+    const extents = this.#extents;
+    let index = 0;
+    while (index < extents.length && (extents[index]?.end ?? 0) <= offset) index++;
+    return index;
   }
 
   /** @param limit the start of the next extent. */
@@ -168,14 +171,17 @@ const EMPTY = Buffer.alloc(0);
 const SLAB = 1 << 17;
 
 let slab = Buffer.alloc(0);
+let used = 0;
 
 /** Bytes that nobody else has, and that may say anything. */
 function room(size: number): Buffer {
   if (size > SLAB / 4) return Buffer.allocUnsafeSlow(size);
-  if (size > slab.length) slab = Buffer.allocUnsafeSlow(SLAB);
-  const bytes = slab.subarray(0, size);
-  slab = slab.subarray(size);
-  return bytes;
+  if (used + size > slab.length) {
+    slab = Buffer.allocUnsafeSlow(SLAB);
+    used = 0;
+  }
+  used += size;
+  return slab.subarray(used - size, used);
 }
 
 /** Whether two looks at a path saw the same file with, as far as size and time stamp tell, the same bytes. */
