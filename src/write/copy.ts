@@ -174,11 +174,12 @@ function* syncDirectory(target: string): Steps<void> {
     }
   } catch (error) {
     if (CANNOT_SYNC.has(systemCodeBehind(error) ?? '')) return;
+    const why = error instanceof ElfnoteError ? error.cause : error;
     throw fromSystemError(
       'unwritable',
       'is written, but its new name may not be on the disk yet',
       target,
-      error,
+      why,
     );
   }
 }

@@ -12,6 +12,7 @@ import fs, {
   readFileSync,
   realpathSync,
   statSync,
+  symlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
@@ -22,6 +23,7 @@ import { ElfnoteError } from '../../src/errors.js';
 import { ownerOfThisProcess } from '../../src/files/owner.js';
 import { FileSource } from '../../src/files/source.js';
 import { runNow } from '../../src/files/steps.js';
+import { lockBeside } from '../../src/files/temporary.js';
 import type { Change, CommitOptions } from '../../src/write/change.js';
 import { commitChange, writeCopy } from '../../src/write/commit.js';
 import {
@@ -600,6 +602,27 @@ function writesOf(t: TestContext, work: () => void): string[] {
   return writes;
 }
 
+/** Lets those calls of a function of node:fs fail that are meant. */
+function failing(
+  t: TestContext,
+  name: 'fsyncSync' | 'renameSync',
+  code: string,
+  isMeant: (...args: unknown[]) => boolean,
+): void {
+  const original: (...args: never[]) => unknown = fs[name];
+  t.mock.method(fs, name, (...args: never[]) => {
+    if (isMeant(...args)) throw Object.assign(new Error(`${code}: made up`), { code });
+    return original(...args);
+  });
+  syncBuiltinESMExports();
+  t.after(() => {
+    t.mock.restoreAll();
+    syncBuiltinESMExports();
+  });
+}
+
+const isDirectory = (fd: unknown) => fs.fstatSync(Number(fd)).isDirectory();
+
 function isElfnoteError(code: string, path: string): (error: unknown) => boolean {
   return error => error instanceof ElfnoteError && error.code === code && error.path === path;
 }
@@ -734,6 +757,54 @@ describe('commitChange', () => {
     assertWritten(file, changed());
     assert.equal(realpathSync(link), realpathSync(file));
     assertAlone(file, 'link');
+  });
+});
+
+describe('what is in the way of a copy', () => {
+  for (const code of ['EINVAL', 'EACCES']) {
+    test(`a directory that is not brought to the disk (${code}) is none to fail on`, t => {
+      const file = program(t);
+      failing(t, 'fsyncSync', code, isDirectory);
+      assert.equal(commit(file, CHANGE), 'replaced');
+      assertWritten(file, changed());
+    });
+  }
+
+  test('a directory whose disk fails is told of, and the file is written', t => {
+    const file = program(t);
+    failing(t, 'fsyncSync', 'EIO', isDirectory);
+    assert.throws(() => commit(file, CHANGE), {
+      code: 'unwritable',
+      message: /its new name may not be on the disk yet/,
+    });
+    assertWritten(file, changed());
+    assertAlone(file);
+  });
+
+  test('a name that cannot be taken, as of a mount point, makes it an edit in place', t => {
+    const file = program(t);
+    failing(t, 'renameSync', 'EBUSY', (_, to) => to === file);
+    assert.equal(commit(file, CHANGE), 'in-place');
+    assertWritten(file, changed());
+    assertAlone(file);
+  });
+
+  test('a name that cannot be given leaves the file as it was', t => {
+    const file = program(t);
+    failing(t, 'renameSync', 'EIO', (_, to) => to === file);
+    assert.throws(() => commit(file, CHANGE), {
+      code: 'unwritable',
+      message: /cannot give the copy its name/,
+    });
+    assert.ok(readFileSync(file).equals(ORIGINAL));
+    assertAlone(file);
+  });
+
+  test('the lock of another elfnote leaves the file as it was', t => {
+    const file = program(t);
+    symlinkSync(ownerOfThisProcess(), lockBeside(file));
+    assert.throws(() => commit(file, CHANGE), isElfnoteError('changed', file));
+    assert.ok(readFileSync(file).equals(ORIGINAL));
   });
 });
 
