@@ -62,7 +62,7 @@ export function sectionTableRoom(
   const entrySize = sectionHeaderSize(encoding);
 
   const reusable = sectionHeaders.findIndex(
-    (s, i) => i > 0 && s.sh_type === SHT_NULL && s.name === CACHE_NOTE_SECTION,
+    (s, i) => s.sh_type === SHT_NULL && i > 0 && s.name === CACHE_NOTE_SECTION,
   );
   const oldNames = source.read(strings.sh_offset, strings.sh_size);
   const known = oldNames.indexOf(WHOLE_NAME);

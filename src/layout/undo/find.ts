@@ -102,9 +102,9 @@ function gapsBetween(image: ElfImage, occupied: readonly Occupied[]): Between {
     if (range.start > end) free.set(end, range.start - end);
     if (range.end > end) end = range.end;
     if (range.kind === 'load') continue;
-    const size = Math.min(range.start - describedEnd, MOST_MOVED);
+    const size = range.start - describedEnd;
     if (size > OWN_DESC_START && hasNames && isReadOnly(image.programHeaders, describedEnd, range.start))
-      inside.push({ offset: describedEnd, size });
+      inside.push({ offset: describedEnd, size: Math.min(size, MOST_MOVED) });
     if (range.end > describedEnd) describedEnd = range.end;
   }
   return { free, inside, end };
@@ -127,14 +127,19 @@ function sectionsOnTheirWay(
   ranges: readonly Occupied[],
 ): ReadonlySet<Occupied> {
   const found = new Set<Occupied>();
-  let load: ProgramHeader | undefined;
+  // Neighbours are mostly in one segment.
+  let start = 0;
+  let end = 0;
   for (const range of ranges) {
-    if (range.kind !== 'section') continue;
+    if (range.kind !== 'section' || (start <= range.start && range.end <= end)) continue;
     const flags = sectionHeaders[range.index]?.sh_flags ?? 0;
-    // Neighbours are mostly in one segment.
-    if ((flags & SHF_ALLOC) === 0 || (load !== undefined && holds(load, range.start, range.end))) continue;
-    load = programHeaders.find(p => p.p_type === PT_LOAD && holds(p, range.start, range.end));
+    if ((flags & SHF_ALLOC) === 0) continue;
+    const load = programHeaders.find(p => p.p_type === PT_LOAD && holds(p, range.start, range.end));
     if (load === undefined) found.add(range);
+    else {
+      start = load.p_offset;
+      end = load.p_offset + load.p_filesz;
+    }
   }
   return found;
 }
