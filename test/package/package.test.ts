@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { builtinModules } from 'node:module';
 import { dirname, join } from 'node:path';
 import { before, describe, test } from 'node:test';
@@ -116,13 +116,27 @@ describe('the package as it is published', { skip: needs('npm', 'git', 'tar', ..
     assert.deepEqual(manifest.os, ['!win32']);
   });
 
+  test('documents that lead to others bring them along', () => {
+    const missing: string[] = [];
+    const documents = filesBelow(installed).filter(name => /^(?:docs\/)?[^/]+\.md$/.test(name));
+    for (const name of documents) {
+      for (const [, link] of readFileSync(join(installed, name), 'utf8').matchAll(/\]\(([^):#]+)[^):]*\)/g)) {
+        if (!existsSync(join(installed, dirname(name), link ?? ''))) missing.push(`${name}: ${link}`);
+      }
+    }
+    assert.ok(documents.length > 10, String(documents));
+    assert.deepEqual(missing, []);
+  });
+
   test('has its parts and nothing else', () => {
     const files = filesBelow(installed);
     const parts = [...new Set(files.map(name => name.split('/')[0]))];
     assert.deepEqual(parts.sort(), [
       'CHANGELOG.md',
+      'CONTRIBUTING.md',
       'LICENSE',
       'README.md',
+      'SECURITY.md',
       'audit',
       'bin',
       'dist',
