@@ -9,6 +9,8 @@ import {
   SHT_SYMTAB_SHNDX,
 } from '../../elf/constants.js';
 import { type ElfImage, programHeaderSize, sectionHeaderSize } from '../../elf/image.js';
+import { SHDR } from '../../elf/structs.js';
+import { Table } from '../../elf/table.js';
 
 /** A file range [start, end) that something in the file describes. */
 export interface Occupied {
@@ -141,17 +143,19 @@ function behindOldHeaders(image: ElfImage, source: ByteSource, start: number, en
 
 /** Whether an entry names a section and a range of this file. */
 function isSectionHeader({ encoding, sectionHeaders, header, size }: ElfImage, entry: Buffer): boolean {
-  const w = encoding.wordSize;
-  const names = sectionHeaders[header.e_shstrndx]?.sh_size ?? 0;
-  const sh_name = encoding.u32(entry, 0);
-  const sh_type = encoding.u32(entry, 4);
-  const [sh_offset, sh_size] = [encoding.word(entry, 8 + 2 * w), encoding.word(entry, 8 + 3 * w)];
-  const sh_addralign = encoding.word(entry, 16 + 4 * w);
-  const inFile = sh_type === SHT_NOBITS || sh_offset + sh_size <= size;
+  const table = new Table(encoding, entry);
+  const at = SHDR.offsets(encoding);
+  const sh_type = table.u32(at.sh_type);
   const isType = (sh_type > SHT_NULL && sh_type <= SHT_SYMTAB_SHNDX) || sh_type >= SHT_LOOS;
+  if (!isType) return false;
+  const names = sectionHeaders[header.e_shstrndx]?.sh_size ?? 0;
+  const sh_name = table.u32(at.sh_name);
+  const sh_addralign = table.word(at.sh_addralign);
+  const end = table.word(at.sh_offset) + table.word(at.sh_size);
+  const inFile = sh_type === SHT_NOBITS || end <= size;
   const isAligned = sh_addralign <= 2 ** 16 && Number.isInteger(Math.log2(Math.max(1, sh_addralign)));
   // The names may be those of before, which were longer.
-  return isType && inFile && isAligned && sh_name > 0 && sh_name < names + 4 * KIB;
+  return inFile && isAligned && sh_name > 0 && sh_name < names + 4 * KIB;
 }
 
 const KIB = 1024;

@@ -1,6 +1,13 @@
 import { alignUp, type ByteSource, bytesOf, type Encoding, zeroRun } from '../../elf/bytes.js';
-import { CACHE_NOTE_SECTION, SHF_ALLOC, SHN_LORESERVE, SHT_NOTE, SHT_NULL } from '../../elf/constants.js';
-import { type ElfImage, type SectionHeader, sectionHeaderSize } from '../../elf/image.js';
+import {
+  CACHE_NOTE_SECTION,
+  PT_LOAD,
+  SHF_ALLOC,
+  SHN_LORESERVE,
+  SHT_NOTE,
+  SHT_NULL,
+} from '../../elf/constants.js';
+import { type ElfImage, type ProgramHeader, type SectionHeader, sectionHeaderSize } from '../../elf/image.js';
 import { SHDR } from '../../elf/structs.js';
 import { Table } from '../../elf/table.js';
 import { NOTE_ALIGN } from '../../note/cache.js';
@@ -68,7 +75,7 @@ export function sectionTableRoom(
   const known = oldNames.indexOf(WHOLE_NAME);
   const added = copies.length + (reusable < 0 ? 1 : 0);
   const names = known < 0 ? Buffer.concat([oldNames, NEW_NAME]) : undefined;
-  const free = zerosBehind(source, occupied, header.e_shoff + count * entrySize);
+  const free = zerosBehind(image, source, occupied, header.e_shoff + count * entrySize);
   const { inPlace, e_shoff, namesAt, fileEnd } = fitTable(image, free, added, names?.length ?? 0);
   const e_shnum = count + added;
   const entryAt = (index: number) => e_shoff + index * entrySize;
@@ -132,8 +139,14 @@ function fitTable(
  * Free bytes behind the table, as patchelf leaves them in front of the segment that it adds. Those behind a segment
  * that ends with the table are that segment's slack.
  */
-function zerosBehind(source: ByteSource, occupied: readonly Occupied[], tableEnd: number): number {
-  if (occupied.some(({ kind, end }) => kind === 'load' && end === tableEnd)) return 0;
+function zerosBehind(
+  { programHeaders }: ElfImage,
+  source: ByteSource,
+  occupied: readonly Occupied[],
+  tableEnd: number,
+): number {
+  const isEnd = (p: ProgramHeader) => p.p_type === PT_LOAD && p.p_offset + p.p_filesz === tableEnd;
+  if (programHeaders.some(p => isEnd(p) && p.p_filesz > 0)) return 0;
   return zeroRun(source, tableEnd, fileGap(tableEnd, occupied));
 }
 

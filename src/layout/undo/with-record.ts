@@ -7,8 +7,8 @@ import { encodeUndo, type UndoRecord, WROTE_AT } from '../../note/undo.js';
 import { planStages, type Stages } from '../dt-audit/plan.js';
 import { tableEnd } from '../model/occupied.js';
 import type { PlanOptions, SkipPlan } from '../model/plan.js';
-import type { Headed } from './hash.js';
-import { recordOf, withOldHash, withWrittenHash } from './make-record.js';
+import { type Headed, hashOfWritten } from './hash.js';
+import { recordOf, withOldHash } from './make-record.js';
 import { recordAtEnd } from './record-at-end.js';
 
 export interface Recorded extends Stages {
@@ -97,8 +97,7 @@ function putRecord(
   const source = changed(view.source, stages.commits);
   const draft = { image: headOf(view.image, source), source };
   const descOffset = stages.note.at + at + OWN_DESC_START;
-  const { wrote } = withWrittenHash(found, draft, descOffset);
-  wrote.copy(payload, at + OWN_DESC_START + WROTE_AT);
+  hashOfWritten(found, draft, descOffset).copy(payload, at + OWN_DESC_START + WROTE_AT);
 }
 
 /** What the ELF header says once the notes are there; but for the program header table it stays what it is. */
