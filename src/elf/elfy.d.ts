@@ -1,4 +1,4 @@
-/** The part of elfy 1.0.0 that elfnote uses; numbers are decoded, names are looked up and may be missing. */
+/** The part of elfy 1.0.0 that elfnote and its tests use; numbers are decoded, names are looked up and may be missing. */
 declare module 'elfy' {
   interface ElfyHeader {
     class: string;
