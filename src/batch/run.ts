@@ -109,7 +109,8 @@ async function* workOver(
         const next = isStopped ? undefined : queue.next().value;
         if (next === undefined) isOver = true;
         else work.begin(next.file, next.attributes);
-        await turn.give(work.isBusy);
+        const given = turn.give(work.isBusy);
+        if (given !== undefined) await given;
       }
     }
   } finally {

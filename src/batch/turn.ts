@@ -8,9 +8,12 @@ export class Turn {
   // Node loads much for `performance`.
   #last = process.uptime();
 
-  /** @param isDue the turn is given now, whenever the last one was. */
-  async give(isDue = false): Promise<void> {
-    if (isDue || this.#isDue()) await new Promise<void>(done => setImmediate(done));
+  /**
+   * @param isDue the turn is given now, whenever the last one was.
+   * @returns undefined where there is nothing to wait for.
+   */
+  give(isDue = false): Promise<void> | undefined {
+    return isDue || this.#isDue() ? new Promise<void>(done => setImmediate(done)) : undefined;
   }
 
   /** Calls `then` soon, and not from within this call. */

@@ -19,10 +19,15 @@ export class Progress {
     this.#wanted = wanted && isTerminal(2);
   }
 
-  async step(path: string): Promise<void> {
+  /** @returns undefined where nothing is drawn. */
+  step(path: string): Promise<void> | undefined {
     this.#done++;
+    if (!this.#wanted) return undefined;
     const seconds = process.uptime() - this.#start;
-    if (!this.#wanted || seconds < DELAY_SECONDS) return;
+    return seconds < DELAY_SECONDS ? undefined : this.#draw(path, seconds);
+  }
+
+  async #draw(path: string, seconds: number): Promise<void> {
     this.#bar ??= await createBar(this.#total);
     this.#bar.update(this.#done, {
       rate: Math.round(this.#done / seconds),

@@ -61,7 +61,8 @@ export class Reporter {
     else for (const warning of warningsOf(outcome, this.#hook)) await this.warn(outcome.path, warning);
     if (this.#flags.json) this.#printJson(jsonOf(outcome));
     else this.#print(this.#linesOf(outcome, file));
-    await this.#progress.step(file.path);
+    const drawn = this.#progress.step(file.path);
+    if (drawn !== undefined) await drawn;
   }
 
   /** @param file whose failure it is; one that was named by the caller counts for more. */
