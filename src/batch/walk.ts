@@ -3,6 +3,7 @@ import { basename, join, resolve } from 'node:path';
 import { ElfnoteError, fromSystemError } from '../errors.js';
 import {
   FileSystemBounds,
+  forgetOrdinary,
   inPseudoFileSystem,
   isRootDirectory,
   type Outside,
@@ -70,6 +71,7 @@ export async function findFiles(paths: readonly string[], options: WalkOptions =
   if ([...(options.include ?? []), ...(options.exclude ?? [])].includes('')) {
     throw new ElfnoteError('usage', 'a pattern to include or exclude is empty');
   }
+  forgetOrdinary();
   const given: Found[][] = [];
   for (const path of paths) given.push(await expand(path, true, options));
   for (const path of options.listed?.paths ?? []) given.push(await expand(path, false, options));

@@ -63,6 +63,11 @@ export function pseudoFileSystemOn(dev: bigint, path: string): string | undefine
   return name;
 }
 
+/** For a new walk: when a file system is unmounted, another may get its number. */
+export function forgetOrdinary(): void {
+  ORDINARY.clear();
+}
+
 /** Whether it was asked already for the file system of a device number, and that is an ordinary one. */
 export function isOrdinary(dev: string): boolean {
   return ORDINARY.has(dev);
