@@ -43,13 +43,20 @@ const MEMORY: ReadonlySet<number> = new Set([0x01021994, 0x858458f6]);
 
 /** The name of the pseudo file system in which a path is, links followed; undefined for any other. */
 export function pseudoFileSystemOf(path: string): string | undefined {
-  let type: number;
+  const type = typeAt(path);
+  return type === undefined ? undefined : pseudoName(type, path);
+}
+
+function typeAt(path: string): number | undefined {
   try {
     // A signed word on some architectures.
-    type = statfsSync(path).type >>> 0;
+    return statfsSync(path).type >>> 0;
   } catch {
     return undefined;
   }
+}
+
+function pseudoName(type: number, path: string): string | undefined {
   return PSEUDO.get(type) ?? (MEMORY.has(type) && isDevtmpfs(path) ? 'devtmpfs' : undefined);
 }
 
@@ -58,7 +65,9 @@ const ORDINARY = new Set<string>();
 
 /** As `pseudoFileSystemOf`. @param dev of what is at the path. */
 export function pseudoFileSystemOn(dev: bigint, path: string): string | undefined {
-  const name = pseudoFileSystemOf(path);
+  const type = typeAt(path);
+  if (type === undefined) return undefined;
+  const name = pseudoName(type, path);
   if (name === undefined) ORDINARY.add(`${dev}`);
   return name;
 }
