@@ -1,5 +1,6 @@
 import { systemCodeBehind } from '../errors.js';
 import type { AttributeCheck } from '../files/attributes.js';
+import { isLate } from '../files/source.js';
 import { ALONE, runNow, type Steps } from '../files/steps.js';
 import type { FileOutcome } from '../outcome.js';
 import type { Work } from './job.js';
@@ -139,7 +140,9 @@ export class Overlap {
 
   #end(begun: Begun, outcome: FileOutcome): void {
     this.#running--;
-    if (begun.hasCompany && outcome.action === 'failed' && isForWant(outcome.error)) this.#again.push(begun);
+    const isToRepeat =
+      begun.hasCompany && outcome.action === 'failed' && isForWant(outcome.error) && !isLate(outcome.error);
+    if (isToRepeat) this.#again.push(begun);
     else this.#settle(begun, outcome);
     this.#tell?.();
   }

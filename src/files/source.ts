@@ -44,6 +44,8 @@ export class FileSource implements ByteSource {
   readonly file: OpenFile;
   /** Another file has its name by now, so that closing it frees all that it has in memory and on the disk. */
   isReplaced = false;
+  /** It has been written to, and no failure takes that back. */
+  isEdited = false;
   /** By their start; none overlap. */
   readonly #extents: Extent[] = [];
   #bytesRead = 0;
@@ -267,7 +269,16 @@ function whatFailed(source: FileSource, error: unknown): unknown {
   // A failed write has changed the file itself.
   const isOurs = error instanceof ElfnoteError && ['unwritable', 'changed'].includes(error.code);
   if (!isOurs) refuseChanged(source, error);
-  return ofFile(source.path, error);
+  const failure = ofFile(source.path, error);
+  if ((source.isReplaced || source.isEdited) && failure instanceof ElfnoteError) LATE.add(failure);
+  return failure;
+}
+
+const LATE = new WeakSet<ElfnoteError>();
+
+/** Whether the file was written by then, and only what comes after that has failed: the work cannot be done once more. */
+export function isLate(error: ElfnoteError): boolean {
+  return LATE.has(error);
 }
 
 /** What went wrong with something that the file names fails that file. */

@@ -31,6 +31,7 @@ export function editInPlace(
     // The lock is of one name: another elfnote may come by another.
     const isLocked = options.isLocked && opened.nlink === 1n;
     writeSteps(file, source, change, { ...options, isLocked });
+    source.isEdited = true;
     keepModeAndDates(file, source.stats, options);
     if (!options.fast) file.sync();
     lookAgain(path, file, opened, change.commits.at(-1)?.size ?? source.size);
