@@ -13,7 +13,7 @@ import {
 import { gainingSteps, type NoGain } from './gain.js';
 import { legacySubdirectoryHolding, namesWithoutLegacy } from './hwcaps.js';
 import type { Answer, Attempt, Known } from './memory.js';
-import type { LibraryProbe } from './probe.js';
+import type { Candidate, LibraryProbe } from './probe.js';
 
 export interface ResolveOptions {
   /** Directories whose contents never change (Nix: `NIX_STORE`). Undefined: not known. */
@@ -128,7 +128,8 @@ interface Query {
 function answerOf(soname: ByteString, known: Known, { image, probe }: Query): Answer {
   const { component, answers, names } = known;
   if (component.kind === 'exact' && names?.has(soname) === false) {
-    known.without ??= lookUp(soname, component, image, probe);
+    // Not asked of the probe, which may have forgotten the list, and would answer for this soname by a newer one.
+    known.without ??= answerTo(NOT_THERE, '', component, image);
     return known.without;
   }
   // A directory that only the loader can search says the same of every soname.
@@ -209,15 +210,21 @@ function resolveOver(soname: ByteString, known: readonly Known[], query: Query):
   return typeof useful === 'string' ? { soname, why: useful, attempts } : { soname, steps: useful, attempts };
 }
 
-function lookUp(
-  soname: ByteString,
-  { component, dir, mutable }: ExactComponent,
-  image: ElfImage,
-  probe: LibraryProbe,
-): Answer {
+function lookUp(soname: ByteString, exact: ExactComponent, image: ElfImage, probe: LibraryProbe): Answer {
+  const { component, dir } = exact;
   if (legacySubdirectoryHolding(dir, soname, probe) !== undefined) return hint(component, 'hwcaps');
   const path = joinPath(dir, soname);
-  const candidate = probe.candidate(path);
+  return answerTo(probe.candidate(path), path, exact, image);
+}
+
+const NOT_THERE: Candidate = { kind: 'absent', why: 'not there' };
+
+function answerTo(
+  candidate: Candidate,
+  path: ByteString,
+  { component, mutable }: ExactComponent,
+  image: ElfImage,
+): Answer {
   const verdict = judgeCandidate(candidate, image);
   if (verdict.kind === 'accepted') {
     const step = { kind: 'path', path } as const;

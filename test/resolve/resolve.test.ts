@@ -447,12 +447,21 @@ describe('what is remembered of a run path', () => {
     }
   });
 
-  test('has no candidate looked at whose name is in no list, but for the first', () => {
+  test('has no candidate looked at whose name is in no list', () => {
     const probe = Object.assign(new MemoryProbe({ files }), { memory: new ResolveMemory() });
     for (const name of ['libx.so', 'liby.so', 'libz.so'])
       resolveImage(imageOf({ needed: [name], runpath: '/ok:/other' }), probe);
     const candidates = probe.asked.filter(question => question.startsWith('candidate '));
-    assert.deepEqual(candidates, ['candidate /ok/libx.so', 'candidate /other/libx.so']);
+    assert.deepEqual(candidates, []);
+  });
+
+  test('never answers for another soname, also where a library comes when the list was read', () => {
+    const late = Object.assign(new MemoryProbe({ files }), {
+      memory: new ResolveMemory(),
+      candidate: () => ELF,
+    });
+    const found = resolveImage(imageOf({ needed: ['liblate.so', 'libx.so'], runpath: '/ok' }), late);
+    assert.deepEqual(lists(found), {});
   });
 
   test('is not asked for again', () => {
