@@ -67,7 +67,7 @@ export function checkRange(
 ): void {
   const isWithin = offset >= 0 && length >= 0 && offset + length <= source.size;
   // What a double does not hold exactly is beyond every file.
-  if (isWithin && Number.isInteger(offset) && Number.isInteger(length)) return;
+  if (isWithin && offset % 1 === 0 && length % 1 === 0) return;
   throw new ElfnoteError(
     'malformed',
     `${what} of ${length} bytes reaches beyond the end of the file (${source.size} bytes)`,
