@@ -38,7 +38,7 @@ describe('a failure that comes when the file is written already', () => {
     const dir = tempDir(t);
     const files = copies(dir, 3);
     const outcomes = await runWithout(dir, ({ name, path }) => name === 'fsyncSync' && path === dir);
-    const late = 'cannot bring what was written to the disk: no space left on device';
+    const late = 'is written, but its new name may not be on the disk yet: no space left on device';
     assert.deepEqual(outcomes.sort(), [late, 'written', 'written']);
     assert.deepEqual(completeOf(dir, files), files);
   });
