@@ -31,3 +31,9 @@ it('a segment without bytes that starts a page maps nothing, wherever its offset
   assert.ok(isCongruent(at(0x5010)) && !mapsNothing(at(0x5010)));
   assert.ok(!mapsNothing(at(0x5000, 1)) && !mapsNothing(program({ p_vaddr: 0x5000, p_memsz: 1 })));
 });
+
+it('a segment that asks for no alignment, as 0 and 1 say, is congruent wherever it is', () => {
+  for (const p_align of [0, 1])
+    assert.ok(isCongruent(program({ p_offset: 0x123, p_vaddr: 0x5000, p_align })));
+  assert.ok(!isCongruent(program({ p_offset: 0x123, p_vaddr: 0x5000, p_align: 2 })));
+});
