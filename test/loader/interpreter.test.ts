@@ -54,6 +54,14 @@ describe('what a loader has compiled in, read from its file', () => {
     );
   });
 
+  test('of several lists of directories the longest is that of the system, wherever it is', () => {
+    const [long, short] = ['\0/lib64/\0/usr/lib64/\0', '\0/var/lib/\0'];
+    for (const text of [`${short}text${long}`, `${long}text${short}`]) {
+      const facts = readBytes(`\0la_objsearch\0GLIBC_2.31\0text${text}`);
+      assert.deepEqual(facts.systemDirectories, ['/lib64/', '/usr/lib64/']);
+    }
+  });
+
   test('in a Nix store, directories and ld.so.cache are the package’s own', () => {
     const glibc = '/nix/store/abc-glibc-2.40/';
     const facts = readBytes(

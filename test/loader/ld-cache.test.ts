@@ -109,6 +109,13 @@ describe('ld.so.cache as ldconfig writes it', { skip: needs('ldconfig', 'gcc') }
     );
   });
 
+  test('of a byte order that it does not say, as older ones, it is of the machine’s', t => {
+    const dir = tempDir(t);
+    const bytes = makeCache(dir, 'new');
+    bytes.writeUInt8(bytes.readUInt8(28) & ~3, 28);
+    assert.equal(read(bytes)?.find('libone.so.1'), join(dir, 'lib/libone.so.1'));
+  });
+
   test('of the other byte order it counts for nothing', t => {
     const bytes = makeCache(tempDir(t), 'new');
     const big = new Encoding(true, false);
