@@ -83,7 +83,8 @@ function tellChange(work: Work, edit: Edit, from: number, to: number, told: Undo
     return;
   }
   const last = isFinal ? undefined : after.read(from, to - from);
-  const change: Change = { old, now: edit.bytes.subarray(shift, shift + old.length), last };
+  const now = edit.bytes.subarray(shift, shift + old.length);
+  const change = { old, now, last, oldWords: wordsOf(old, OLD), newWords: wordsOf(now, NOW) };
   for (const run of runsOf(change, 0, old.length, WORTH_MOVING)) {
     const whole = rangeOf(work, edit, from, old, run.start, run.end, run.isZero);
     if (whole.was.kind !== 'literal' || run.joined <= WORTH_JOINING) {
@@ -151,10 +152,31 @@ interface Change {
   readonly now: Buffer;
   /** What a later edit leaves, where there is one. */
   readonly last: Buffer | undefined;
+  /** The same bytes: most of a header stays, and four of them are compared at once. */
+  readonly oldWords: Int32Array;
+  readonly newWords: Int32Array;
 }
 
-function viewOf(bytes: Buffer): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+/** Memory as bytes and as words. */
+interface Room {
+  readonly bytes: Uint8Array;
+  readonly words: Int32Array;
+}
+
+function roomFor(size: number): Room {
+  const words = new Int32Array(Math.ceil(size / WORD));
+  return { bytes: new Uint8Array(words.buffer), words };
+}
+
+const WORD = 4;
+const OLD = roomFor(4096);
+const NOW = roomFor(4096);
+
+/** A copy, in `room` where that is enough: bytes of a file seldom are where words may be. */
+function wordsOf(bytes: Buffer, room: Room): Int32Array {
+  const copy = bytes.length <= room.bytes.length ? room : roomFor(bytes.length);
+  copy.bytes.set(bytes);
+  return copy.words;
 }
 
 /** A run of bytes [start, end) that are not what they were. */
@@ -172,30 +194,30 @@ const WORTH_JOINING = 2;
 /** So many may be the same by chance within something that moved. */
 const WORTH_MOVING = 16;
 
-/** In bytes: so many are compared at once, since most of a header stays. */
-const STRIDE = 8;
-
-function runsOf({ old, now, last }: Change, start: number, end: number, joining: number): Run[] {
+function runsOf(
+  { old, now, last, oldWords, newWords }: Change,
+  start: number,
+  end: number,
+  joining: number,
+): Run[] {
   const runs: Run[] = [];
-  const oldWords = viewOf(old);
-  const newWords = viewOf(now);
   let run: Run | undefined;
-  for (let from = start; from < end; from += STRIDE) {
-    if (from + STRIDE <= end && oldWords.getBigUint64(from) === newWords.getBigUint64(from)) continue;
-    const to = Math.min(from + STRIDE, end);
-    for (let at = from; at < to; at++) {
-      const was = old[at];
-      if (was === now[at] || (last !== undefined && was === last[at])) continue;
-      const isZero = was === 0;
-      const staysZero = run?.isZero === true && isZero && isZeros(old, run.end, at);
-      if (run !== undefined && (staysZero || at - run.end <= joining)) {
-        if (!staysZero && at - run.end > run.joined) run.joined = at - run.end;
-        run.end = at + 1;
-        run.isZero = staysZero;
-      } else {
-        run = { start: at, end: at + 1, isZero, joined: 0 };
-        runs.push(run);
-      }
+  for (let at = start; at < end; at++) {
+    if (at % WORD === 0 && at + WORD <= end && oldWords[at / WORD] === newWords[at / WORD]) {
+      at += WORD - 1;
+      continue;
+    }
+    const was = old[at];
+    if (was === now[at] || (last !== undefined && was === last[at])) continue;
+    const isZero = was === 0;
+    const staysZero = run?.isZero === true && isZero && isZeros(old, run.end, at);
+    if (run !== undefined && (staysZero || at - run.end <= joining)) {
+      if (!staysZero && at - run.end > run.joined) run.joined = at - run.end;
+      run.end = at + 1;
+      run.isZero = staysZero;
+    } else {
+      run = { start: at, end: at + 1, isZero, joined: 0 };
+      runs.push(run);
     }
   }
   return runs;
