@@ -172,7 +172,7 @@ const WORD = 4;
 const OLD = roomFor(4096);
 const NOW = roomFor(4096);
 
-/** A copy, in `room` where that is enough: bytes of a file seldom are where words may be. */
+/** A copy, in `room` where that is enough: words start at multiples of four in memory, which bytes of a file seldom do. */
 function wordsOf(bytes: Buffer, room: Room): Int32Array {
   const copy = bytes.length <= room.bytes.length ? room : roomFor(bytes.length);
   copy.bytes.set(bytes);
@@ -237,8 +237,8 @@ function isAllZero(bytes: Buffer): boolean {
 const WORTH_FINDING = 6;
 
 /**
- * What was in [start, end) of the bytes from `from` on, that an edit changes. What moved is still in the file, at its new place;
- * but only what is there when the edit is made is there for whoever undoes a part of the work.
+ * What was in [start, end) of the bytes from `from` on, that an edit changes. What moved is still in the file, at its
+ * new place; but only what is there when the edit is made is there for whoever undoes a part of the work.
  */
 function rangeOf(
   { edits, after }: Work,
