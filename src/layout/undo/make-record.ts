@@ -172,7 +172,10 @@ const WORD = 4;
 const OLD = roomFor(4096);
 const NOW = roomFor(4096);
 
-/** A copy, in `room` where that is enough: words start at multiples of four in memory, which bytes of a file seldom do. */
+/**
+ * A copy, in `room` where that is enough: words start at multiples of four in memory, which bytes of a file seldom do. What
+ * is behind the bytes in their last word may be anything, and makes the same bytes look different at worst.
+ */
 function wordsOf(bytes: Buffer, room: Room): Int32Array {
   const copy = bytes.length <= room.bytes.length ? room : roomFor(bytes.length);
   copy.bytes.set(bytes);
@@ -203,7 +206,7 @@ function runsOf(
   const runs: Run[] = [];
   let run: Run | undefined;
   for (let at = start; at < end; at++) {
-    if (at % WORD === 0 && at + WORD <= end && oldWords[at / WORD] === newWords[at / WORD]) {
+    if (at % WORD === 0 && oldWords[at / WORD] === newWords[at / WORD]) {
       at += WORD - 1;
       continue;
     }
