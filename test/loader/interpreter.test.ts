@@ -133,6 +133,15 @@ describe('subdirectories for processors', () => {
     assert.equal(names.length, 1 + 2 ** 5);
   });
 
+  test('of s390x, each level needs those below it (dl-hwcaps_subdirs.c)', () => {
+    const levels = (features: string) => processorOf(`features\t: esan3 zarch ${features}\n`, S390X).levels;
+    assert.deepEqual(levels('vx vxd vxe gs vxe2 vxp vxp2'), ['z16', 'z15', 'z14', 'z13']);
+    assert.deepEqual(levels('vx vxd vxe gs vxe2 vxp'), ['z15', 'z14', 'z13']);
+    assert.deepEqual(levels('vx vxd vxe gs vxe2'), ['z14', 'z13']);
+    assert.deepEqual(levels('vx vxd vxe vxe2 vxp vxp2'), ['z13']);
+    assert.deepEqual(levels('dfp'), []);
+  });
+
   test('an unknown name is refused, and the known ones are told', () => {
     assert.throws(() => processorNamed('avx1024', X86_64), /'avx1024' is no processor capability of x86_64/);
   });
