@@ -4,8 +4,9 @@
  * take hours, so pieces of it are drawn at random, the same for the same seed, until the time is over. Prints the
  * score of each room and every survivor.
  *
- * StrykerJS makes the mutants, and runs for each the test files that come by it, until one fails. It brings 170 packages
- * that nothing else needs, so npx fetches it when it is asked for.
+ * StrykerJS makes the mutants, and runs for each the test files that come by it, until one fails. What these leave is
+ * tried once more on the built command line, which has all mutants too. Stryker brings 170 packages that nothing else
+ * needs, so npx fetches it when it is asked for.
  */
 import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -19,32 +20,73 @@ const VERSION = '9.6.1';
 const PACKAGES = ['core', 'tap-runner'].map(name => `--package=@stryker-mutator/${name}@${VERSION}`);
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 /** Lines of a piece, and pieces of one run of Stryker, which first runs all tests once. */
-const PIECE = 8;
-const PIECES = 16;
+const PIECE = 4;
+const PIECES = 15;
 
-/**
- * The tests that look at a room from inside, the slow ones last: most mutants do not get that far. Those of the
- * command line would need a build for each mutant.
- */
+interface Tests {
+  /** Those that look at a room from inside, the slow ones last: most mutants do not get that far. */
+  readonly inside: readonly string[];
+  /** Those that run the command line, for what the others do not notice. */
+  readonly outside: readonly string[];
+}
+
 const SLOW = ['test/write/commit.test.ts', 'test/layout/layouts.property.test.ts'];
-const TESTS: Readonly<Record<string, readonly string[]>> = {
-  layout: ['test/layout/{model,rungs,dt-audit,undo}/*.test.ts', 'test/write/verify*.test.ts', ...SLOW],
-  write: ['test/write/verify*.test.ts', 'test/pipeline.test.ts', 'test/layout/undo/*.test.ts', ...SLOW],
-  resolve: ['test/resolve/*.test.ts', 'test/loader/{closure,edges}.test.ts', 'test/pipeline.test.ts'],
-  loader: ['test/loader/*.test.ts', 'test/note/*.test.ts', 'test/e2e/trace.test.ts'],
+const VERIFIER = 'test/write/verify*.test.ts';
+const PIPELINE = 'test/pipeline.test.ts';
+const SEQUENCES = ['test/e2e/{sequence,growth}.test.ts', 'test/e2e/restore.test.ts'];
+const LOOKUPS = ['test/cli/{closure,verify,trace}.test.ts', 'test/e2e/trace.test.ts'];
+const TESTS: Readonly<Record<string, Tests>> = {
+  layout: {
+    inside: ['test/layout/{model,rungs,dt-audit,undo}/*.test.ts', VERIFIER, ...SLOW],
+    outside: SEQUENCES,
+  },
+  write: { inside: [VERIFIER, PIPELINE, 'test/layout/undo/*.test.ts', ...SLOW], outside: SEQUENCES },
+  resolve: {
+    inside: ['test/resolve/*.test.ts', 'test/loader/{closure,edges}.test.ts', PIPELINE],
+    outside: LOOKUPS,
+  },
+  loader: {
+    inside: ['test/loader/*.test.ts', 'test/note/*.test.ts'],
+    outside: LOOKUPS,
+  },
 };
 
 /** A plugin that writes down each mutant when it is done with: Stryker's own reports come when all are. */
 const REPORTER = `
 import { appendFileSync } from 'node:fs';
 class Lines {
-  onMutantTested({ fileName, location, status, mutatorName, replacement }) {
-    const mutant = { fileName, ...location.start, status, mutatorName, replacement };
+  onMutantTested({ fileName, location: { start, end }, status, mutatorName, replacement }) {
+    const location = [start.line, start.column, end.line, end.column];
+    const mutant = { fileName, location, status, mutatorName, replacement };
     appendFileSync(process.env.ELFNOTE_MUTANTS, JSON.stringify(mutant) + '\\n');
   }
 }
 export const strykerPlugins = [{ kind: 'Reporter', name: 'lines', injectableClass: Lines }];
 `;
+
+/**
+ * What Stryker does first with its copy, for which it takes no shell: lets tests that run elfnote as a user without
+ * rights come in, and bundles the command line where it is told where packages are.
+ */
+const PREPARE = `
+import { execFileSync } from 'node:child_process';
+import { chmodSync, symlinkSync, unlinkSync } from 'node:fs';
+chmodSync('.', 0o755);
+const [, , packages] = process.argv;
+if (packages !== undefined) {
+  symlinkSync(packages, 'node_modules');
+  execFileSync(process.execPath, ['--import', 'tsx', 'scripts/bundle.ts']);
+  unlinkSync('node_modules');
+}
+`;
+
+/** Of timeout(1). */
+const TIMED_OUT = 124;
+
+/** What no test has noticed. */
+const LEFT: ReadonlySet<string> = new Set(['Survived', 'NoCoverage']);
+/** Of the time, for tests that run the command line. */
+const SHARE_OUTSIDE = 0.4;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -54,7 +96,10 @@ const rooms = positionals.length > 0 ? positionals : Object.keys(TESTS);
 const millisecondsEach = (Number(values.minutes) * 60_000) / rooms.length;
 
 interface Mutant {
+  readonly id: string;
   readonly place: string;
+  /** As Stryker takes it. */
+  readonly range: string;
   readonly status: string;
   readonly what: string;
 }
@@ -62,8 +107,19 @@ interface Mutant {
 for (const room of rooms) {
   const tests = TESTS[room];
   if (tests === undefined) throw new Error(`no room ${room}: ${Object.keys(TESTS).join(', ')}`);
-  const files = tests.flatMap(glob => fastGlob.globSync(glob, { cwd: ROOT }).sort());
-  report(room, survey(room, files, Date.now() + millisecondsEach));
+  const end = Date.now() + millisecondsEach;
+  const found = survey(room, filesOf(tests.inside), end - SHARE_OUTSIDE * millisecondsEach);
+  const left = found.filter(({ status }) => LEFT.has(status));
+  console.error(`${room}: ${left.length} of ${found.length} mutants left to the command line`);
+  const outside = new Map(again(left, filesOf(tests.outside), end - Date.now()).map(one => [one.id, one]));
+  report(
+    room,
+    found.map(one => (LEFT.has(one.status) ? (outside.get(one.id) ?? one) : one)),
+  );
+}
+
+function filesOf(globs: readonly string[]): string[] {
+  return globs.flatMap(glob => fastGlob.globSync(glob, { cwd: ROOT }).sort());
 }
 
 function survey(room: string, tests: readonly string[], deadline: number): Mutant[] {
@@ -76,6 +132,18 @@ function survey(room: string, tests: readonly string[], deadline: number): Mutan
   return found;
 }
 
+/** The same mutants, and others that are within them, in the built command line. */
+function again(mutants: readonly Mutant[], tests: readonly string[], milliseconds: number): Mutant[] {
+  if (mutants.length === 0 || milliseconds <= 0) return [];
+  const ranges = shuffled([...new Set(mutants.map(({ range }) => range))], Number(values.seed));
+  try {
+    return runStryker(ranges, tests, milliseconds, true);
+  } catch (error) {
+    console.error(error);
+    return [];
+  }
+}
+
 function piecesOf(room: string): string[] {
   return fastGlob.globSync(`src/${room}/**/*.ts`, { cwd: ROOT }).flatMap(file => {
     const lines = readFileSync(join(ROOT, file), 'utf8').split('\n').length;
@@ -84,15 +152,21 @@ function piecesOf(room: string): string[] {
   });
 }
 
-function runStryker(mutate: readonly string[], tests: readonly string[], milliseconds: number): Mutant[] {
+function runStryker(
+  mutate: readonly string[],
+  tests: readonly string[],
+  milliseconds: number,
+  isBundled = false,
+): Mutant[] {
   const dir = mkdtempSync(join(tmpdir(), 'elfnote-mutation-'));
-  // Some tests run elfnote as a user who has no rights.
   chmodSync(dir, 0o755);
   try {
     const config = join(dir, 'stryker.config.json');
     const plugin = join(dir, 'lines.mjs');
     const lines = join(dir, 'mutants');
+    const prepare = join(dir, 'prepare.mjs');
     writeFileSync(plugin, REPORTER);
+    writeFileSync(prepare, PREPARE);
     const settings = {
       testRunner: 'tap',
       tap: { testFiles: tests, nodeArgs: ['--import', 'tsx', '--test-reporter=tap'] },
@@ -105,22 +179,22 @@ function runStryker(mutate: readonly string[], tests: readonly string[], millise
       tempDirName: join(dir, 'work'),
       // Stryker would rewrite it by TypeScript's interface of JavaScript, which 7 has no more; tsx does without.
       tsconfigFile: 'none',
-      ignorePatterns: ['test-artifacts', 'audit/build'],
+      ignorePatterns: ['test-artifacts'],
+      buildCommand: ['node', prepare, ...(isBundled ? [join(ROOT, 'node_modules')] : [])].join(' '),
+      // The bundle runs in processes of its own, of which nobody knows what they come by.
+      coverageAnalysis: isBundled ? 'off' : 'perTest',
     };
     writeFileSync(config, JSON.stringify(settings));
     const args = ['--yes', ...PACKAGES, 'stryker', 'run', config, '--logLevel', 'error'];
     const env = { ...process.env, LAYOUT_RUNS: '150', ELFNOTE_MUTANTS: lines };
-    const { status, stdout, error } = spawnSync('npx', args, {
-      cwd: ROOT,
-      env,
-      encoding: 'utf8',
-      timeout: milliseconds,
-    });
-    if (error === undefined && status !== 0) throw new Error(`stryker: exit ${status}\n${stdout}`);
+    // It ends all that Stryker has started.
+    const limited = ['--kill-after=10', String(Math.ceil(milliseconds / 1000)), 'npx', ...args];
+    const { status, stdout } = spawnSync('timeout', limited, { cwd: ROOT, env, encoding: 'utf8' });
+    if (status !== 0 && status !== TIMED_OUT) throw new Error(`stryker: exit ${status}\n${stdout}`);
     if (!existsSync(lines)) return [];
     return readFileSync(lines, 'utf8').trimEnd().split('\n').map(mutantOf);
   } finally {
-    rmSync(dir, { recursive: true });
+    rmSync(dir, { recursive: true, maxRetries: 5 });
   }
 }
 
@@ -131,10 +205,17 @@ function isObject(value: unknown): value is Record<string, unknown> {
 function mutantOf(line: string): Mutant {
   const found: unknown = JSON.parse(line);
   if (!isObject(found)) throw new Error(`stryker told of no mutant: ${line}`);
-  const { fileName, line: at, column, status, mutatorName, replacement } = found;
+  const { fileName, location, status, mutatorName, replacement } = found;
+  if (!Array.isArray(location)) throw new Error(`stryker tells no place: ${line}`);
+  const [fromLine, fromColumn, toLine, toColumn] = location.map(Number);
+  const file = relative(ROOT, String(fileName));
   const what = `${String(mutatorName)}: ${String(replacement).replaceAll(/\s+/g, ' ').slice(0, 90)}`;
+  // Stryker tells columns from 1 and takes them from 0.
+  const range = `${file}:${fromLine}:${Number(fromColumn) - 1}-${toLine}:${Number(toColumn) - 1}`;
   return {
-    place: `${relative(ROOT, String(fileName))}:${String(at)}:${String(column)}`,
+    id: `${range} ${what}`,
+    place: `${file}:${fromLine}:${fromColumn}`,
+    range,
     status: String(status),
     what,
   };
@@ -143,7 +224,7 @@ function mutantOf(line: string): Mutant {
 function report(room: string, mutants: readonly Mutant[]): void {
   const of = (status: string) => mutants.filter(mutant => mutant.status === status);
   const [killed, late] = [of('Killed').length, of('Timeout').length];
-  const survivors = [...of('Survived'), ...of('NoCoverage')];
+  const survivors = mutants.filter(({ status }) => LEFT.has(status));
   const all = killed + late + survivors.length;
   const score = ((100 * (killed + late)) / Math.max(1, all)).toFixed(1);
   console.log(
