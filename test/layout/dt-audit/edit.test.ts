@@ -89,6 +89,12 @@ describe('where the path stands', () => {
     const { bytes } = buildLayout({ ...PROGRAM, items: tight });
     const plan = planned(bytes);
     assert.equal(movedFor(plan), '.dynstr');
+    assert.equal(plan.inPlaceIsSafe, true);
+    // What a running program asks for may only lead to the copy when that is there.
+    const [first, ...later] = plan.commits.find(({ kind }) => kind === 'audit-in')?.edits ?? [];
+    assert.equal(first?.why, 'copy of .dynstr');
+    const pointers = later.filter(({ why }) => why.startsWith('dynamic entry 0x5'));
+    assert.ok(pointers.length > 0 && pointers.every(({ step }) => step > first.step));
     assert.deepEqual(removed(applied(bytes, plan)), bytes);
     const fixed = buildLayout({ ...PROGRAM, items: tight, type: 2, base: 0x400000 });
     assert.throws(() => planned(fixed.bytes), /no segment has room for its path/);
