@@ -214,7 +214,16 @@ describe('where a name is looked for', () => {
     assert.deepEqual(loaded(closure), ['/bin/../links/liba.so', '/bin/../links/libb.so']);
   });
 
-  test('$LIB and $PLATFORM are the loader’s; a token without a value takes its directory out', () => {
+  test('a token without a value takes its directory out', () => {
+    const unknown = { e_machine: 0x9999, needed: ['liba.so'] };
+    const closure = load({ ...unknown, runpath: '/s/$PLATFORM:/t' }, {});
+    assert.deepEqual(
+      calls(closure).filter(call => /^open \/[st]/.test(call)),
+      ['open /t/liba.so ENOENT'],
+    );
+  });
+
+  test('$LIB and $PLATFORM are the loader’s', () => {
     const closure = load({ needed: ['liba.so'], runpath: '/s/$LIB/$PLATFORM:/s/$LIBX' }, {});
     assert.deepEqual(
       calls(closure).filter(call => call.startsWith('open /s')),
