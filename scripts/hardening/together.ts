@@ -164,7 +164,8 @@ function* badReports(
     if (one.action !== 'failed') continue;
     const isBad = !(one.error instanceof ElfnoteError) || ['internal', 'verify'].includes(one.error.code);
     if (isBad || one.error.message.includes('\n')) yield `not one line of its file: ${String(one.error)}`;
-    if (one.error.code === 'changed') yield `it tells of others, and there are none: ${String(one.error)}`;
+    if (one.error.code === 'changed' && one.error.cause === undefined)
+      yield `it tells of others, and there are none: ${String(one.error)}`;
   }
 }
 
