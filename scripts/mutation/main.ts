@@ -209,7 +209,8 @@ function runStryker(
     if (!existsSync(lines)) return [];
     return readFileSync(lines, 'utf8').trimEnd().split('\n').map(mutantOf);
   } finally {
-    rmSync(dir, { recursive: true, maxRetries: 5 });
+    // What was ended may still write into it.
+    rmSync(dir, { recursive: true, maxRetries: 5, retryDelay: 1000 });
   }
 }
 
