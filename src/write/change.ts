@@ -1,5 +1,5 @@
-import type { BigIntStats } from 'node:fs';
-import { ElfnoteError } from '../errors.js';
+import { type BigIntStats, statSync } from 'node:fs';
+import { during, ElfnoteError } from '../errors.js';
 import type { OpenFile } from '../files/open-file.js';
 import { isUnchanged } from '../files/source.js';
 import type { Commit, Edit } from '../layout/model/plan.js';
@@ -37,6 +37,18 @@ export interface LockState {
 export function checkUnchanged(path: string, now: BigIntStats, stats: BigIntStats): void {
   if (!isUnchanged(now, stats))
     throw new ElfnoteError('changed', 'the file changed while it was read', { path });
+}
+
+/**
+ * The last look at a file by its name.
+ * @param gone what it means that the name is not there. @throws ElfnoteError `changed`, or `unwritable`
+ */
+export function lookAgain(path: string, gone: string): BigIntStats {
+  const now = during('unwritable', 'cannot look at the file once more', path, () =>
+    statSync(path, { bigint: true, throwIfNoEntry: false }),
+  );
+  if (now === undefined) throw new ElfnoteError('changed', gone, { path });
+  return now;
 }
 
 /** Neighbours of one step as one write. */

@@ -5,7 +5,6 @@ import {
   copyFileSync,
   openSync,
   renameSync,
-  statSync,
   unlinkSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
@@ -14,7 +13,7 @@ import { OpenFile } from '../files/open-file.js';
 import { type FileSource, isUnchanged, refuseChanged } from '../files/source.js';
 import type { Steps } from '../files/steps.js';
 import { makeTemporary, sweep } from '../files/temporary.js';
-import { apply, type Change, type CommitOptions } from './change.js';
+import { apply, type Change, type CommitOptions, lookAgain } from './change.js';
 
 export interface CopyOptions extends CommitOptions {
   /** The file that was read gives its name; it may not have changed since. */
@@ -148,9 +147,7 @@ function copyPieces({ file, stats }: FileSource, to: OpenFile): void {
 
 /** The last look before the name goes over to the copy. A time stamp of the inode also tells of modes and links. */
 function checkSameFile(target: string, { stats }: FileSource): void {
-  const now = during('changed', 'another process took the file away', target, () =>
-    statSync(target, { bigint: true }),
-  );
+  const now = lookAgain(target, 'another process took the file away');
   if (isUnchanged(now, stats) && now.ctimeNs === stats.ctimeNs) return;
   throw new ElfnoteError('changed', 'the file changed while it was read', { path: target });
 }

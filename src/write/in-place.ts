@@ -1,11 +1,18 @@
-import { type BigIntStats, constants, openSync, statfsSync, statSync } from 'node:fs';
+import { type BigIntStats, constants, openSync, statfsSync } from 'node:fs';
 import { type ByteSource, type Patch, PatchedSource } from '../elf/bytes.js';
 import { during, ElfnoteError, systemCode } from '../errors.js';
 import { OpenFile } from '../files/open-file.js';
 import { type FileSource, isUnchanged } from '../files/source.js';
 import type { Edit } from '../layout/model/plan.js';
 import { OWN_OWNER } from '../note/own.js';
-import { type Change, type CommitOptions, checkUnchanged, joined, type LockState } from './change.js';
+import {
+  type Change,
+  type CommitOptions,
+  checkUnchanged,
+  joined,
+  type LockState,
+  lookAgain,
+} from './change.js';
 
 export type InPlaceOptions = CommitOptions & LockState;
 
@@ -34,7 +41,7 @@ export function editInPlace(
     source.isEdited = true;
     keepModeAndDates(file, source.stats, options);
     if (!options.fast) file.sync();
-    lookAgain(path, file, opened, change.commits.at(-1)?.size ?? source.size);
+    checkWritten(path, file, opened, change.commits.at(-1)?.size ?? source.size);
   } catch (error) {
     file.abandon();
     throw inWriting(path, error);
@@ -260,10 +267,8 @@ function refuseCompany({ path }: OpenFile, isAlone: boolean): void {
  * The look after the last write. What was written to a file that has no name any more is lost, and one of another size
  * was cut or appended to.
  */
-function lookAgain(path: string, file: OpenFile, { dev, ino }: BigIntStats, size: number): void {
-  const now = during('changed', 'cannot find the file that was written', path, () =>
-    statSync(path, { bigint: true }),
-  );
+function checkWritten(path: string, file: OpenFile, { dev, ino }: BigIntStats, size: number): void {
+  const now = lookAgain(path, 'another process took the file away while it was written');
   if (now.ino !== ino || now.dev !== dev) {
     throw new ElfnoteError('changed', 'another process replaced the file while it was written', { path });
   }

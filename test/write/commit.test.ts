@@ -11,6 +11,7 @@ import fs, {
   readdirSync,
   readFileSync,
   realpathSync,
+  rmSync,
   statSync,
   symlinkSync,
   utimesSync,
@@ -605,7 +606,7 @@ function writesOf(t: TestContext, work: () => void): string[] {
 /** Lets those calls of a function of node:fs fail that are meant. */
 function failing(
   t: TestContext,
-  name: 'fsyncSync' | 'renameSync',
+  name: 'fsyncSync' | 'renameSync' | 'statSync',
   code: string,
   isMeant: (...args: unknown[]) => boolean,
 ): void {
@@ -758,6 +759,34 @@ describe('commitChange', () => {
     assert.equal(realpathSync(link), realpathSync(file));
     assertAlone(file, 'link');
   });
+});
+
+describe('the last look at a file', () => {
+  for (const options of [{}, { fast: true }] as const) {
+    const way = 'fast' in options ? 'in place' : 'to a copy';
+
+    test(`that a disk refuses is blamed on nobody else (${way})`, t => {
+      const file = program(t);
+      failing(t, 'statSync', 'EIO', path => path === file);
+      assert.throws(() => commit(file, CHANGE, undefined, options), {
+        code: 'unwritable',
+        message: 'cannot look at the file once more: input/output error',
+      });
+      assertAlone(file);
+    });
+
+    test(`that finds no file says that another process took it away (${way})`, t => {
+      const file = program(t);
+      failing(t, 'statSync', 'none', path => {
+        if (path === file) rmSync(file, { force: true });
+        return false;
+      });
+      assert.throws(() => commit(file, CHANGE, undefined, options), {
+        code: 'changed',
+        message: /took the file away/,
+      });
+    });
+  }
 });
 
 describe('what is in the way of a copy', () => {
