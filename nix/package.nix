@@ -41,8 +41,10 @@ buildNpmPackage {
     root = ../.;
     fileset = lib.fileset.unions [
       ../CHANGELOG.md
+      ../CONTRIBUTING.md
       ../LICENSE
       ../README.md
+      ../SECURITY.md
       (lib.fileset.difference ../audit (lib.fileset.maybeMissing ../audit/build))
       ../bin
       ../docs
