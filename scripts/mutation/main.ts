@@ -209,8 +209,16 @@ function runStryker(
     if (!existsSync(lines)) return [];
     return readFileSync(lines, 'utf8').trimEnd().split('\n').map(mutantOf);
   } finally {
-    // What was ended may still write into it.
+    remove(dir);
+  }
+}
+
+/** What was ended may still write into it: then it stays, and the score counts all the same. */
+function remove(dir: string): void {
+  try {
     rmSync(dir, { recursive: true, maxRetries: 5, retryDelay: 1000 });
+  } catch (error) {
+    console.error(`${dir} is not removed: ${error}`);
   }
 }
 
