@@ -157,4 +157,31 @@ describe('subdirectories for processors', () => {
     const old = processorOf('vendor_id\t: GenuineIntel\nflags\t\t: cx16 lahf_lm pni\n', X86_64);
     assert.deepEqual(old, { levels: [], capabilities: ['x86_64'], platform: 'x86_64' });
   });
+
+  test('an Intel processor gets a platform by its features, each of which counts (sysdeps/x86/cpu-features.c)', () => {
+    const intel = (flags: readonly string[]) =>
+      processorOf(`vendor_id\t: GenuineIntel\nflags\t\t: ${flags.join(' ')}\n`, X86_64);
+    const KINDS = {
+      haswell: ['avx2', 'bmi1', 'bmi2', 'abm', 'movbe', 'popcnt', 'fma'],
+      xeon_phi: ['avx512cd', 'avx512er', 'avx512pf'],
+    };
+    for (const [kind, flags] of Object.entries(KINDS)) {
+      assert.equal(intel(flags).platform, kind);
+      for (const flag of flags)
+        assert.equal(intel(flags.filter(other => other !== flag)).platform, 'x86_64', flag);
+    }
+    assert.equal(intel([...KINDS.haswell, ...KINDS.xeon_phi]).platform, 'xeon_phi');
+  });
+
+  test('a wide Intel processor that is no Xeon Phi has avx512_1', () => {
+    const wide = ['avx512cd', 'avx512bw', 'avx512dq', 'avx512vl'];
+    const has = (flags: readonly string[], vendor = 'GenuineIntel') =>
+      processorOf(`vendor_id\t: ${vendor}\nflags\t\t: ${flags.join(' ')}\n`, X86_64).capabilities.includes(
+        'avx512_1',
+      );
+    assert.ok(has(wide));
+    for (const flag of wide) assert.ok(!has(wide.filter(other => other !== flag)), flag);
+    assert.ok(!has([...wide, 'avx512er']));
+    assert.ok(!has(wide, 'AuthenticAMD'));
+  });
 });
