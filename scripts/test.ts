@@ -51,6 +51,9 @@ const LONG = [
 const given = process.argv.slice(2);
 const places = given.filter(arg => statSync(arg, { throwIfNoEntry: false }) !== undefined);
 const options = given.filter(arg => !places.includes(arg));
+// Node 24 passes over what is not there.
+const missing = options.filter(arg => arg.endsWith('.test.ts') && !arg.startsWith('-'));
+if (missing.length > 0) throw new Error(`no such file: ${missing.join(' ')}`);
 const files = places.length > 0 ? places.flatMap(filesIn) : entriesFor(filesIn('test').filter(isWanted));
 if (files.length === 0) throw new Error(`no ${TESTS} in ${places.join(' ')}`);
 
