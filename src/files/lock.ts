@@ -9,6 +9,9 @@ const NO_LOCKS = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOSYS', 'ENOTSUP', 'EOPN
 
 const TRIES = 5;
 
+/** In seconds: so long nobody takes a lock for one that was left, whoever he is (`hasEnded`). */
+const SURELY_OURS = 60;
+
 /**
  * Holds off other elfnotes from a file until it is released. Node has no `flock`: the lock is a symbolic link beside the
  * file, which is made in one call and says whose it is. One whose process has died is taken away.
@@ -16,6 +19,7 @@ const TRIES = 5;
 export class Lock {
   /** Undefined where no lock can be made. */
   readonly #name: string | undefined;
+  readonly #since = process.uptime();
 
   /** @throws ElfnoteError `changed` while another elfnote writes to the file. */
   constructor(path: string) {
@@ -30,7 +34,17 @@ export class Lock {
   }
 
   release(): void {
-    if (this.#name !== undefined) release(this.#name);
+    if (this.#name === undefined) return;
+    if (process.uptime() - this.#since < SURELY_OURS || isOurs(this.#name)) release(this.#name);
+  }
+}
+
+/** Waiting for a disk may take long, and another container may have taken the lock for one that was left meanwhile. */
+function isOurs(lock: string): boolean {
+  try {
+    return readlinkSync(lock) === ownerOfThisProcess();
+  } catch {
+    return false;
   }
 }
 

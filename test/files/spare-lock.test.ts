@@ -5,6 +5,7 @@ import { describe, test } from 'node:test';
 import { withFaults } from '../../scripts/hardening/shim.js';
 import { die, passTime } from '../../scripts/hardening/state.js';
 import { ElfnoteError } from '../../src/errors.js';
+import { Lock } from '../../src/files/lock.js';
 import { ownerOfThisProcess } from '../../src/files/owner.js';
 import { spareLock } from '../../src/files/spare-lock.js';
 import { lockBeside, sweep } from '../../src/files/temporary.js';
@@ -113,4 +114,25 @@ describe('a run that locks many files', () => {
     }
     assert.ok(left >= 5, `${left} left`);
   });
+});
+
+test('a lock that another container has taken for one that was left is its own, and stays', t => {
+  const path = join(tempDir(t), 'file');
+  const name = lockBeside(path);
+  const lock = new Lock(path);
+  const late = process.uptime() + 121;
+  t.mock.method(process, 'uptime', () => late);
+  unlinkSync(name);
+  symlinkSync('1-2-00000000', name);
+  lock.release();
+  assert.equal(readlinkSync(name), '1-2-00000000');
+});
+
+test('a lock that was held for long, and is ours all the same, is taken away', t => {
+  const path = join(tempDir(t), 'file');
+  const lock = new Lock(path);
+  const late = process.uptime() + 121;
+  t.mock.method(process, 'uptime', () => late);
+  lock.release();
+  assert.equal(lstatSync(lockBeside(path), { throwIfNoEntry: false }), undefined);
 });
