@@ -207,8 +207,9 @@ export function verifyTree(
 }
 
 /**
- * Simulates ld.so over the whole closure of a program or library, running nothing: which objects it opens and in what
- * order, how it finds each, and every open(2) and stat(2) that it makes for that. Paths and names are byte strings.
+ * Simulates ld.so over the whole closure of a program or library: which objects it opens and in what order, how it
+ * finds each, and every open(2) and stat(2) that it makes for that. Paths and names are byte strings. Nothing of it is
+ * run; the loader that has started Node is asked for the processor (`ld.so --help`), unless `hwcaps` names one.
  *
  * @throws ElfnoteError `usage` for an option that does not fit; of the file itself `unreadable`, `not-elf`,
  * `malformed`, or `unsupported` for a static program or one whose loader is no glibc.

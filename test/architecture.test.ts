@@ -169,7 +169,7 @@ const FENCED: Readonly<Record<string, readonly string[]>> = {
     'cli/',
   ],
   'node:fs/promises': ['write/', 'files/', 'batch/'],
-  'node:child_process': ['files/attributes.ts', 'cli/run-program.ts'],
+  'node:child_process': ['files/attributes.ts', 'loader/own-loader.ts', 'cli/run-program.ts'],
   elfy: ['elf/read.ts'],
 };
 

@@ -161,7 +161,7 @@ export function architectureOf(image: Pick<ElfImage, 'encoding' | 'header'>): Ar
   return found ?? unknownArchitecture(image);
 }
 
-/** Node's names of the architectures that it runs on; one that also runs programs of another comes with it. */
+/** Node's names of the architectures that it runs on: its own, and behind it another whose programs run there too. */
 const RUNS: Readonly<Record<string, readonly string[]>> = {
   x64: ['x86_64', 'i386'],
   ia32: ['i386'],
@@ -176,4 +176,9 @@ const RUNS: Readonly<Record<string, readonly string[]>> = {
 /** @param machine as `process.arch` has it. */
 export function runsHere(architecture: Architecture, machine: string): boolean {
   return RUNS[machine]?.includes(architecture.name) ?? false;
+}
+
+/** Whether it is that of Node itself. @param machine as `process.arch` has it. */
+export function isOwn(architecture: Architecture, machine: string): boolean {
+  return RUNS[machine]?.[0] === architecture.name;
 }

@@ -78,7 +78,7 @@ function platformNamed(
 }
 
 /**
- * This machine's processor, as glibc sees it.
+ * This machine's processor, as the kernel describes it.
  * @param cpuinfo of the first processor in /proc/cpuinfo.
  */
 export function processorOf(cpuinfo: string, architecture: Architecture): Processor {
@@ -110,4 +110,33 @@ function intelPlatform(flags: ReadonlySet<string>): string {
 
 function has(flags: ReadonlySet<string>, needs: readonly string[]): boolean {
   return needs.every(flag => flags.has(flag));
+}
+
+const LEVELS_SAID = /^Subdirectories of glibc-hwcaps directories.*\n((?: {2}.*\n)*)/m;
+const LEGACY_SAID = /^Legacy HWCAP subdirectories.*\n((?: {2}.*\n)*)/m;
+const PLATFORM_SAID = /^ {2}(\S+) \(AT_PLATFORM;/m;
+
+/**
+ * A processor as a loader of its machine knows it (elf/dl-usage.c).
+ * @param help what `ld.so --help` says; up to glibc 2.36 of the older subdirectories too.
+ * @param described what counts where it says nothing.
+ */
+export function processorSaid(help: string, described: Processor, architecture: Architecture): Processor {
+  const levels = LEVELS_SAID.exec(help)?.[1];
+  const legacy = LEGACY_SAID.exec(help)?.[1];
+  return {
+    levels:
+      levels === undefined
+        ? described.levels
+        : architecture.levels.map(({ name }) => name).filter(name => isSupported(levels, name)),
+    capabilities:
+      legacy === undefined
+        ? described.capabilities
+        : architecture.capabilities.filter(name => isSupported(legacy, name)),
+    platform: legacy === undefined ? described.platform : PLATFORM_SAID.exec(legacy)?.[1],
+  };
+}
+
+function isSupported(said: string, name: string): boolean {
+  return said.split('\n').some(line => line.startsWith(`  ${name} (supported`));
 }

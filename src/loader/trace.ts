@@ -2,14 +2,15 @@ import { posix } from 'node:path';
 import { type ByteString, byteStringOf } from '../elf/bytes.js';
 import { ElfnoteError } from '../errors.js';
 import { withFile } from '../files/source.js';
-import { type Architecture, architectureOf, runsHere } from './architectures.js';
+import { type Architecture, architectureOf, isOwn, runsHere } from './architectures.js';
 import type { Closure } from './closure.js';
 import { type Counts, countLookups } from './count.js';
 import { FileLoaderProbe } from './file-probe.js';
-import { type Processor, processorNamed, processorOf, subdirectoriesOf } from './hwcaps.js';
+import { type Processor, processorNamed, processorOf, processorSaid, subdirectoriesOf } from './hwcaps.js';
 import { type LoaderFacts, readLoader } from './interpreter.js';
 import type { Notes, Reader } from './note-answer.js';
 import { type ObjectFacts, readFacts } from './object.js';
+import { askOwnLoader } from './own-loader.js';
 import type { LoaderProbe } from './probe.js';
 import { type Machine, simulate } from './simulate.js';
 
@@ -47,7 +48,8 @@ export interface Trace extends Closure, Machine {
 }
 
 /**
- * Simulates ld.so over the whole closure of a program or library, running nothing.
+ * Simulates ld.so over the whole closure of a program or library. Nothing of it is run: only the loader that has started
+ * Node is, to ask for the processor.
  *
  * @throws ElfnoteError `usage` for an option that does not fit; of the file itself `unreadable`, `not-elf`,
  * `malformed`, or `unsupported` for a static program, one whose loader is no glibc, or one that asks for a million
@@ -106,7 +108,9 @@ function chosenProcessor(wanted: string | undefined, architecture: Architecture)
   if (wanted !== undefined) return processorNamed(wanted, architecture);
   if (!runsHere(architecture, process.arch)) return processorNamed('none', architecture);
   const cpuinfo = new FileLoaderProbe().readFile('/proc/cpuinfo');
-  return processorOf(Buffer.isBuffer(cpuinfo) ? cpuinfo.toString('latin1') : '', architecture);
+  const described = processorOf(Buffer.isBuffer(cpuinfo) ? cpuinfo.toString('latin1') : '', architecture);
+  const help = isOwn(architecture, process.arch) ? askOwnLoader() : undefined;
+  return help === undefined ? described : processorSaid(help, described, architecture);
 }
 
 /** A program is known by its real path (`/proc/self/exe`), a library by the one that it is opened by. */

@@ -201,13 +201,20 @@ describe('elfnote trace', { skip: needsTracing('gcc') }, () => {
     }
   });
 
-  test('nothing is run and nothing is written', t => {
-    const dir = tempDir(t);
-    const log = join(dir, 'log');
+  test('nothing of the program is run and nothing is written; with --hwcaps nothing is run at all', t => {
+    const log = join(tempDir(t), 'log');
     const filter = 'trace=execve,openat,open,creat,rename,unlink,mkdir,ftruncate,chmod';
-    runOk('strace', ['-f', '-e', filter, '-o', log, process.execPath, BIN, 'trace', files.program]);
-    const lines = readFileSync(log, 'utf8').split('\n');
-    assert.equal(lines.filter(line => line.includes('execve(')).length, 1);
+    const calls = (...args: readonly string[]) => {
+      const command = [process.execPath, BIN, 'trace', ...args, files.program];
+      runOk('strace', ['-f', '-e', filter, '-o', log, ...command]);
+      return readFileSync(log, 'utf8').split('\n');
+    };
+    const isRun = (line: string) => line.includes('execve(');
+    assert.equal(calls('--hwcaps', 'none').filter(isRun).length, 1);
+    const lines = calls();
+    const [, ...others] = lines.filter(isRun);
+    assert.ok(others.length <= 1, 'the loader is asked once');
+    for (const line of others) assert.match(line, /execve\("[^"]*\/ld[^"/]*", \["[^"]*", "--help"\]/);
     const writing = lines.filter(line => /O_(?:WRONLY|RDWR|CREAT)|rename\(|unlink\(|mkdir\(/.test(line));
     assert.deepEqual(
       writing.filter(line => !/"\/(?:dev|proc)\//.test(line)),

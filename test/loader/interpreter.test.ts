@@ -34,18 +34,6 @@ describe('what a loader has compiled in, read from its file', () => {
     assert.equal(facts.versionFrom, 'file');
   });
 
-  test('the processor is what the loader takes this machine for', { skip }, () => {
-    const cpuinfo = new FileLoaderProbe().readFile('/proc/cpuinfo');
-    assert.ok(Buffer.isBuffer(cpuinfo));
-    const processor = processorOf(cpuinfo.toString('latin1'), X86_64);
-    const help = runOk(PATH, ['--help']).stdout;
-    const said = (pattern: RegExp) => [...help.matchAll(pattern)].map(([, name]) => name);
-    assert.deepEqual(processor.levels, said(/^ {2}(x86-64-v\d) \(supported, searched\)$/gm));
-    const legacy = said(/^ {2}([a-z0-9_]+) \((?:AT_PLATFORM; )?supported, searched\)$/gm);
-    if (!help.includes('Legacy HWCAP')) return;
-    assert.deepEqual(new Set([...processor.capabilities, 'tls', processor.platform]), new Set(legacy));
-  });
-
   test('a version before 2.33 is the newest that it defines', () => {
     const facts = readBytes('\0la_objsearch\0GLIBC_2.2.5\0GLIBC_2.4\0GLIBC_2.31\0/lib64/\0/usr/lib64/\0');
     assert.deepEqual(

@@ -25,7 +25,7 @@ Example:
   $ elfnote trace ./result/bin/hello
   2 libraries, 3 failing opens and 2 failing stats; with notes everywhere none
 
-Nothing is run.
+Nothing of the program is run.
 
 Exit status: 0 everything was found, 1 a library is missing or the program
 would not start, 2 the file cannot be read.`;
