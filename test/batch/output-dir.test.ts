@@ -15,7 +15,8 @@ import { dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
 import { OutputDir } from '../../src/batch/output-dir.js';
 import { ElfnoteError } from '../../src/errors.js';
-import { BIN, elfnote, elfnoteAsNobody, elfnoteOk, FIXTURES, ROOT, runOk } from '../support/cli.js';
+import { BIN, elfnoteAsNobody, FIXTURES, ROOT, runOk } from '../support/cli.js';
+import { elfnoteHere, elfnoteHereOk } from '../support/cli-here.js';
 import { nixosNotes } from '../support/readelf.js';
 import { tempDir } from '../support/temp.js';
 import { needs, needsRoot } from '../support/tools.js';
@@ -59,7 +60,7 @@ describe('--output-dir', { skip: needs('find', 'touch') }, () => {
     const tree = makeTree(dir);
     const copy = join(dir, 'out/pkg');
     const [before, content] = [layout(tree), readFileSync(join(tree, 'bin/program'))];
-    const { stdout } = elfnoteOk([
+    const { stdout } = elfnoteHereOk([
       'build-cache',
       '-v',
       '--root',
@@ -91,7 +92,15 @@ describe('--output-dir', { skip: needs('find', 'touch') }, () => {
   test('with --preserve-dates files, links and directories keep their times', t => {
     const dir = tempDir(t);
     const tree = makeTree(dir);
-    elfnoteOk(['build-cache', '--root', ROOT, '--preserve-dates', '--output-dir', join(dir, 'out'), tree]);
+    elfnoteHereOk([
+      'build-cache',
+      '--root',
+      ROOT,
+      '--preserve-dates',
+      '--output-dir',
+      join(dir, 'out'),
+      tree,
+    ]);
     for (const file of ['script', 'bin/program', 'bin', 'empty', '.']) {
       assert.equal(lstatSync(join(dir, 'out/pkg', file)).mtimeMs, 1_000_000, file);
     }
@@ -102,7 +111,15 @@ describe('--output-dir', { skip: needs('find', 'touch') }, () => {
     const tree = makeTree(dir);
     const times = { script: '@1700000000.123456789', dangling: '@-86399.25' };
     for (const [file, time] of Object.entries(times)) runOk('touch', ['-h', '-d', time, join(tree, file)]);
-    elfnoteOk(['build-cache', '--root', ROOT, '--preserve-dates', '--output-dir', join(dir, 'out'), tree]);
+    elfnoteHereOk([
+      'build-cache',
+      '--root',
+      ROOT,
+      '--preserve-dates',
+      '--output-dir',
+      join(dir, 'out'),
+      tree,
+    ]);
     for (const file of Object.keys(times)) {
       const [from, to] = [tree, join(dir, 'out/pkg')].map(top =>
         lstatSync(join(top, file), { bigint: true }),
@@ -117,7 +134,7 @@ describe('--output-dir', { skip: needs('find', 'touch') }, () => {
     const dir = tempDir(t);
     const tree = makeTree(dir);
     writeFileSync(join(tree, 'broken'), malformed(readFileSync(join(tree, 'bin/program'))));
-    const { status, stderr } = elfnote([
+    const { status, stderr } = elfnoteHere([
       'build-cache',
       '--root',
       ROOT,
@@ -134,7 +151,7 @@ describe('--output-dir', { skip: needs('find', 'touch') }, () => {
     const dir = tempDir(t);
     const tree = makeTree(dir);
     const library = join(FIXTURES, 'kinds/libuse-bfd.so');
-    elfnoteOk(['build-cache', '--root', ROOT, '--output-dir', join(dir, 'out'), `${tree}/`, library]);
+    elfnoteHereOk(['build-cache', '--root', ROOT, '--output-dir', join(dir, 'out'), `${tree}/`, library]);
     assert.equal(nixosNotes(join(dir, 'out/libuse-bfd.so')).length, 1);
     assert.equal(nixosNotes(join(dir, 'out/pkg/bin/program')).length, 1);
   });
@@ -142,7 +159,7 @@ describe('--output-dir', { skip: needs('find', 'touch') }, () => {
   test('a path that is named twice is copied once', t => {
     const dir = tempDir(t);
     const tree = makeTree(dir);
-    elfnoteOk(['build-cache', '--root', ROOT, '--output-dir', join(dir, 'out'), tree, tree, `${tree}/.`]);
+    elfnoteHereOk(['build-cache', '--root', ROOT, '--output-dir', join(dir, 'out'), tree, tree, `${tree}/.`]);
     assert.deepEqual(layout(join(dir, 'out/pkg')), layout(tree));
   });
 
@@ -151,7 +168,7 @@ describe('--output-dir', { skip: needs('find', 'touch') }, () => {
     const [tree, loop] = [makeTree(dir), join(dir, 'loop')];
     symlinkSync('loop', loop);
     const args = ['build-cache', '--root', ROOT, '--output-dir', join(dir, 'out'), loop, tree];
-    const { status, stderr } = elfnote(args);
+    const { status, stderr } = elfnoteHere(args);
     assert.equal(status, 1);
     assert.equal(stderr, `elfnote: ${loop}: cannot open: too many levels of symbolic links\n`);
     assert.deepEqual(layout(join(dir, 'out/pkg')), layout(tree));
@@ -187,7 +204,7 @@ describe('--output-dir', { skip: needs('find', 'touch') }, () => {
     const tree = makeTree(dir);
     writeFileSync(join(dir, 'list'), Buffer.from(`${tree}\n${dir}/bad\xff\n`, 'latin1'));
     const args = ['--root', ROOT, '--output-dir', join(dir, 'out'), '--files-from', join(dir, 'list')];
-    const { status, stderr } = elfnote(['build-cache', ...args]);
+    const { status, stderr } = elfnoteHere(['build-cache', ...args]);
     assert.equal(status, 1);
     assert.equal(stderr, `elfnote: ${dir}/bad\\xff: cannot open: its name is not UTF-8\n`);
     assert.equal(nixosNotes(join(dir, 'out/pkg/bin/program')).length, 1);
@@ -201,7 +218,7 @@ describe('--output-dir', { skip: needs('find', 'touch') }, () => {
     const out = join(dir, 'o'.repeat(250), 'o'.repeat(250), 'o'.repeat(250));
     mkdirSync(deep, { recursive: true });
     writeFileSync(join(deep, 'program'), readFileSync(join(tree, 'bin/program')));
-    const { status, stderr } = elfnote(['build-cache', '--root', ROOT, '--output-dir', out, tree]);
+    const { status, stderr } = elfnoteHere(['build-cache', '--root', ROOT, '--output-dir', out, tree]);
     assert.equal(status, 1);
     assert.ok(stderr.startsWith(`elfnote: ${deep}/program: cannot make the directory of ${out}/pkg/ddd`));
     assert.doesNotMatch(stderr, /internal error/);
@@ -211,7 +228,7 @@ describe('--output-dir', { skip: needs('find', 'touch') }, () => {
   test('a path that is a link is copied as what it leads to', t => {
     const dir = tempDir(t);
     symlinkSync(makeTree(dir), join(dir, 'result'));
-    elfnoteOk(['build-cache', '--root', ROOT, '--output-dir', join(dir, 'out'), join(dir, 'result')]);
+    elfnoteHereOk(['build-cache', '--root', ROOT, '--output-dir', join(dir, 'out'), join(dir, 'result')]);
     assert.equal(lstatSync(join(dir, 'out/result')).isDirectory(), true);
     assert.equal(nixosNotes(join(dir, 'out/result/bin/program')).length, 1);
   });
@@ -220,7 +237,7 @@ describe('--output-dir', { skip: needs('find', 'touch') }, () => {
     const dir = tempDir(t);
     const tree = makeTree(dir);
     runOk('mkfifo', [join(tree, 'fifo')]);
-    const { status, stderr } = elfnote([
+    const { status, stderr } = elfnoteHere([
       'build-cache',
       '--root',
       ROOT,
@@ -234,7 +251,15 @@ describe('--output-dir', { skip: needs('find', 'touch') }, () => {
 
   test('with --dry-run nothing is made', t => {
     const dir = tempDir(t);
-    elfnoteOk(['build-cache', '--dry-run', '--root', ROOT, '--output-dir', join(dir, 'out'), makeTree(dir)]);
+    elfnoteHereOk([
+      'build-cache',
+      '--dry-run',
+      '--root',
+      ROOT,
+      '--output-dir',
+      join(dir, 'out'),
+      makeTree(dir),
+    ]);
     assert.equal(lstatSync(join(dir, 'out'), { throwIfNoEntry: false }), undefined);
   });
 
@@ -290,7 +315,7 @@ describe('--output-dir', { skip: needs('find', 'touch') }, () => {
         symlinkSync('/nowhere', join(dir, 'out/pkg'));
         const before = layout(dir);
         const [out = '', ...paths] = args(dir);
-        const { status, stderr } = elfnote(['build-cache', '--output-dir', join(dir, out), ...paths]);
+        const { status, stderr } = elfnoteHere(['build-cache', '--output-dir', join(dir, out), ...paths]);
         assert.equal(status, 2);
         assert.match(stderr, message);
         assert.equal(stderr.trimEnd().split('\n').length, 1);
@@ -302,7 +327,7 @@ describe('--output-dir', { skip: needs('find', 'touch') }, () => {
   test('a directory that cannot be made is named', t => {
     const dir = tempDir(t);
     const out = join(makeTree(dir), 'script');
-    const { status, stderr } = elfnote(['build-cache', '--output-dir', out, join(FIXTURES, 'kinds')]);
+    const { status, stderr } = elfnoteHere(['build-cache', '--output-dir', out, join(FIXTURES, 'kinds')]);
     assert.equal(status, 1);
     assert.equal(stderr, `elfnote: ${out}: cannot make: a part of the path is not a directory\n`);
   });
@@ -311,7 +336,15 @@ describe('--output-dir', { skip: needs('find', 'touch') }, () => {
     const dir = tempDir(t);
     const tree = makeTree(dir);
     mkdirSync(join(dir, 'pkg-extra'));
-    elfnoteOk(['build-cache', '--root', ROOT, '--output-dir', join(dir, 'out'), `${dir}/pkg-extra`, tree]);
+    elfnoteHereOk([
+      'build-cache',
+      '--root',
+      ROOT,
+      '--output-dir',
+      join(dir, 'out'),
+      `${dir}/pkg-extra`,
+      tree,
+    ]);
     assert.deepEqual(readdirSync(join(dir, 'out')), ['pkg', 'pkg-extra']);
   });
 
@@ -341,7 +374,7 @@ describe('--output-dir', { skip: needs('find', 'touch') }, () => {
     const tree = makeTree(dir);
     writeFileSync(join(tree, 'bin-extra/broken'), malformed(readFileSync(join(tree, 'bin/program'))));
     const out = join(dir, 'out');
-    const { status, stdout } = elfnote([
+    const { status, stdout } = elfnoteHere([
       'build-cache',
       '--root',
       ROOT,

@@ -15,9 +15,7 @@ import {
 import { join } from 'node:path';
 import { before, describe, type TestContext, test } from 'node:test';
 import {
-  elfnote,
   elfnoteAsNobody,
-  elfnoteOk,
   FIXTURES,
   isObject,
   jsonLines,
@@ -30,6 +28,7 @@ import {
   run,
   runOk,
 } from '../support/cli.js';
+import { elfnoteHere, elfnoteHereOk } from '../support/cli-here.js';
 import { dumpJson, entriesOf } from '../support/dump.js';
 import { architecture } from '../support/programs.js';
 import { suiteScope, tempDir } from '../support/temp.js';
@@ -58,7 +57,7 @@ describe('build-cache exits with', () => {
   test('2 for a named file that is not ELF', t => {
     const file = join(tempDir(t), 'text');
     writeFileSync(file, 'not ELF\n');
-    const result = elfnote(['build-cache', file]);
+    const result = elfnoteHere(['build-cache', file]);
     assert.equal(result.status, 2);
     assertOneError(result, file, /^is not an ELF file\n$/);
     assert.equal(result.stdout, '');
@@ -68,12 +67,12 @@ describe('build-cache exits with', () => {
     const dir = tempDir(t);
     const empty = join(dir, 'empty');
     writeFileSync(empty, '');
-    const result = elfnote(['build-cache', empty]);
+    const result = elfnoteHere(['build-cache', empty]);
     assert.equal(result.status, 2);
     assertOneError(result, empty, /^is not an ELF file\n$/);
     const pipe = join(dir, 'pipe');
     runOk('mkfifo', [pipe]);
-    const fifo = elfnote(['build-cache', pipe]);
+    const fifo = elfnoteHere(['build-cache', pipe]);
     assert.equal(fifo.status, 2);
     assertOneError(fifo, pipe, /^is not a regular file\n$/);
   });
@@ -82,10 +81,10 @@ describe('build-cache exits with', () => {
     const dir = tempDir(t);
     writeFileSync(join(dir, 'text'), 'not ELF\n');
     writeFileSync(join(dir, 'empty'), '');
-    const quiet = elfnote(['build-cache', dir]);
+    const quiet = elfnoteHere(['build-cache', dir]);
     assert.deepEqual([quiet.status, quiet.stderr], [0, '']);
     assert.equal(quiet.stdout, '2 files; 2 skipped\n  skipped  2 not ELF\n');
-    const verbose = elfnoteOk(['build-cache', '-v', dir]);
+    const verbose = elfnoteHereOk(['build-cache', '-v', dir]);
     assert.ok(verbose.stdout.startsWith(`${join(dir, 'empty')}: skipped: is not an ELF file\n`));
   });
 
@@ -100,7 +99,7 @@ describe('build-cache exits with', () => {
     test(`0 and a named reason for ${name}, which stays as it is`, t => {
       const file = kind(t, name);
       const bytes = readFileSync(file);
-      const result = elfnote(['build-cache', '--root', ROOT, file]);
+      const result = elfnoteHere(['build-cache', '--root', ROOT, file]);
       assert.deepEqual([result.status, result.stderr], [0, '']);
       assert.ok(result.stdout.startsWith(`${file}: skipped: `));
       assert.match(result.stdout, reason);
@@ -113,7 +112,7 @@ describe('build-cache exits with', () => {
     const bytes = readFileSync(file);
     bytes.writeUInt16LE(4, 16);
     writeFileSync(file, bytes);
-    const result = elfnote(['build-cache', file]);
+    const result = elfnoteHere(['build-cache', file]);
     assert.deepEqual([result.status, result.stderr], [0, '']);
     assert.equal(result.stdout, `${file}: skipped: is a core file (ET_CORE)\n`);
   });
@@ -121,7 +120,7 @@ describe('build-cache exits with', () => {
   test('0 for a file of which nothing resolves, with the reason', t => {
     const file = kind(t, 'pie-bfd');
     for (const dir of [GREET, NAME]) mkdirSync(join(file, '..', dir), { recursive: true });
-    const result = elfnote(['build-cache', '--root', join(file, '..'), file]);
+    const result = elfnoteHere(['build-cache', '--root', join(file, '..'), file]);
     assert.deepEqual([result.status, result.stderr], [0, '']);
     assert.equal(result.stdout, `${file}: skipped: no soname was found over the run path\n`);
   });
@@ -129,19 +128,19 @@ describe('build-cache exits with', () => {
   test('1 with --strict for an unresolved soname, and the file is unchanged', t => {
     const file = kind(t, 'pie-bfd');
     const [bytes, { mtimeMs }] = [readFileSync(file), statSync(file)];
-    const result = elfnote(['build-cache', '--strict', '--root', ROOT, file]);
+    const result = elfnoteHere(['build-cache', '--strict', '--root', ROOT, file]);
     assert.equal(result.status, 1);
     assertOneError(result, file, /^not found over the run path: libc\.so\.6\n$/);
     assert.ok(readFileSync(file).equals(bytes));
     assert.equal(statSync(file).mtimeMs, mtimeMs);
-    assert.equal(elfnote(['build-cache', '--root', ROOT, file]).status, 0, 'without --strict it is none');
+    assert.equal(elfnoteHere(['build-cache', '--root', ROOT, file]).status, 0, 'without --strict it is none');
   });
 
   test('1 for a file that does not exist, where other files are done', t => {
     const file = kind(t, 'pie-bfd');
     const missing = join(file, '../missing');
-    assert.equal(elfnote(['build-cache', missing]).status, 2);
-    const result = elfnote(['build-cache', '--root', ROOT, missing, file]);
+    assert.equal(elfnoteHere(['build-cache', missing]).status, 2);
+    const result = elfnoteHere(['build-cache', '--root', ROOT, missing, file]);
     assert.equal(result.status, 1);
     assertOneError(result, missing, /^cannot open: no such file or directory\n$/);
     assert.deepEqual(entriesOf(file), EXPECTED);
@@ -172,7 +171,7 @@ describe('build-cache exits with', () => {
     const bytes = readFileSync(file);
     bytes.writeUInt16LE(57, 54);
     writeFileSync(file, bytes);
-    const result = elfnote(['build-cache', '--root', ROOT, file]);
+    const result = elfnoteHere(['build-cache', '--root', ROOT, file]);
     assert.equal(result.status, 2);
     assertOneError(result, file, /^e_phentsize is 57, not 56 \(at offset 54\)\n$/);
   });
@@ -183,7 +182,7 @@ describe('build-cache exits with', () => {
     const bytes = readFileSync(file);
     bytes.writeUInt16LE(57, 54);
     writeFileSync(join(dir, 'broken'), bytes);
-    const result = elfnote(['build-cache', '--root', ROOT, dir]);
+    const result = elfnoteHere(['build-cache', '--root', ROOT, dir]);
     assert.equal(result.status, 1);
     assertOneError(result, join(dir, 'broken'), /^e_phentsize is 57/);
     assert.deepEqual(entriesOf(file), EXPECTED);
@@ -200,7 +199,7 @@ describe('build-cache exits with', () => {
   };
   for (const [what, args] of Object.entries(USAGE)) {
     test(`2 for ${what}, with one line on standard error`, () => {
-      const result = elfnote(args);
+      const result = elfnoteHere(args);
       assert.equal(result.status, 2);
       assert.match(result.stderr, /^elfnote: [^\n]+\n$/);
       assert.equal(result.stdout, '');
@@ -213,12 +212,12 @@ describe('build-cache', () => {
     const file = kind(t, 'pie-bfd');
     utimesSync(file, 1_000_000_000, 1_000_000_000);
     const [bytes, stats] = [readFileSync(file), statSync(file)];
-    const brief = elfnoteOk(['build-cache', '-n', '--root', ROOT, file]);
+    const brief = elfnoteHereOk(['build-cache', '-n', '--root', ROOT, file]);
     assert.match(
       brief.stdout,
       /^[^\n]*: note would be written: 2 found at once, 1 left to the loader \(libc\.so\.6\), \+\d+ bytes\n$/,
     );
-    const { stdout, stderr } = elfnoteOk(['build-cache', '-n', '-v', '--root', ROOT, file]);
+    const { stdout, stderr } = elfnoteHereOk(['build-cache', '-n', '-v', '--root', ROOT, file]);
     assert.equal(stderr, '');
     assert.match(stdout, /: note would be written in slack, table [a-z-]+: 2 found at once, /);
     assert.match(stdout, /\n {2}step 1: \d+ bytes at offset \d+: the notes\n/);
@@ -232,7 +231,7 @@ describe('build-cache', () => {
 
   test('-n --json prints edits that lead to the very bytes that a run writes', t => {
     const file = kind(t, 'pie-bfd');
-    const [plan] = jsonLines(elfnoteOk(['build-cache', '-n', '--json', '--root', ROOT, file]).stdout);
+    const [plan] = jsonLines(elfnoteHereOk(['build-cache', '-n', '--json', '--root', ROOT, file]).stdout);
     assert.ok(plan !== undefined);
     assert.equal(plan.action, 'planned');
     const expected = Buffer.alloc(numberIn(plan, 'size'));
@@ -248,7 +247,7 @@ describe('build-cache', () => {
       steps,
       steps.toSorted((a, b) => a - b),
     );
-    elfnoteOk(['build-cache', '--root', ROOT, file]);
+    elfnoteHereOk(['build-cache', '--root', ROOT, file]);
     assert.ok(readFileSync(file).equals(expected));
   });
 
@@ -257,7 +256,7 @@ describe('build-cache', () => {
     const dir = join(file, '..');
     copyFileSync(join(FIXTURES, 'kinds/static'), join(dir, 'static'));
     writeFileSync(join(dir, 'text'), 'text');
-    const { stdout } = elfnoteOk(['build-cache', '--json', '--root', ROOT, dir]);
+    const { stdout } = elfnoteHereOk(['build-cache', '--json', '--root', ROOT, dir]);
     const [program, skipped, text, summary, ...more] = jsonLines(stdout);
     assert.deepEqual(more, []);
     assert.ok(program !== undefined && skipped !== undefined && text !== undefined && summary !== undefined);
@@ -333,7 +332,7 @@ describe('build-cache', () => {
   test('--json prints an object with an error for a file that failed, and the line on standard error', t => {
     const file = join(tempDir(t), 'text');
     writeFileSync(file, 'text');
-    const result = elfnote(['build-cache', '--json', file]);
+    const result = elfnoteHere(['build-cache', '--json', file]);
     assert.equal(result.status, 2);
     assertOneError(result, file, /^is not an ELF file\n$/);
     const [failed, summary] = jsonLines(result.stdout);
@@ -346,10 +345,10 @@ describe('build-cache', () => {
 
   test('logs to standard error: a warning for DT_RPATH, as text or as JSON', t => {
     const file = kind(t, 'rpath');
-    const text = elfnoteOk(['build-cache', '-n', '--root', ROOT, file]);
+    const text = elfnoteHereOk(['build-cache', '-n', '--root', ROOT, file]);
     assert.match(text.stderr, /^elfnote: warning: [^\n]+: has DT_RPATH and no DT_RUNPATH: [^\n]+\n$/);
     assert.ok(!text.stdout.includes('DT_RPATH'));
-    const json = elfnoteOk(['build-cache', '-n', '--log-format', 'json', '--root', ROOT, file]);
+    const json = elfnoteHereOk(['build-cache', '-n', '--log-format', 'json', '--root', ROOT, file]);
     const [line, ...more] = jsonLines(json.stderr);
     assert.deepEqual(more, []);
     assert.deepEqual([line?.level, line?.path], [40, file]);
@@ -360,7 +359,7 @@ describe('build-cache', () => {
   test('--log-format json prints an error as JSON too', t => {
     const file = join(tempDir(t), 'text');
     writeFileSync(file, 'text');
-    const result = elfnote(['build-cache', '--log-format', 'json', file]);
+    const result = elfnoteHere(['build-cache', '--log-format', 'json', file]);
     assert.equal(result.status, 2);
     const [line] = jsonLines(result.stderr);
     assert.deepEqual(
@@ -371,17 +370,17 @@ describe('build-cache', () => {
 
   test('--log-level error keeps warnings back', t => {
     const file = kind(t, 'rpath');
-    assert.equal(elfnoteOk(['build-cache', '--log-level', 'error', '--root', ROOT, file]).stderr, '');
+    assert.equal(elfnoteHereOk(['build-cache', '--log-level', 'error', '--root', ROOT, file]).stderr, '');
   });
 
   test('-q prints nothing but errors', t => {
     const file = kind(t, 'rpath');
-    const done = elfnoteOk(['build-cache', '-q', '--root', ROOT, file]);
+    const done = elfnoteHereOk(['build-cache', '-q', '--root', ROOT, file]);
     assert.deepEqual([done.stdout, done.stderr], ['', '']);
     assert.deepEqual(entriesOf(file), EXPECTED);
     const text = join(file, '../text');
     writeFileSync(text, 'text');
-    const failed = elfnote(['build-cache', '-q', text]);
+    const failed = elfnoteHere(['build-cache', '-q', text]);
     assert.deepEqual([failed.status, failed.stdout], [2, '']);
     assertOneError(failed, text, /^is not an ELF file\n$/);
   });
@@ -389,9 +388,9 @@ describe('build-cache', () => {
   test('-v names what a walk leaves alone, which is silent without it', t => {
     const file = kind(t, 'static');
     const dir = join(file, '..');
-    const { stdout } = elfnoteOk(['build-cache', dir]);
+    const { stdout } = elfnoteHereOk(['build-cache', dir]);
     assert.equal(stdout, '1 file, 1 ELF; 1 skipped\n  skipped  1 static\n', 'the summary alone');
-    assert.match(elfnoteOk(['build-cache', '-v', dir]).stdout, /static: skipped: is statically linked/);
+    assert.match(elfnoteHereOk(['build-cache', '-v', dir]).stdout, /static: skipped: is statically linked/);
   });
 
   test('walks directories without following links, and takes a file that is named twice once', t => {
@@ -401,7 +400,9 @@ describe('build-cache', () => {
     symlinkSync(elsewhere, join(dir, 'link'));
     symlinkSync(join(elsewhere, '..'), join(dir, 'linked-directory'));
     const before = readFileSync(elsewhere);
-    const outcomes = jsonLines(elfnoteOk(['build-cache', '--json', '--root', ROOT, dir, dir, file]).stdout);
+    const outcomes = jsonLines(
+      elfnoteHereOk(['build-cache', '--json', '--root', ROOT, dir, dir, file]).stdout,
+    );
     assert.deepEqual(
       outcomes.filter(({ type }) => type === 'file').map(({ path }) => path),
       [file],
@@ -412,7 +413,7 @@ describe('build-cache', () => {
   test('keeps a name with control characters on one line', t => {
     const file = join(tempDir(t), 'new\nline\u001b[31m');
     writeFileSync(file, 'text');
-    const result = elfnote(['build-cache', file]);
+    const result = elfnoteHere(['build-cache', file]);
     assert.equal(result.status, 2);
     assertOneError(result, file.replace('\n', '\\x0a').replace('\u001b', '\\x1b'), /^is not an ELF file\n$/);
   });
@@ -421,7 +422,7 @@ describe('build-cache', () => {
 describe('--root', () => {
   test('looks run paths up below it and records them without it', t => {
     const file = kind(t, 'pie-bfd');
-    elfnoteOk(['build-cache', '--root', ROOT, file]);
+    elfnoteHereOk(['build-cache', '--root', ROOT, file]);
     assert.deepEqual(entriesOf(file, '--root', ROOT), EXPECTED);
   });
 
@@ -437,7 +438,7 @@ describe('--root', () => {
     copyFileSync(join(ROOT, name), join(root, '/nix/store/real/libname.so.2'));
     symlinkSync('/nix/store/real', join(root, NAME));
     symlinkSync(join(ROOT, greet), join(root, GREET, 'libgreet.so.1'));
-    elfnoteOk(['build-cache', '--root', root, file]);
+    elfnoteHereOk(['build-cache', '--root', root, file]);
     assert.deepEqual(entriesOf(file), [EXPECTED[1]]);
   });
 });
@@ -447,7 +448,7 @@ describe('--store-dir', () => {
     (...args: readonly string[]) =>
     (t: TestContext, env: Readonly<Record<string, string>> = {}) => {
       const file = kind(t, 'pie-bfd');
-      elfnoteOk(['build-cache', '--root', ROOT, ...args, file], { env });
+      elfnoteHereOk(['build-cache', '--root', ROOT, ...args, file], { env });
       return entriesOf(file);
     };
   /** A directory that may change is left to the loader for every soname that it does not hold. */
@@ -472,13 +473,13 @@ describe('--store-dir', () => {
   test('a note with more than helps is renewed, or taken out where nothing helps', t => {
     const like = (name: string, as: string) => {
       const file = kind(t, name, as);
-      elfnoteOk(['build-cache', '--root', ROOT, '--like-patchelf', file]);
+      elfnoteHereOk(['build-cache', '--root', ROOT, '--like-patchelf', file]);
       return file;
     };
     const origin = like('bin/origin', 'origin');
     assert.deepEqual(entriesOf(origin).length, 3);
     assert.match(
-      elfnoteOk(['build-cache', '--root', ROOT, origin]).stdout,
+      elfnoteHereOk(['build-cache', '--root', ROOT, origin]).stdout,
       /: note written: 2 searched, 1 left to the loader \(libc\.so\.6\), /,
     );
     assert.deepEqual(entriesOf(origin), [
@@ -486,10 +487,10 @@ describe('--store-dir', () => {
       `libname.so.2: ?$ORIGIN/../lib =${NAME}/libname.so.2`,
     ]);
     const runtime = like('runtime-dirs', 'runtime-dirs');
-    const { stdout } = elfnoteOk(['build-cache', '--root', ROOT, runtime]);
+    const { stdout } = elfnoteHereOk(['build-cache', '--root', ROOT, runtime]);
     assert.match(stdout, /: old note removed, nothing to gain, -\d+ bytes\n$/);
     assert.ok(readFileSync(runtime).equals(readFileSync(join(FIXTURES, 'kinds/runtime-dirs'))));
-    const again = elfnoteOk(['build-cache', '--json', '--root', ROOT, runtime]);
+    const again = elfnoteHereOk(['build-cache', '--json', '--root', ROOT, runtime]);
     assert.equal(jsonLines(again.stdout)[0]?.reason, 'nothing-to-gain');
   });
 
@@ -510,12 +511,12 @@ describe('--output', () => {
     chmodSync(file, 0o751);
     const before = readFileSync(file);
     const output = join(file, '../output');
-    const { stdout } = elfnoteOk(['build-cache', '--root', ROOT, '-o', output, file]);
+    const { stdout } = elfnoteHereOk(['build-cache', '--root', ROOT, '-o', output, file]);
     assert.match(stdout, /: note written: /);
     assert.ok(readFileSync(file).equals(before));
     assert.equal(statSync(output).mode & 0o7777, 0o751);
     assert.deepEqual(entriesOf(output), EXPECTED);
-    elfnoteOk(['build-cache', '--root', ROOT, file]);
+    elfnoteHereOk(['build-cache', '--root', ROOT, file]);
     assert.ok(readFileSync(file).equals(readFileSync(output)), 'it is what an edit in place gives');
     assert.deepEqual(readdirSync(join(file, '..')).sort(), ['output', 'pie-bfd']);
   });
@@ -524,20 +525,20 @@ describe('--output', () => {
     const file = kind(t, 'pie-bfd');
     const output = join(file, '../output');
     writeFileSync(output, 'old');
-    elfnoteOk(['build-cache', '--root', ROOT, '-o', output, file]);
+    elfnoteHereOk(['build-cache', '--root', ROOT, '-o', output, file]);
     assert.deepEqual(entriesOf(output), EXPECTED);
   });
 
   test('gets a copy of a file that is skipped, and of one that is up to date', t => {
     const skipped = kind(t, 'static');
     const output = join(skipped, '../output');
-    elfnoteOk(['build-cache', '-o', output, skipped]);
+    elfnoteHereOk(['build-cache', '-o', output, skipped]);
     assert.ok(readFileSync(output).equals(readFileSync(skipped)));
     assert.equal(statSync(output).mode, statSync(skipped).mode);
     const done = kind(t, 'pie-bfd');
-    elfnoteOk(['build-cache', '--root', ROOT, done]);
+    elfnoteHereOk(['build-cache', '--root', ROOT, done]);
     assert.match(
-      elfnoteOk(['build-cache', '--root', ROOT, '-o', output, done]).stdout,
+      elfnoteHereOk(['build-cache', '--root', ROOT, '-o', output, done]).stdout,
       /: up to date: 2 found at once, .*\n$/,
     );
     assert.ok(readFileSync(output).equals(readFileSync(done)));
@@ -548,7 +549,7 @@ describe('--output', () => {
     const other = kind(t, 'pie-gold');
     const output = join(file, '../output');
     for (const inputs of [[file, other], [join(file, '..')]]) {
-      const result = elfnote(['build-cache', '--root', ROOT, '-o', output, ...inputs]);
+      const result = elfnoteHere(['build-cache', '--root', ROOT, '-o', output, ...inputs]);
       assert.equal(result.status, 2);
       assert.equal(result.stderr, 'elfnote: --output takes exactly one input file\n');
       assert.equal(existsSync(output), false);
@@ -559,7 +560,7 @@ describe('--output', () => {
     const file = kind(t, 'pie-bfd');
     const link = join(file, '../link');
     symlinkSync(file, link);
-    elfnoteOk(['build-cache', '--root', ROOT, '-o', link, file]);
+    elfnoteHereOk(['build-cache', '--root', ROOT, '-o', link, file]);
     assert.ok(lstatSync(link).isSymbolicLink());
     assert.deepEqual(entriesOf(file), EXPECTED);
   });
@@ -567,15 +568,15 @@ describe('--output', () => {
   test('is not written by a dry run, nor for a file that fails', t => {
     const file = kind(t, 'pie-bfd');
     const output = join(file, '../output');
-    elfnoteOk(['build-cache', '-n', '--root', ROOT, '-o', output, file]);
-    assert.equal(elfnote(['build-cache', '--strict', '--root', ROOT, '-o', output, file]).status, 1);
+    elfnoteHereOk(['build-cache', '-n', '--root', ROOT, '-o', output, file]);
+    assert.equal(elfnoteHere(['build-cache', '--strict', '--root', ROOT, '-o', output, file]).status, 1);
     assert.deepEqual(readdirSync(join(file, '..')), ['pie-bfd']);
   });
 
   test('in a directory that is not there fails with one line', t => {
     const file = kind(t, 'pie-bfd');
     const output = join(file, '../none/output');
-    const result = elfnote(['build-cache', '--root', ROOT, '-o', output, file]);
+    const result = elfnoteHere(['build-cache', '--root', ROOT, '-o', output, file]);
     assert.equal(result.status, 1);
     const why = /^[^\n]*none\/output: cannot write a copy beside it: no such file or directory\n$/;
     assertOneError(result, file, why);
@@ -588,16 +589,16 @@ describe('dump', () => {
   before(() => {
     file = join(tempDir(scope), 'pie-bfd');
     copyFileSync(join(FIXTURES, 'kinds/pie-bfd'), file);
-    elfnoteOk(['build-cache', '--root', ROOT, file]);
+    elfnoteHereOk(['build-cache', '--root', ROOT, file]);
   });
 
   test('exits with 1 for a file without a note, and says so', () => {
     const plain = join(FIXTURES, 'kinds/pie-bfd');
-    const result = elfnote(['dump', plain]);
+    const result = elfnoteHere(['dump', plain]);
     assert.deepEqual([result.status, result.stdout], [1, `${plain}: has no cache note\n`]);
-    const [json] = jsonLines(elfnote(['dump', '--json', plain]).stdout);
+    const [json] = jsonLines(elfnoteHere(['dump', '--json', plain]).stdout);
     assert.deepEqual([json?.path, json?.note], [plain, null]);
-    const raw = elfnote(['dump', '--raw', plain]);
+    const raw = elfnoteHere(['dump', '--raw', plain]);
     assert.deepEqual([raw.status, raw.stdout], [1, '']);
     assertOneError(raw, plain, /^has no cache note\n$/);
   });
@@ -605,22 +606,22 @@ describe('dump', () => {
   test('exits with 2 for a file that is not ELF, not there or malformed', t => {
     const text = join(tempDir(t), 'text');
     writeFileSync(text, 'text');
-    const result = elfnote(['dump', text]);
+    const result = elfnoteHere(['dump', text]);
     assert.equal(result.status, 2);
     assertOneError(result, text, /^is not an ELF file\n$/);
-    assert.equal(elfnote(['dump', join(text, '../missing')]).status, 2);
+    assert.equal(elfnoteHere(['dump', join(text, '../missing')]).status, 2);
   });
 
   test('exits with the worst status of all files, and prints each', () => {
     const plain = join(FIXTURES, 'kinds/pie-bfd');
-    const result = elfnote(['dump', file, plain]);
+    const result = elfnoteHere(['dump', file, plain]);
     assert.equal(result.status, 1);
     assert.ok(result.stdout.includes(`${file}: cache note of `));
     assert.ok(result.stdout.includes(`${plain}: has no cache note\n`));
   });
 
   test('says what the machine has for each path now, with --root and without', () => {
-    const inRoot = elfnoteOk(['dump', '--root', ROOT, file]).stdout;
+    const inRoot = elfnoteHereOk(['dump', '--root', ROOT, file]).stdout;
     assert.ok(inRoot.includes(`    = ${GREET}/libgreet.so.1  (there, and acceptable)\n`));
     const states = (...args: readonly string[]) =>
       listIn(objectIn(dumpJson(file, ...args), 'note'), 'entries').flatMap(entry =>
@@ -659,7 +660,7 @@ describe('dump', () => {
   });
 
   test('--raw writes the very bytes of the descriptor, which split into the entries', () => {
-    const { output } = elfnoteOk(['dump', '--raw', file]);
+    const { output } = elfnoteHereOk(['dump', '--raw', file]);
     const note = objectIn(dumpJson(file), 'note');
     const start = numberIn(note, 'offset') + 20;
     assert.ok(output.equals(readFileSync(file).subarray(start, start + numberIn(note, 'descriptorSize'))));
@@ -831,7 +832,7 @@ describe('dump exits with 2 and names the offset for a note with', () => {
     // It has no other note, so the cache note has a PT_NOTE to itself.
     const file = join(tempDir(scope), 'sound');
     copyFileSync(join(FIXTURES, 'kinds/libuse-nobuildid.so'), file);
-    elfnoteOk(['build-cache', '--root', ROOT, file]);
+    elfnoteHereOk(['build-cache', '--root', ROOT, file]);
     const note = objectIn(dumpJson(file), 'note');
     sound = readFileSync(file);
     const header = numberIn(note, 'offset');
@@ -846,12 +847,12 @@ describe('dump exits with 2 and names the offset for a note with', () => {
       const bytes = Buffer.from(sound);
       edit(bytes, place);
       writeFileSync(file, bytes);
-      const result = elfnote(['dump', file]);
+      const result = elfnoteHere(['dump', file]);
       assert.equal(result.status, 2, result.stdout);
       assertOneError(result, file, message);
       assert.ok(result.stderr.endsWith(` (at offset ${at(place)})\n`), `${result.stderr} not ${at(place)}`);
       assert.equal(result.stdout, '');
-      const json = elfnote(['dump', '--json', file]);
+      const json = elfnoteHere(['dump', '--json', file]);
       assert.equal(json.status, 2);
       const [object] = jsonLines(json.stdout);
       assert.ok(object !== undefined && isObject(object.error));
@@ -873,14 +874,14 @@ describe('dump exits with 2 and names the offset for a note with', () => {
     writeFileSync(join(dir, 'main.c'), 'int main(void) { return 0; }\n');
     const file = join(dir, 'main');
     runOk('gcc', [join(dir, 'main.c'), '-o', file, `-Wl,-rpath,${runPath.join(':')},--enable-new-dtags`]);
-    elfnoteOk(['build-cache', '--root', root, file]);
-    const { output } = elfnoteOk(['dump', '--raw', file]);
+    elfnoteHereOk(['build-cache', '--root', root, file]);
+    const { output } = elfnoteHereOk(['dump', '--raw', file]);
     const bytes = readFileSync(file);
     const start = bytes.lastIndexOf(output);
     // The `:` between two elements of 2,422 bytes each goes, and they are one.
     bytes.write('x', start + output.indexOf(':'));
     writeFileSync(file, bytes);
-    const result = elfnote(['dump', file]);
+    const result = elfnoteHere(['dump', file]);
     assert.equal(result.status, 2);
     assertOneError(result, file, /^a path-list element has \d{4} bytes; the loader skips it/);
     assert.ok(result.stderr.endsWith(` (at offset ${start + 'libc.so.6\0'.length})\n`));
@@ -891,7 +892,7 @@ describe('dump exits with 2 and names the offset for a note with', () => {
     const bytes = Buffer.from(sound);
     bytes.write('x', place.descriptor + place.size - 1);
     writeFileSync(file, bytes);
-    elfnoteOk(['build-cache', '--root', ROOT, file]);
+    elfnoteHereOk(['build-cache', '--root', ROOT, file]);
     assert.deepEqual(entriesOf(file), EXPECTED);
   });
 });
@@ -900,19 +901,19 @@ describe('help and version', () => {
   test('--version prints the version of package.json', () => {
     const parsed: unknown = JSON.parse(readFileSync(`${PROJECT}/package.json`, 'utf8'));
     assert.ok(isObject(parsed));
-    assert.equal(elfnoteOk(['--version']).stdout, `${String(parsed.version)}\n`);
+    assert.equal(elfnoteHereOk(['--version']).stdout, `${String(parsed.version)}\n`);
   });
 
   for (const command of [[], ['build-cache'], ['dump']]) {
     test(`${['elfnote', ...command].join(' ')} --help has an example and exits with 0`, () => {
-      const { stdout, stderr } = elfnoteOk([...command, '--help']);
+      const { stdout, stderr } = elfnoteHereOk([...command, '--help']);
       assert.match(stdout, new RegExp(`\\nExample:\\n {2}\\$ elfnote ${command[0] ?? 'build-cache'} `));
       assert.equal(stderr, '');
     });
   }
 
   test('build-cache --help names every option', () => {
-    const { stdout } = elfnoteOk(['build-cache', '--help']);
+    const { stdout } = elfnoteHereOk(['build-cache', '--help']);
     const options = [
       '-n, --dry-run',
       '--json',

@@ -412,7 +412,7 @@ describe('what objects of a closure declare to dlopen', { skip }, () => {
   });
 
   test('is told by trace, and counts in no figure', () => {
-    const { stdout } = elfnoteOk(['trace', program]);
+    const { stdout } = elfnoteHereOk(['trace', program]);
     assert.match(stdout, /^1 library|^2 libraries/);
     const [found, absent] = stdout.match(/^ {2}lib\S+ by .*$/gm) ?? [];
     assert.ok(
@@ -420,7 +420,7 @@ describe('what objects of a closure declare to dlopen', { skip }, () => {
       stdout,
     );
     assert.equal(absent, '  libabsent.so.2 by libuser.so.1 (plugins, suggested): not found');
-    const json = elfnoteOk(['trace', '--json', program]).stdout;
+    const json = elfnoteHereOk(['trace', '--json', program]).stdout;
     assert.ok(
       json.includes(
         `"name":"libplugin.so.1","feature":"plugins","priority":"suggested","path":"${plugin}","how":"runpath"`,

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
-import { elfnote, elfnoteOk, runOk } from '../support/cli.js';
+import { runOk } from '../support/cli.js';
+import { elfnoteHere, elfnoteHereOk } from '../support/cli-here.js';
 import { suiteScope, tempDir } from '../support/temp.js';
 import { needs } from '../support/tools.js';
 
@@ -12,19 +13,19 @@ const script = (shell: string) => join(dir, `completion.${shell}`);
 before(() => {
   dir = tempDir(scope);
   for (const shell of ['bash', 'zsh', 'fish']) {
-    writeFileSync(script(shell), elfnoteOk(['completion', shell]).stdout);
+    writeFileSync(script(shell), elfnoteHereOk(['completion', shell]).stdout);
   }
 });
 
 /** The commands and the long options that help names, each as the words before it and itself. */
 function wordsOfHelp(): [before: string, word: string][] {
-  const commands = [...elfnoteOk(['--help']).stdout.matchAll(/^ {2}([a-z-]+) /gm)].map(
+  const commands = [...elfnoteHereOk(['--help']).stdout.matchAll(/^ {2}([a-z-]+) /gm)].map(
     ([, name = '']) => name,
   );
   const options = commands
     .filter(name => name !== 'help')
     .flatMap(name => {
-      const { stdout } = elfnoteOk([name, '--help']);
+      const { stdout } = elfnoteHereOk([name, '--help']);
       return [...stdout.matchAll(/^ {2}(?:-\w, )?(--[a-z-]+)/gm)].map(([, option = '']): [string, string] => [
         name,
         option,
@@ -41,32 +42,51 @@ const VALUES: readonly [before: string, start: string, completions: string[]][] 
   ['help', 'ver', ['verify']],
 ];
 
-describe('bash', { skip: needs('bash', 'shellcheck') }, () => {
-  /** What bash would offer for the last word. */
-  function complete(...words: readonly string[]): string[] {
-    const run = `source "$1"; shift; compopt() { :; }; COMP_WORDS=(elfnote "$@"); COMP_CWORD=$#; _elfnote
-      ((\${#COMPREPLY[@]} == 0)) || printf '%s\\n' "\${COMPREPLY[@]}"`;
-    const { stdout } = runOk('bash', ['-euc', run, 'bash', script('bash'), ...words], { cwd: dir });
-    return stdout
+/** What a shell prints behind its answer for one line. */
+const END = '-- end --';
+
+function answersIn(stdout: string): string[][] {
+  const answers = stdout.split(`${END}\n`).slice(0, -1);
+  return answers.map(answer =>
+    answer
       .split('\n')
       .filter(line => line !== '')
-      .sort();
+      .sort(),
+  );
+}
+
+describe('bash', { skip: needs('bash', 'shellcheck') }, () => {
+  /** What bash would offer for the last word of each line: one bash for all, each line in a subshell of its own. */
+  function complete(lines: readonly (readonly string[])[]): string[][] {
+    const begin = 'set -eu; source "$1"; compopt() { :; }\n';
+    const asked = lines.map(
+      words => `(COMP_WORDS=(elfnote ${words.map(word => `'${word}'`).join(' ')}); COMP_CWORD=${words.length}; _elfnote
+        ((\${#COMPREPLY[@]} == 0)) || printf '%s\\n' "\${COMPREPLY[@]}"); echo '${END}'\n`,
+    );
+    const { stdout } = runOk('bash', ['-c', begin + asked.join(''), 'bash', script('bash')], { cwd: dir });
+    return answersIn(stdout);
   }
 
   test('offers every command and option that help names', () => {
-    for (const [command, word] of wordsOfHelp()) {
-      const found = complete(...(command === '' ? [] : [command]), word.slice(0, 2));
-      assert.ok(found.includes(word), `${command} ${word}: ${found.join(' ')}`);
+    const words = wordsOfHelp();
+    const found = complete(
+      words.map(([command, word]) => [...(command === '' ? [] : [command]), word.slice(0, 2)]),
+    );
+    assert.equal(found.length, words.length);
+    for (const [i, [command, word]] of words.entries()) {
+      assert.ok(found[i]?.includes(word), `${command} ${word}: ${found[i]?.join(' ')}`);
     }
   });
 
   test('offers values, also behind =, files where files are due, and no directory but where one is', () => {
-    for (const [words, start, expected] of VALUES) {
-      assert.deepEqual(complete(...words.split(' '), start), expected);
-    }
-    assert.deepEqual(complete('build-cache', '--placement', '=', 't'), ['tail']);
-    assert.deepEqual(complete('verify', 'completion.b'), ['completion.bash']);
-    assert.deepEqual(complete('verify', '--root', 'completion.b'), []);
+    const found = complete([
+      ...VALUES.map(([words, start]) => [...words.split(' '), start]),
+      ['build-cache', '--placement', '=', 't'],
+      ['verify', 'completion.b'],
+      ['verify', '--root', 'completion.b'],
+    ]);
+    const expected = VALUES.map(([, , completions]) => completions);
+    assert.deepEqual(found, [...expected, ['tail'], ['completion.bash'], []]);
   });
 
   test('has a script that shellcheck has nothing against', () => {
@@ -75,29 +95,34 @@ describe('bash', { skip: needs('bash', 'shellcheck') }, () => {
 });
 
 describe('fish', { skip: needs('fish') }, () => {
-  function complete(line: string): string[] {
-    const run = `source ${script('fish')}; complete -C '${line}'`;
+  /** What fish would offer for each line: one fish for all. */
+  function complete(lines: readonly string[]): string[][] {
+    const asked = lines.map(line => `complete -C '${line}'; echo '${END}'`);
+    const run = [`source ${script('fish')}`, ...asked].join('\n');
     const { stdout } = runOk('fish', ['--no-config', '-c', run], { cwd: dir, env: { HOME: dir } });
-    return stdout
-      .split('\n')
-      .flatMap(one => (one === '' ? [] : [one.split('\t')[0] ?? '']))
-      .sort();
+    return answersIn(stdout).map(answer => answer.map(one => one.split('\t')[0] ?? '').sort());
   }
 
   test('offers every command and option that help names', () => {
-    const lines = new Map<string, string[]>();
-    for (const [command, word] of wordsOfHelp()) {
-      const line = command === '' ? 'elfnote ' : `elfnote ${command} --`;
-      if (!lines.has(line)) lines.set(line, complete(line));
-      assert.ok(lines.get(line)?.includes(word), `${line} ${word}: ${lines.get(line)?.join(' ')}`);
+    const words = wordsOfHelp().map(([command, word]) => ({
+      line: command === '' ? 'elfnote ' : `elfnote ${command} --`,
+      word,
+    }));
+    const lines = [...new Set(words.map(({ line }) => line))];
+    const found = complete(lines);
+    assert.equal(found.length, lines.length);
+    for (const { line, word } of words) {
+      const offered = found[lines.indexOf(line)];
+      assert.ok(offered?.includes(word), `${line} ${word}: ${offered?.join(' ')}`);
     }
   });
 
   test('offers values, and files where files are due', () => {
-    for (const [words, start, expected] of VALUES) {
-      assert.deepEqual(complete(`elfnote ${words} ${start}`), expected);
-    }
-    assert.deepEqual(complete('elfnote verify completion.b'), ['completion.bash']);
+    const found = complete([
+      ...VALUES.map(([words, start]) => `elfnote ${words} ${start}`),
+      'elfnote verify completion.b',
+    ]);
+    assert.deepEqual(found, [...VALUES.map(([, , completions]) => completions), ['completion.bash']]);
   });
 });
 
@@ -106,16 +131,16 @@ describe('zsh', { skip: needs('zsh') }, () => {
     runOk('zsh', ['-n', script('zsh')]);
     const run = 'autoload -U compinit; compinit -D; source "$1"; print -r -- $_comps[elfnote]';
     assert.equal(runOk('zsh', ['-f', '-c', run, 'zsh', script('zsh')]).stdout, '_elfnote\n');
-    const { stdout } = runOk('cat', [script('zsh')]);
+    const text = readFileSync(script('zsh'), 'utf8');
     for (const [command, word] of wordsOfHelp()) {
       const found = command === '' ? `'${word}:` : `'*${word}[`;
-      assert.ok(stdout.includes(found), `${command} ${word}`);
+      assert.ok(text.includes(found), `${command} ${word}`);
     }
   });
 });
 
 test('another shell is a usage error that names those there are', () => {
-  const { status, stderr } = elfnote(['completion', 'csh']);
+  const { status, stderr } = elfnoteHere(['completion', 'csh']);
   assert.equal(status, 2);
   assert.match(stderr, /^elfnote: .*'csh' is invalid.* Allowed choices are bash, zsh, fish\.\n$/);
 });

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { elfnote, FIXTURES, jsonLines, ROOT } from '../support/cli.js';
+import { FIXTURES, jsonLines, ROOT } from '../support/cli.js';
+import { elfnoteHere } from '../support/cli-here.js';
 import { tempDir } from '../support/temp.js';
 
 /** Two outputs: one with a program and a file that is no good, one that is a text. */
@@ -17,7 +18,7 @@ function outputs(t: { after(hook: () => void): void }): { dir: string; out: stri
   return { dir, out, text };
 }
 
-const hook = (...args: readonly string[]) => elfnote(['build-cache', '--hook', '--root', ROOT, ...args]);
+const hook = (...args: readonly string[]) => elfnoteHere(['build-cache', '--hook', '--root', ROOT, ...args]);
 const sourceless = (text: string, dir: string) => text.replaceAll(`${dir}/`, '');
 
 describe('build-cache --hook', () => {
@@ -92,7 +93,7 @@ describe('run path directories outside the store', () => {
   const runtimeDirs = (t: { after(hook: () => void): void }, ...args: readonly string[]) => {
     const dir = tempDir(t);
     for (const name of ['first', 'second']) cpSync(join(FIXTURES, 'kinds/runtime-dirs'), join(dir, name));
-    const { stderr } = elfnote(['build-cache', '--root', ROOT, ...args, dir]);
+    const { stderr } = elfnoteHere(['build-cache', '--root', ROOT, ...args, dir]);
     return stderr.trimEnd().split('\n');
   };
   const COST = 'run path directory outside the store: 2 files search it at every start, for 6 libraries';

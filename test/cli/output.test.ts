@@ -3,7 +3,8 @@ import { renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { escapeControls, jsonText } from '../../src/elf/bytes.js';
-import { BIN, elfnote, jsonLines, ROOT, run } from '../support/cli.js';
+import { BIN, jsonLines, ROOT, run } from '../support/cli.js';
+import { elfnoteHere } from '../support/cli-here.js';
 import { tempDir } from '../support/temp.js';
 import { needs } from '../support/tools.js';
 import { copies } from '../support/tree.js';
@@ -62,12 +63,14 @@ describe('no control character of a name reaches standard output or standard err
   };
   for (const [what, args] of Object.entries(COMMANDS)) {
     test(what, t => {
-      const cwd = tempDir(t);
-      const [file = '', second = ''] = copies(cwd, 2);
-      renameSync(file, join(cwd, UNSAFE));
-      symlinkSync(second, join(cwd, `link${UNSAFE}`));
-      writeFileSync(join(cwd, `text${UNSAFE}`), 'text');
-      const { stdout, stderr } = elfnote(args, { cwd });
+      const dir = tempDir(t);
+      const [file = '', second = ''] = copies(dir, 2);
+      renameSync(file, join(dir, UNSAFE));
+      symlinkSync(second, join(dir, `link${UNSAFE}`));
+      writeFileSync(join(dir, `text${UNSAFE}`), 'text');
+      const { stdout, stderr } = elfnoteHere(
+        args.map(arg => (/^\.(?:\/|$)/.test(arg) ? join(dir, arg) : arg)),
+      );
       assert.ok(stdout.length + stderr.length > 0);
       for (const line of [...stdout.split('\n'), ...stderr.split('\n')]) assert.doesNotMatch(line, NOT_SHOWN);
       for (const line of stderr.trimEnd().split('\n').filter(Boolean))
@@ -94,7 +97,7 @@ describe('a device that is full', { skip: needs('/dev/full') }, () => {
       `exec "$0" "${BIN}" build-cache -v --json --root "${ROOT}" "${dir}" > /dev/full`,
     );
     assert.deepEqual([status, stderr], [1, FULL]);
-    assert.equal(elfnote(['dump', '--root', ROOT, file]).status, 0);
+    assert.equal(elfnoteHere(['dump', '--root', ROOT, file]).status, 0);
   });
 
   test('is not what a reader is that goes away early: of that nobody is told', () => {
@@ -113,9 +116,9 @@ describe('--dry-run --check', () => {
   const check = (t: { after(hook: () => void): void }, ...args: readonly string[]) => {
     const dir = join(tempDir(t), 'tree');
     copies(dir, 2);
-    if (args.includes('--done')) elfnote(['build-cache', '--root', ROOT, dir]);
+    if (args.includes('--done')) elfnoteHere(['build-cache', '--root', ROOT, dir]);
     const flags = args.filter(arg => arg !== '--done');
-    return elfnote(['build-cache', '--root', ROOT, ...flags, dir]);
+    return elfnoteHere(['build-cache', '--root', ROOT, ...flags, dir]);
   };
 
   test('exits 1 where something would be written, and names it', t => {

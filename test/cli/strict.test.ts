@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { copyFileSync, cpSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
-import { elfnote, FIXTURES, jsonLines, numberIn, ROOT } from '../support/cli.js';
+import { FIXTURES, jsonLines, numberIn, ROOT } from '../support/cli.js';
+import { elfnoteHere } from '../support/cli-here.js';
 import { tempDir } from '../support/temp.js';
 import { library } from '../support/tree.js';
 
@@ -24,7 +25,7 @@ function rootWith(t: TestContext, place: string, from = 'lib/libgreet.so.1'): st
 }
 
 const strict = (file: string, root: string, ...args: readonly string[]) =>
-  elfnote(['build-cache', '--strict', '--root', root, ...args, file]);
+  elfnoteHere(['build-cache', '--strict', '--root', root, ...args, file]);
 
 describe('--strict', () => {
   test('fails on a library that neither the run path nor the system has', t => {
@@ -65,7 +66,7 @@ describe('a file that has no room for its note', () => {
   const WHY = /: gets no note: the program header table has no room/;
 
   test('is skipped with a warning', t => {
-    const { status, stdout, stderr } = elfnote(['build-cache', ...NO_ROOM, program(t, 'pie-lld')]);
+    const { status, stdout, stderr } = elfnoteHere(['build-cache', ...NO_ROOM, program(t, 'pie-lld')]);
     assert.equal(status, 0);
     assert.match(stdout, /: skipped: /);
     assert.match(stderr, WHY);
@@ -76,7 +77,7 @@ describe('a file that has no room for its note', () => {
       const file = program(t, 'pie-lld');
       const before = readFileSync(file);
       for (const path of [file, join(file, '..')]) {
-        const { status, stderr } = elfnote(['build-cache', ...flags, ...NO_ROOM, path]);
+        const { status, stderr } = elfnoteHere(['build-cache', ...flags, ...NO_ROOM, path]);
         assert.equal(status, 1, path);
         assert.match(stderr, WHY);
       }
@@ -87,12 +88,12 @@ describe('a file that has no room for its note', () => {
 
 test('the summary counts new segments, and notes without a section', t => {
   const summaryOf = (name: string) => {
-    const { stdout } = elfnote(['build-cache', '--json', '--root', ROOT, program(t, name)]);
+    const { stdout } = elfnoteHere(['build-cache', '--json', '--root', ROOT, program(t, name)]);
     const summary = jsonLines(stdout).at(-1) ?? {};
     return [numberIn(summary, 'addedSegments'), numberIn(summary, 'withoutSection')];
   };
   assert.deepEqual(summaryOf('pie-lld'), [1, 0]);
   assert.deepEqual(summaryOf('appended'), [0, 1]);
-  const { stdout } = elfnote(['build-cache', '-n', '--root', ROOT, join(program(t, 'appended'), '..')]);
+  const { stdout } = elfnoteHere(['build-cache', '-n', '--root', ROOT, join(program(t, 'appended'), '..')]);
   assert.match(stdout, /\n {2}size +1 note without a section\n$/);
 });

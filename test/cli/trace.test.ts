@@ -11,18 +11,8 @@ import {
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { Ajv } from 'ajv';
-import {
-  BIN,
-  elfnote,
-  elfnoteOk,
-  type JsonObject,
-  jsonLines,
-  listIn,
-  PROJECT,
-  ROOT,
-  run,
-  runOk,
-} from '../support/cli.js';
+import { BIN, type JsonObject, jsonLines, listIn, PROJECT, ROOT, run, runOk } from '../support/cli.js';
+import { elfnoteHere, elfnoteHereOk } from '../support/cli-here.js';
 import { entriesOf } from '../support/dump.js';
 import { needsTracing } from '../support/reader.js';
 import { type Closure, closure, ReaderShop } from '../support/reader-shop.js';
@@ -35,7 +25,7 @@ const schema = new Ajv({ allErrors: true, allowUnionTypes: true }).compile(
 
 /** The one object, as the schema has it. */
 function json(args: readonly string[], status = 0): JsonObject {
-  const result = elfnote(['trace', '--json', ...args]);
+  const result = elfnoteHere(['trace', '--json', ...args]);
   assert.equal(result.status, status, result.stderr);
   const [object] = jsonLines(result.stdout);
   assert.ok(object !== undefined);
@@ -55,7 +45,7 @@ describe('elfnote trace', { skip: needsTracing('gcc') }, () => {
     files = closure(shop);
   });
 
-  const text = (...args: readonly string[]) => elfnoteOk(['trace', ...PLAIN, ...args]).stdout.split('\n');
+  const text = (...args: readonly string[]) => elfnoteHereOk(['trace', ...PLAIN, ...args]).stdout.split('\n');
   const short = (lines: readonly string[]) => lines.map(line => line.replaceAll(`${shop.dir}/`, ''));
 
   test('says in one line what a person wants, then shows the tree', () => {
@@ -113,7 +103,7 @@ describe('elfnote trace', { skip: needsTracing('gcc') }, () => {
   test('a program that asks for the audit module is traced with it, unless that is said', t => {
     const copy = join(tempDir(t), 'program');
     copyFileSync(files.program, copy);
-    elfnoteOk(['build-cache', '--quiet', '--reader', shop.reader, copy]);
+    elfnoteHereOk(['build-cache', '--quiet', '--reader', shop.reader, copy]);
     assert.equal(json([copy]).with, 'audit');
     assert.equal(json(['--with', 'none', copy]).with, 'none');
     assert.equal(json([files.program]).with, 'none');
@@ -132,7 +122,7 @@ describe('elfnote trace', { skip: needsTracing('gcc') }, () => {
       `  runpath of program ${dir}/two`,
       `    open ${dir}/two/libtwo.so.1  opened`,
     ]);
-    const { status, stderr } = elfnote(['trace', '--why', 'libnone.so', files.program]);
+    const { status, stderr } = elfnoteHere(['trace', '--why', 'libnone.so', files.program]);
     assert.equal(status, 2);
     assert.match(stderr, /no object asks for libnone\.so/);
   });
@@ -163,7 +153,7 @@ describe('elfnote trace', { skip: needsTracing('gcc') }, () => {
     const copy = join(tempDir(t), 'program');
     copyFileSync(files.program, copy);
     runOk('patchelf', ['--set-rpath', '/none:/tmp', copy]);
-    const { status, stdout } = elfnote(['trace', copy]);
+    const { status, stdout } = elfnoteHere(['trace', copy]);
     assert.equal(status, 1);
     assert.match(stdout, /├── libone\.so\.1 not found\n│ {3}runpath of program: \/none \(absent\), \/tmp\n/);
     assert.match(stdout, /\n│ {3}ld\.so\.cache: \/etc\/ld\.so\.cache\n│ {3}default: \/\S+, /);
@@ -178,7 +168,7 @@ describe('elfnote trace', { skip: needsTracing('gcc') }, () => {
   test('a file that ends the program is told', t => {
     const dir = tempDir(t);
     writeFileSync(join(dir, 'libone.so.1'), 'no ELF file, but long enough to be read as one is');
-    const { status, stdout } = elfnote(['trace', '--library-path', dir, files.program]);
+    const { status, stdout } = elfnoteHere(['trace', '--library-path', dir, files.program]);
     assert.equal(status, 1);
     assert.match(
       stdout,
@@ -195,9 +185,9 @@ describe('elfnote trace', { skip: needsTracing('gcc') }, () => {
     const dir = tempDir(t);
     writeFileSync(join(dir, 'static.c'), 'int main(void) { return 0; }\n');
     runOk('gcc', ['-static', join(dir, 'static.c'), '-o', join(dir, 'static')]);
-    assert.match(elfnote(['trace', join(dir, 'static')]).stderr, /: is statically linked: no loader/);
+    assert.match(elfnoteHere(['trace', join(dir, 'static')]).stderr, /: is statically linked: no loader/);
     for (const path of [join(dir, 'static.c'), join(dir, 'absent')]) {
-      assert.equal(elfnote(['trace', path]).status, 2, path);
+      assert.equal(elfnoteHere(['trace', path]).status, 2, path);
     }
   });
 
@@ -243,7 +233,7 @@ describe('elfnote trace', { skip: needsTracing('gcc') }, () => {
     assert.ok(onTerminal({}).includes('\u001b[36mlibone.so.1'));
     assert.ok(!onTerminal({ NO_COLOR: '1' }).includes('\u001b['));
     assert.ok(!text(files.program).join('').includes('\u001b'));
-    assert.ok(!elfnoteOk(['trace', files.program], { env: { CI: 'true' } }).stdout.includes('\u001b'));
+    assert.ok(!elfnoteHereOk(['trace', files.program], { env: { CI: 'true' } }).stdout.includes('\u001b'));
   });
 
   test('--dot has each object and each request', () => {
@@ -258,7 +248,7 @@ describe('elfnote trace', { skip: needsTracing('gcc') }, () => {
     test('a browser shows every object and request, and needs nothing else', t => {
       const dir = tempDir(t);
       const picture = join(dir, 'trace.svg');
-      elfnoteOk(['trace', '--svg', picture, files.program]);
+      elfnoteHereOk(['trace', '--svg', picture, files.program]);
       const svg = readFileSync(picture, 'utf8');
       assert.doesNotMatch(svg, /(?:href|src)=|url\(|<script|@import/);
       const dom = inBrowser(dir, svg);
@@ -351,7 +341,7 @@ describe('a program of another machine, below a root', () => {
   });
 
   test('a capability of another architecture is refused', () => {
-    const { status, stderr } = elfnote(['trace', '--root', ROOT, '--hwcaps', 'haswell', file]);
+    const { status, stderr } = elfnoteHere(['trace', '--root', ROOT, '--hwcaps', 'haswell', file]);
     assert.equal(status, 2);
     assert.match(stderr, /'haswell' is no processor capability of s390x: they are z16, /);
   });
@@ -371,7 +361,13 @@ describe('build-cache --closure-files', { skip: needs('gcc') }, () => {
 
   test('works on the program and every library that is loaded, inside the store directories', t => {
     const { shop, files } = shopWithClosure(t);
-    const { stdout } = elfnoteOk(['build-cache', '--closure-files', '--store-dir', shop.dir, files.program]);
+    const { stdout } = elfnoteHereOk([
+      'build-cache',
+      '--closure-files',
+      '--store-dir',
+      shop.dir,
+      files.program,
+    ]);
     assert.match(stdout, /^4 files, 4 ELF; 2 written, /m);
     assert.deepEqual(entriesOf(files.two), [`libthree.so.1: =${files.three}`]);
     const lookups = listIn(json([...PLAIN, '--with', 'audit', files.program]), 'lookups');
@@ -391,7 +387,7 @@ describe('build-cache --closure-files', { skip: needs('gcc') }, () => {
     symlinkSync(moved, files.two);
     const before = readFileSync(moved);
     const args = ['build-cache', '-v', '--closure-files', '--store-dir', shop.dir, files.program];
-    const { stderr } = elfnoteOk(args);
+    const { stderr } = elfnoteHereOk(args);
     assert.ok(readFileSync(moved).equals(before));
     assert.match(stderr, new RegExp(`${moved}: left alone: outside the store`));
     assert.match(stderr, /libc\.so\.6: left alone/);
@@ -402,7 +398,7 @@ describe('build-cache --closure-files', { skip: needs('gcc') }, () => {
     const bytes = [files.program, files.two].map(file => readFileSync(file));
     mkdirSync(join(shop.dir, 'store'));
     const store = join(shop.dir, 'store');
-    const result = elfnote(['build-cache', '--closure-files', '--store-dir', store, files.program]);
+    const result = elfnoteHere(['build-cache', '--closure-files', '--store-dir', store, files.program]);
     assert.equal(result.status, 1);
     assert.match(result.stderr, /program: lies outside the store directories \(/);
     assert.deepEqual(
@@ -414,7 +410,7 @@ describe('build-cache --closure-files', { skip: needs('gcc') }, () => {
   test('without store directories, without a program, or with a list of files it is refused', () => {
     const { shop, files } = untouched;
     const refused = (...args: readonly string[]) => {
-      const { status, stderr } = elfnote(['build-cache', '--closure-files', ...args]);
+      const { status, stderr } = elfnoteHere(['build-cache', '--closure-files', ...args]);
       assert.equal(status, 2);
       return stderr;
     };

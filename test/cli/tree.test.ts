@@ -24,6 +24,7 @@ import {
   run,
   runOk,
 } from '../support/cli.js';
+import { elfnoteHere, elfnoteHereOk } from '../support/cli-here.js';
 import { tempDir } from '../support/temp.js';
 import { needsRoot } from '../support/tools.js';
 import { completeOf, copies, IN_PLACE, malformed, REPLACED, stateOf } from '../support/tree.js';
@@ -53,11 +54,11 @@ describe('the summary', () => {
     const { dir, files } = tree(t);
     const [first = '', second = '', third = ''] = files;
     linkSync(first, join(dir, 'a-link'));
-    elfnoteOk([...BUILD, '-q', second]);
+    elfnoteHereOk([...BUILD, '-q', second]);
     writeFileSync(third, malformed(IN_PLACE.original));
     writeFileSync(join(dir, 'text'), 'text');
     const report = join(dir, '../report.json');
-    const text = elfnote([...BUILD, '-n', '--report', report, dir]);
+    const text = elfnoteHere([...BUILD, '-n', '--report', report, dir]);
     assert.equal(text.status, 1);
     const growth = IN_PLACE.complete.length - IN_PLACE.original.length;
     assert.deepEqual(text.stdout.trimEnd().split('\n').slice(-5), [
@@ -91,7 +92,7 @@ describe('the summary', () => {
       leftSonames: [{ soname: 'libc.so.6', files: 2 }],
     };
     assert.deepEqual(JSON.parse(readFileSync(report, 'utf8')), summary);
-    const json = elfnote([...BUILD, '--json', '-n', '--report', report, dir]);
+    const json = elfnoteHere([...BUILD, '--json', '-n', '--report', report, dir]);
     assert.deepEqual(summaryOf(json), summary);
     assert.equal(`${readFileSync(report, 'utf8')}`, `${json.stdout.trimEnd().split('\n').at(-1)}\n`);
   });
@@ -104,7 +105,7 @@ describe('the summary', () => {
       `${dir}/link: skipped: is the same file as ${dir}/0000`,
       `${dir}/text: skipped: is not an ELF file`,
     ];
-    const lines = (...args: string[]) => elfnoteOk([...BUILD, '-n', ...args, dir]).stdout.split('\n');
+    const lines = (...args: string[]) => elfnoteHereOk([...BUILD, '-n', ...args, dir]).stdout.split('\n');
     assert.deepEqual(
       lines('-v').filter(line => line.includes(' skipped: ')),
       expected,
@@ -118,7 +119,7 @@ describe('the summary', () => {
   test('of a report that cannot be written: one line, status 1, and the work is done', t => {
     const { dir, files } = tree(t);
     const report = join(dir, '../none/report.json');
-    const result = elfnote([...BUILD, '--report', report, dir]);
+    const result = elfnoteHere([...BUILD, '--report', report, dir]);
     assert.equal(result.status, 1);
     assert.equal(result.stderr, `elfnote: ${report}: cannot write the report: no such file or directory\n`);
     assert.match(result.stdout, /^3 files, 3 ELF; 3 written\n/);
@@ -132,7 +133,7 @@ describe('hard links', () => {
     const [file = ''] = files;
     const link = join(dir, 'link');
     linkSync(file, link);
-    const result = elfnoteOk([...BUILD, '--json', dir]);
+    const result = elfnoteHereOk([...BUILD, '--json', dir]);
     assert.deepEqual(actionsOf(result, dir), ['0000 written', 'link skipped']);
     const [, second] = jsonLines(result.stdout);
     assert.deepEqual([second?.reason, second?.detail], ['same-file', `is the same file as ${file}`]);
@@ -145,7 +146,7 @@ describe('hard links', () => {
     for (const [i, file] of files.entries()) {
       const link = join(dir, `link${i}`);
       symlinkSync(file, link);
-      const result = elfnoteOk([...BUILD, '--json', link, file]);
+      const result = elfnoteHereOk([...BUILD, '--json', link, file]);
       assert.deepEqual(actionsOf(result, dir), [`link${i} written`, `000${i} skipped`]);
       assert.equal(stateOf(link), 'complete');
       assert.equal(runOk('readlink', [link]).stdout, `${file}\n`);
@@ -160,7 +161,7 @@ describe('one bad file does not stop the rest', () => {
     for (const byte of [0xe8, 0xe9]) writeFileSync(foreign(byte), IN_PLACE.original);
     mkdirSync(foreign(0xff));
     writeFileSync(Buffer.concat([foreign(0xff), Buffer.from('/y')]), IN_PLACE.original);
-    const result = elfnote([...BUILD, '--json', dir]);
+    const result = elfnoteHere([...BUILD, '--json', dir]);
     assert.equal(result.status, 1);
     const why = 'cannot open: its name is not UTF-8';
     assert.equal(
@@ -182,13 +183,13 @@ describe('one bad file does not stop the rest', () => {
     mkdirSync(join(dir, 'd\n'));
     const files = [...names, 'd\n/x'].map(name => join(dir, name));
     for (const file of files) writeFileSync(file, IN_PLACE.original);
-    const result = elfnoteOk([...BUILD, '-v', dir]);
+    const result = elfnoteHereOk([...BUILD, '-v', dir]);
     const shown = result.stdout
       .split('\n')
       .flatMap(line => line.split(': note written')[0]?.slice(dir.length + 1) ?? []);
     assert.deepEqual(shown.slice(0, 5), ['a b', 'd\\x0a/x', 'new\\x0aline', 'red\\x1b[31m', 'tab\\x09']);
     for (const file of files) assert.equal(stateOf(file), 'complete');
-    const json = jsonLines(elfnoteOk([...BUILD, '--json', dir]).stdout);
+    const json = jsonLines(elfnoteHereOk([...BUILD, '--json', dir]).stdout);
     assert.deepEqual(
       json.flatMap(({ path }) => path ?? []),
       files.sort(),
@@ -222,7 +223,7 @@ describe('one bad file does not stop the rest', () => {
   test('but --fail-fast stops at the first failure and says so', t => {
     const { dir, files } = tree(t, 6);
     for (const file of [files[2] ?? '', files[4] ?? '']) writeFileSync(file, malformed(IN_PLACE.original));
-    const result = elfnote([...BUILD, '--fail-fast', dir]);
+    const result = elfnoteHere([...BUILD, '--fail-fast', dir]);
     assert.equal(result.status, 1);
     assert.match(result.stdout, /^stopped by --fail-fast\n3 files, 3 ELF; 2 written, 1 failed\n/);
     assert.equal(result.stderr.split('\n').length, 2, result.stderr);
@@ -234,9 +235,9 @@ describe('one bad file does not stop the rest', () => {
 
   test('--fail-fast says nothing when nothing fails, nor when the last file does', t => {
     const { dir, files } = tree(t);
-    assert.equal(summaryOf(elfnoteOk([...BUILD, '--json', '--fail-fast', dir])).stopped, null);
+    assert.equal(summaryOf(elfnoteHereOk([...BUILD, '--json', '--fail-fast', dir])).stopped, null);
     writeFileSync(files[2] ?? '', 'no ELF');
-    const result = elfnote(['build-cache', '--json', '--fail-fast', ...files]);
+    const result = elfnoteHere(['build-cache', '--json', '--fail-fast', ...files]);
     assert.deepEqual([result.status, summaryOf(result).stopped], [1, null]);
   });
 });
@@ -273,7 +274,7 @@ describe('a disk that is full', { skip: needsRoot('mount') }, () => {
     const growth = [IN_PLACE, REPLACED].map(({ original, complete }) => pages(complete) - pages(original));
     const copy = Math.max(pages(IN_PLACE.complete), pages(REPLACED.complete));
     const filler = fillUp(dir, copy + (files.length / 2) * growth.reduce((sum, one) => sum + one, 0));
-    const result = elfnoteOk([...BUILD, '--json', dir]);
+    const result = elfnoteHereOk([...BUILD, '--json', dir]);
     rmSync(filler);
     assert.equal(summaryOf(result).written, files.length);
     assert.deepEqual(completeOf(dir, files), files);
@@ -287,10 +288,10 @@ describe('a disk that is full', { skip: needsRoot('mount') }, () => {
     const filler = fillUp(dir, 1);
     const free = () => freeOf(dir);
 
-    const copied = elfnote([...BUILD, '--json', dir]);
+    const copied = elfnoteHere([...BUILD, '--json', dir]);
     assert.deepEqual([copied.status, summaryOf(copied).failed], [1, files.length], 'no copy fits');
     assert.equal(free(), 1);
-    const result = elfnote([...BUILD, '--fast', '--json', dir]);
+    const result = elfnoteHere([...BUILD, '--fast', '--json', dir]);
     assert.equal(result.status, 1);
     rmSync(filler);
     const complete = completeOf(dir, files);
@@ -309,7 +310,7 @@ describe('--files-from', () => {
     const more = copies(join(dir, 'sub'), 1);
     const list = join(dir, '../list');
     writeFileSync(list, `${join(dir, 'sub')}\n\n${files[1]}\n`);
-    const result = elfnoteOk([...BUILD, '--json', '--files-from', list]);
+    const result = elfnoteHereOk([...BUILD, '--json', '--files-from', list]);
     assert.deepEqual(actionsOf(result, dir), ['sub/0000 written', '0001 written']);
     assert.equal(stateOf(files[0] ?? ''), 'original');
     assert.equal(stateOf(more[0] ?? ''), 'complete');
@@ -394,7 +395,7 @@ test('--include and --exclude choose among the files of a directory, in both com
   const { dir, files } = tree(t, 4);
   for (const command of [BUILD, ['remove-cache']]) {
     const args = ['--json', '--include', '000[0-2]', '--exclude', '0001', dir];
-    const result = elfnoteOk([...command, ...args]);
+    const result = elfnoteHereOk([...command, ...args]);
     assert.deepEqual(actionsOf(result, dir), ['0000 written', '0002 written']);
   }
   assert.deepEqual(completeOf(dir, files), []);
@@ -405,8 +406,8 @@ test('a directory whose name has a line end is walked, and one that is named thr
   const files = copies(dir, 1);
   const link = join(dir, '../result');
   symlinkSync(dir, link);
-  assert.deepEqual(actionsOf(elfnoteOk([...BUILD, '--json', link]), link), ['0000 written']);
-  assert.deepEqual(actionsOf(elfnoteOk([...BUILD, '--json', dir]), dir), ['0000 up-to-date']);
+  assert.deepEqual(actionsOf(elfnoteHereOk([...BUILD, '--json', link]), link), ['0000 written']);
+  assert.deepEqual(actionsOf(elfnoteHereOk([...BUILD, '--json', dir]), dir), ['0000 up-to-date']);
   assert.deepEqual(completeOf(dir, files), files);
   assert.deepEqual(readdirSync(join(dir, '..')), ['a\nb', 'result']);
 });

@@ -2,17 +2,7 @@ import assert from 'node:assert/strict';
 import { copyFileSync, cpSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
-import {
-  elfnote,
-  elfnoteOk,
-  FIXTURES,
-  jsonLines,
-  listIn,
-  objectIn,
-  ROOT,
-  type RunResult,
-  runOk,
-} from '../support/cli.js';
+import { FIXTURES, jsonLines, listIn, objectIn, ROOT, type RunResult, runOk } from '../support/cli.js';
 import { elfnoteHere, elfnoteHereOk } from '../support/cli-here.js';
 import { tempDir } from '../support/temp.js';
 import { needs } from '../support/tools.js';
@@ -35,7 +25,7 @@ function noted(t: TestContext, kind = 'pie-gold') {
 
 /** The state and the exit status of a file, by verify and, where it has a note, by dump. */
 function states({ root, file }: { root: string; file: string }, ...flags: string[]) {
-  const { status, stdout, stderr } = elfnote(['verify', '--json', '--root', root, ...flags, file]);
+  const { status, stdout, stderr } = elfnoteHere(['verify', '--json', '--root', root, ...flags, file]);
   assert.equal(stderr, '');
   const [report] = jsonLines(stdout);
   assert.ok(report !== undefined);
@@ -177,7 +167,7 @@ describe('a walk', () => {
     }
     rmSync(join(root, GREET, 'libgreet.so.1'));
     const verify = (...flags: string[]): RunResult =>
-      elfnote(['verify', '--root', root, ...flags, join(dir, 'tree')]);
+      elfnoteHere(['verify', '--root', root, ...flags, join(dir, 'tree')]);
     const { status, stdout, stderr } = verify();
     assert.deepEqual([status, stderr], [1, '']);
     assert.equal(
@@ -202,7 +192,7 @@ describe('a walk', () => {
 
   test('counts in JSON every state, also those that no file has', t => {
     const { root, file } = noted(t);
-    const [, summary] = jsonLines(elfnoteOk(['verify', '--json', '--root', root, file]).stdout);
+    const [, summary] = jsonLines(elfnoteHereOk(['verify', '--json', '--root', root, file]).stdout);
     assert.deepEqual(objectIn({ summary }, 'summary'), {
       schema: 'elfnote/1',
       type: 'summary',
@@ -223,7 +213,7 @@ describe('a walk', () => {
     const { root, file } = noted(t, 'pie-lld');
     const before = statSync(file, { bigint: true });
     rmSync(join(root, GREET), { recursive: true });
-    elfnote(['verify', '--root', root, file]);
+    elfnoteHere(['verify', '--root', root, file]);
     const after = statSync(file, { bigint: true });
     assert.deepEqual([after.ino, after.mtimeNs, after.ctimeNs], [before.ino, before.mtimeNs, before.ctimeNs]);
   });
@@ -234,7 +224,7 @@ describe('a file that cannot be verified', () => {
     const { dir, root, file } = noted(t);
     const text = join(dir, 'tree/text');
     writeFileSync(text, 'text\n');
-    const verify = (...paths: string[]) => elfnote(['verify', '--root', root, ...paths]);
+    const verify = (...paths: string[]) => elfnoteHere(['verify', '--root', root, ...paths]);
     assert.equal(verify(text).status, 2);
     assert.equal(verify(text).stderr, `elfnote: ${text}: is not an ELF file\n`);
     assert.equal(verify(text, file).status, 1);

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { elfnote, FIXTURES } from '../support/cli.js';
+import { FIXTURES } from '../support/cli.js';
+import { elfnoteHere } from '../support/cli-here.js';
 import { tempDir } from '../support/temp.js';
 
 test('a note without a section header is warned of, since the next strip drops it', t => {
@@ -10,7 +11,7 @@ test('a note without a section header is warned of, since the next strip drops i
   copyFileSync(join(FIXTURES, 'kinds/appended'), file);
   const args = ['build-cache', '--root', join(FIXTURES, 'root'), file];
   for (const more of [['--dry-run'], []]) {
-    const { stderr } = elfnote([...args, ...more]);
+    const { stderr } = elfnoteHere([...args, ...more]);
     assert.match(stderr, /its note has no section header, so that the next strip drops it/);
   }
 });

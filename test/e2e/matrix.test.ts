@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, type TestContext, test } from 'node:test';
-import { elfnote } from '../support/cli.js';
+import { elfnoteHere } from '../support/cli-here.js';
 import { EXTENT, share } from '../support/extent.js';
 import {
   breaksAnyInterpreter,
@@ -268,7 +268,7 @@ test('a program packed by upx is left alone by name, and still runs', { skip: sk
   const shop = new Workshop(tempDir(t));
   const { file, said } = shop.make(UPX_CELL);
   const bytes = readFileSync(file);
-  const { status, stdout } = elfnote(['build-cache', file]);
+  const { status, stdout } = elfnoteHere(['build-cache', file]);
   assert.equal(status, 0);
   assert.match(stdout, /: skipped: /);
   assert.ok(readFileSync(file).equals(bytes));

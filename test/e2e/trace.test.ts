@@ -3,7 +3,8 @@ import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
 import { basename, join, relative } from 'node:path';
 import { before, describe, type TestContext, test } from 'node:test';
 import { type TraceOptions, traceFile } from '../../src/loader/trace.js';
-import { elfnoteOk, runOk } from '../support/cli.js';
+import { runOk } from '../support/cli.js';
+import { elfnoteHereOk } from '../support/cli-here.js';
 import { EXTENT } from '../support/extent.js';
 import { generation, SUITES } from '../support/generations.js';
 import { listedObjects, straceLoader, tracedCalls, tracedObjects } from '../support/loader-calls.js';
@@ -167,7 +168,7 @@ describe('trace and the stock loader', { skip: needsTracing('patchelf', 'ldd', '
     test(`a closure note on the program alone, in a store with ${kind}`, { skip }, t => {
       const store = makeStore(t, curl);
       if (form !== undefined) setRunPath(store, form);
-      elfnoteOk([...BUILD_CLOSURE, '--store-dir', store.dir, store.program]);
+      elfnoteHereOk([...BUILD_CLOSURE, '--store-dir', store.dir, store.program]);
       const audited = { LD_AUDIT: reader };
       assertTraced(t, store.program, options, audited, { with: 'audit' });
       const { counts } = traceFile(store.program, { with: 'audit' });

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { elfnote, elfnoteOk, runOk } from '../support/cli.js';
+import { runOk } from '../support/cli.js';
+import { elfnoteHere, elfnoteHereOk } from '../support/cli-here.js';
 import { entriesOf } from '../support/dump.js';
 import { NEEDS_NIX, NixStore } from '../support/nix.js';
 import { nixosNotes } from '../support/readelf.js';
@@ -30,7 +31,7 @@ describe('a registered Nix store', { skip: NEEDS_NIX }, () => {
   test('outside a build a store path is processed after one warning, and what it foretells comes true', t => {
     const store = new NixStore(t);
     const { path } = store.build(`program ${PLAIN}`);
-    const { status, stderr } = elfnote(
+    const { status, stderr } = elfnoteHere(
       ['build-cache', '--store-dir', store.dir, writable(path)],
       outsideBuild,
     );
@@ -49,10 +50,10 @@ describe('a registered Nix store', { skip: NEEDS_NIX }, () => {
     const store = new NixStore(t);
     const { path } = store.build(`program ${PLAIN}`);
     const processed = (env: Readonly<Record<string, string | undefined>>) =>
-      elfnoteOk(['build-cache', '--store-dir', store.dir, writable(path)], { env });
+      elfnoteHereOk(['build-cache', '--store-dir', store.dir, writable(path)], { env });
     const inBuild = processed({ NIX_BUILD_TOP: '/build', IN_NIX_SHELL: undefined });
     const inShell = processed({ NIX_BUILD_TOP: '/tmp', IN_NIX_SHELL: 'impure' });
-    const dry = elfnoteOk(['build-cache', '--dry-run', '--store-dir', store.dir, path], outsideBuild);
+    const dry = elfnoteHereOk(['build-cache', '--dry-run', '--store-dir', store.dir, path], outsideBuild);
     assert.deepEqual([inBuild.stderr, dry.stderr], ['', '']);
     assert.match(inShell.stderr, /is a Nix store/, 'nix-shell is no build');
   });
@@ -84,7 +85,7 @@ describe('a registered Nix store', { skip: NEEDS_NIX }, () => {
     store.run('nix-store', '--optimise');
     const [file, twin] = [join(first, 'lib/libsame.so'), join(second, 'lib/libsame.so')];
     assert.equal(inode(file), inode(twin), 'optimised');
-    elfnoteOk(['build-cache', '--store-dir', store.dir, writable(first)], outsideBuild);
+    elfnoteHereOk(['build-cache', '--store-dir', store.dir, writable(first)], outsideBuild);
     assert.equal(nixosNotes(file).length, 1);
     assert.equal(nixosNotes(twin).length, 0);
     assert.deepEqual(verify(store), { status: 1, modified: ['first'] });
@@ -102,7 +103,7 @@ describe('a registered Nix store', { skip: NEEDS_NIX }, () => {
     };
     const before = links();
     assert.ok(before.length > 0);
-    elfnoteOk(['build-cache', '--store-dir', store.dir, writable(store.dir)], outsideBuild);
+    elfnoteHereOk(['build-cache', '--store-dir', store.dir, writable(store.dir)], outsideBuild);
     assert.deepEqual(
       files.map(file => nixosNotes(file).length),
       [1, 1],
@@ -114,7 +115,7 @@ describe('a registered Nix store', { skip: NEEDS_NIX }, () => {
     const store = new NixStore(t);
     const { path } = store.build(`program ${PLAIN}`);
     const copies = join(tempDir(t), 'copies');
-    const { stderr } = elfnoteOk(
+    const { stderr } = elfnoteHereOk(
       ['build-cache', '--store-dir', store.dir, '--output-dir', copies, path],
       outsideBuild,
     );
@@ -132,7 +133,7 @@ describe('a registered Nix store', { skip: NEEDS_NIX }, () => {
     const dir = tempDir(t);
     runOk('ln', ['-s', writable(path), join(dir, 'result')]);
     for (const target of [join(dir, 'result'), join(path, 'bin/program')]) {
-      const { stderr } = elfnoteOk(['build-cache', target], outsideBuild);
+      const { stderr } = elfnoteHereOk(['build-cache', target], outsideBuild);
       assert.match(stderr, /is a Nix store/);
     }
   });
