@@ -1,3 +1,5 @@
+import { getSystemErrorMap } from 'node:util';
+
 /**
  * What went wrong, as a closed set. `not-elf`, `malformed`, `malformed-note` and `unreadable` concern the
  * input; `unsupported` is valid input that elfnote refuses to touch; `refused` needs `--force`, `unresolved` is a
@@ -68,6 +70,7 @@ export function exitStatusOf(code: ErrorCode): 1 | 2 {
 }
 
 const PLAIN_WORDS: Readonly<Record<string, string>> = {
+  E2BIG: 'the argument list is too long',
   EACCES: 'permission denied',
   EBUSY: 'the file is in use by the system',
   EDQUOT: 'disk quota exceeded',
@@ -96,8 +99,15 @@ export function systemCode(error: unknown): string | undefined {
 function systemWords(error: unknown, system: string): string {
   const known = PLAIN_WORDS[system];
   if (known !== undefined) return known;
-  const [, words] = (error instanceof Error ? error.message : '').match(/^[A-Z0-9]+: ([^,]+),/) ?? [];
+  const [, said] = (error instanceof Error ? error.message : '').match(/^[A-Z0-9]+: ([^,]+),/) ?? [];
+  const words = said ?? listedWords(error);
   return words === undefined ? system : `${words} (${system})`;
+}
+
+/** What cannot be started has a number, and no words. */
+function listedWords(error: unknown): string | undefined {
+  if (!(error instanceof Error && 'errno' in error && typeof error.errno === 'number')) return undefined;
+  return getSystemErrorMap().get(error.errno)?.[1];
 }
 
 /** Wraps a file system error; one that is already an ElfnoteError is returned as it is. */
@@ -131,8 +141,19 @@ export function systemCodeBehind(error: unknown): string | undefined {
   return systemCode(error instanceof ElfnoteError ? error.cause : error);
 }
 
-/** An error of the system that nobody has told of: still no fault of elfnote's own. Undefined for any other. */
+/**
+ * An error of the system that nobody has told of: still no fault of elfnote's own. Undefined for any other.
+ *
+ * @param path of the file that is worked on; where that is another, what was asked for is named too.
+ */
 export function unforeseenSystemError(error: unknown, path?: string): ElfnoteError | undefined {
   if (!(error instanceof Error) || !('syscall' in error) || systemCode(error) === undefined) return undefined;
-  return fromSystemError('unreadable', `the system refused ${String(error.syscall)}`, path, error);
+  const asked = 'path' in error && typeof error.path === 'string' ? error.path : undefined;
+  const of = path === undefined || asked === undefined || asked === path ? '' : ` of ${asked}`;
+  return fromSystemError(
+    'unreadable',
+    `the system refused ${String(error.syscall)}${of}`,
+    path ?? asked,
+    error,
+  );
 }

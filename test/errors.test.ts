@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import {
@@ -126,6 +126,32 @@ describe('system errors', () => {
     const cause = Object.assign(new Error('EIO: i/o error, fstat'), { code: 'EIO', syscall: 'fstat' });
     assert.equal(unforeseenSystemError(cause, 'f')?.line, 'f: the system refused fstat: input/output error');
     assert.equal(unforeseenSystemError(new TypeError('x is not a function')), undefined);
+  });
+
+  test('one that nobody foresaw names the path that was asked for', () => {
+    const path = join(tmpdir(), 'elfnote-no-such-file');
+    const line = (of?: string) => {
+      try {
+        readFileSync(path);
+      } catch (error) {
+        return unforeseenSystemError(error, of)?.line;
+      }
+      return undefined;
+    };
+    assert.equal(line(), `${path}: the system refused open: no such file or directory`);
+    assert.equal(line(path), `${path}: the system refused open: no such file or directory`);
+    assert.equal(line('f'), `f: the system refused open of ${path}: no such file or directory`);
+  });
+
+  test('one that has a number alone is told in the words that Node has for it', () => {
+    const cause = Object.assign(new Error('spawn EAGAIN'), {
+      code: 'EAGAIN',
+      errno: -constants.errno.EAGAIN,
+    });
+    assert.equal(
+      fromSystemError('unreadable', 'cannot be run', 'f', cause).message,
+      'cannot be run: resource temporarily unavailable (EAGAIN)',
+    );
   });
 
   test('an error of any other kind keeps its message', () => {

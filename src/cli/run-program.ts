@@ -1,8 +1,8 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { constants } from 'node:os';
-import { systemCode } from '../errors.js';
+import { fromSystemError, systemCode } from '../errors.js';
 import { printError } from './output.js';
 
 /** What another process, or a service manager, sends to have a program do something. */
@@ -41,12 +41,14 @@ export async function runProgram(
 ): Promise<void> {
   let send: (signal: NodeJS.Signals) => void = () => {};
   const stop = listen(signal => send(signal));
-  const child = spawn(path, args, { stdio: 'inherit', env, argv0: name });
-  send = signal => child.kill(signal);
+  let child: ChildProcess;
   try {
+    // Of some reasons Node tells at once, of others by an event.
+    child = spawn(path, args, { stdio: 'inherit', env, argv0: name });
+    send = signal => child.kill(signal);
     await once(child, 'exit');
   } catch (error) {
-    sayNotStarted(name, error);
+    sayNotStarted(path, name, error);
     return;
   } finally {
     stop();
@@ -73,11 +75,12 @@ function isInForeground(): boolean {
   return group === foreground;
 }
 
-function sayNotStarted(name: string, error: unknown): void {
-  const code = systemCode(error);
-  const why = code === 'ENOENT' ? 'no such program' : `cannot be run (${code ?? String(error)})`;
-  printError(`${name}: ${why}`);
-  process.exitCode = code === 'ENOENT' ? EXIT_NOT_FOUND : EXIT_NOT_STARTED;
+function sayNotStarted(path: string, name: string, error: unknown): void {
+  const isAbsent = systemCode(error) === 'ENOENT';
+  process.exitCode = isAbsent ? EXIT_NOT_FOUND : EXIT_NOT_STARTED;
+  if (!isAbsent) printError(fromSystemError('unreadable', 'cannot be run', name, error).line);
+  else if (existsSync(path)) printError(`${name}: cannot be run: the interpreter that it names is not there`);
+  else printError(`${name}: no such program`);
 }
 
 function dieBy(signal: NodeJS.Signals): void {

@@ -180,8 +180,36 @@ describe('elfnote exec', { skip: needs('gcc', 'sh', INSTALLED) }, () => {
       [
         'elfnote: no-such-program: no such program\n',
         'elfnote: /no/such/program: no such program\n',
-        `elfnote: ${file}: cannot be run (EACCES)\n`,
+        `elfnote: ${file}: cannot be run: permission denied\n`,
       ],
+    );
+  });
+
+  test('126 and one line for whatever keeps the system from starting a program', t => {
+    const dir = tempDir(t);
+    symlinkSync('loop', join(dir, 'loop'));
+    writeFileSync(join(dir, 'script'), '');
+    const runs = ['loop', 'script/below', 'n'.repeat(300)].map(name => elfnote(['exec', join(dir, name)]));
+    assert.deepEqual(
+      runs.map(({ status, stderr }) => [status, stderr.replace(/^.*: cannot/, 'cannot')]),
+      [
+        [126, 'cannot be run: too many levels of symbolic links\n'],
+        [126, 'cannot be run: a part of the path is not a directory\n'],
+        [126, 'cannot be run: the name is too long\n'],
+      ],
+    );
+  });
+
+  test('127 for a program whose interpreter is not there, which is what is said', t => {
+    const script = join(tempDir(t), 'script');
+    writeFileSync(script, '#!/no/such/interpreter\n', { mode: 0o755 });
+    const { status, stderr } = elfnote(['exec', script]);
+    assert.deepEqual(
+      { status, stderr },
+      {
+        status: 127,
+        stderr: `elfnote: ${script}: cannot be run: the interpreter that it names is not there\n`,
+      },
     );
   });
 
