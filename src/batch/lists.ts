@@ -20,9 +20,14 @@ export function readPathList(file: string, nul: boolean): PathList {
   if (!nul && bytes.includes(0)) {
     throw new ElfnoteError('usage', 'the list of files has NUL bytes: it needs --null', { path: file });
   }
+  return pathList(split(bytes, nul ? 0 : 0x0a));
+}
+
+/** Paths by their bytes; those that are not UTF-8 are failures. */
+export function pathList(names: Iterable<Buffer>): PathList {
   const paths: string[] = [];
   const failures: Found[] = [];
-  for (const name of split(bytes, nul ? 0 : 0x0a)) {
+  for (const name of names) {
     const { text, isUtf8 } = nameOf(name);
     if (isUtf8) paths.push(text);
     else failures.push(foreignName(text));

@@ -16,10 +16,12 @@ import { basename, dirname, join, relative, resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { during, ElfnoteError, fromSystemError, systemCode } from '../errors.js';
 import { type BoundsOptions, FileSystemBounds, pseudoFileSystemOf } from '../files/file-systems.js';
+import { nameOf } from '../files/names.js';
 import { isWithin, makeDirectories, realPathOf } from '../files/paths.js';
 import { type FileSource, inodeOf, withFile } from '../files/source.js';
 import { runNow } from '../files/steps.js';
 import { writeCopy } from '../write/commit.js';
+import { foreignName } from './walk.js';
 
 interface Tree {
   /** As the caller named it. */
@@ -158,7 +160,11 @@ export class OutputDir {
     makeDirectories(to, UNFINISHED);
     if (within.bounds.whyOutside(from, stats) !== undefined) return;
     const look = (path: string) => lstatSync(path, { bigint: true });
-    for (const name of readdirSync(from)) yield* this.#copy(join(from, name), join(to, name), look, within);
+    for (const bytes of readdirSync(from, { encoding: 'buffer' })) {
+      const { text: name, isUtf8 } = nameOf(bytes);
+      if (isUtf8) yield* this.#copy(join(from, name), join(to, name), look, within);
+      else yield foreignNameError(join(from, name));
+    }
   }
 
   #copyFile(from: string, to: string, stats: BigIntStats): void {
@@ -219,6 +225,11 @@ function keepOwner(path: string, { uid, gid }: BigIntStats): boolean {
 /** As text: Node takes a number below zero for the present. */
 function seconds(nanoseconds: bigint): string {
   return String(Number(nanoseconds) / 1e9);
+}
+
+/** As the walk says it. */
+function foreignNameError(path: string): ElfnoteError {
+  return new ElfnoteError('unreadable', foreignName(path).unreadable, { path });
 }
 
 function usage(message: string, path: string): ElfnoteError {

@@ -244,7 +244,7 @@ function withoutForeignNames(directory: string, entries: Dirent[], failures: Fou
 }
 
 /** A path that Node cannot open; `path` shows its bytes. */
-export function foreignName(path: string): Found {
+export function foreignName(path: string): Found & { readonly unreadable: string } {
   return { path, explicit: false, unreadable: 'cannot open: its name is not UTF-8' };
 }
 

@@ -1,11 +1,13 @@
 import { CommanderError } from 'commander';
 import { ElfnoteError, EXIT, exitStatusOf, unforeseenSystemError } from '../errors.js';
+import { refuseForeignArguments } from './given.js';
 import { flushOut, outputLost, printError, printInternalError } from './output.js';
 import { createProgram } from './program.js';
 
 /** Runs the command line and sets the exit status; never throws and never prints a stack for a known error. */
 export async function main(): Promise<void> {
   try {
+    refuseForeignArguments(process.argv.slice(2));
     await createProgram(process.argv[2]).parseAsync();
   } catch (error) {
     process.exitCode = statusOf(error);

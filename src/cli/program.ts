@@ -10,6 +10,7 @@ import { readerCommand } from './commands/reader.js';
 import { removeCacheCommand } from './commands/remove-cache.js';
 import { traceCommand } from './commands/trace.js';
 import { verifyCommand } from './commands/verify.js';
+import { refuseEmpty } from './given.js';
 import { printError, printOut, writeError } from './output.js';
 
 function version(): string {
@@ -59,6 +60,7 @@ export function createProgram(first?: string): Command {
     for (const [name, make] of Object.entries(commands)) if (isWanted(name)) program.addCommand(make());
   }
   program.helpCommand('help [command]', 'show the help of a command');
+  program.hook('preAction', (_, command) => refuseEmpty(command));
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureHelp(LOOKS).configureOutput(OUTPUT);
   }

@@ -76,11 +76,19 @@ function isInForeground(): boolean {
 }
 
 function sayNotStarted(path: string, name: string, error: unknown): void {
-  const isAbsent = systemCode(error) === 'ENOENT';
-  process.exitCode = isAbsent ? EXIT_NOT_FOUND : EXIT_NOT_STARTED;
-  if (!isAbsent) printError(fromSystemError('unreadable', 'cannot be run', name, error).line);
-  else if (existsSync(path)) printError(`${name}: cannot be run: the interpreter that it names is not there`);
-  else printError(`${name}: no such program`);
+  if (systemCode(error) !== 'ENOENT') {
+    printError(fromSystemError('unreadable', 'cannot be run', name, error).line);
+    process.exitCode = EXIT_NOT_STARTED;
+  } else if (existsSync(path)) {
+    printError(`${name}: cannot be run: the interpreter that it names is not there`);
+    process.exitCode = EXIT_NOT_FOUND;
+  } else sayNoProgram(name);
+}
+
+/** Sets the exit status too. */
+export function sayNoProgram(name: string): void {
+  printError(`${name}: no such program`);
+  process.exitCode = EXIT_NOT_FOUND;
 }
 
 function dieBy(signal: NodeJS.Signals): void {

@@ -43,12 +43,17 @@ export async function runOverFiles(
   const reporter = new Reporter(flags, named, found.length);
   for (const store of target.registered) await reporter.warn(store, REGISTERED_STORE);
   let done = 0;
+  // What kept a file from its copy may well do so once more.
+  const told = new Set<string>();
   for await (const result of runOver(target.files(), job, { failFast, signal: interrupt.signal })) {
+    if (result.outcome.action === 'failed') told.add(result.outcome.error.line);
     await reporter.report(result);
     done++;
   }
   const signal = done < found.length ? AbortSignal.abort() : interrupt.signal;
-  for await (const error of target.complete(signal)) await reporter.report(notCopied(error));
+  for await (const error of target.complete(signal)) {
+    if (!told.has(error.line)) await reporter.report(notCopied(error));
+  }
   // A signal that came during the last files has its turn only now.
   await new Promise(resolve => setImmediate(resolve));
   const stopped = interrupt.name ?? (done < found.length ? '--fail-fast' : undefined);

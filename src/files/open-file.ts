@@ -16,6 +16,7 @@ import {
 } from 'node:fs';
 import { during, type ErrorCode, fromSystemError, systemCode } from '../errors.js';
 import { refusePseudoFile } from './file-systems.js';
+import { nameOf } from './names.js';
 import { realPathOf } from './paths.js';
 import type { Steps } from './steps.js';
 
@@ -50,6 +51,15 @@ export class OpenFile {
     if (tellsLink) refusePseudoFile(path);
     const followed = during('unreadable', 'cannot open', path, () => openSync(path, flags));
     return new OpenFile(followed, path, tellsLink ? true : undefined);
+  }
+
+  /** A path by its bytes, which need not be UTF-8. @throws ElfnoteError `unreadable` */
+  static toReadBytes(place: Buffer, flags: number): OpenFile {
+    const path = nameOf(place).text;
+    return new OpenFile(
+      during('unreadable', 'cannot open', path, () => openSync(place, flags)),
+      path,
+    );
   }
 
   /** Where the file itself has its name. */

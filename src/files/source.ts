@@ -7,6 +7,9 @@ import type { Steps } from './steps.js';
 
 const BLOCK = 4096;
 
+/** O_NONBLOCK: opening a FIFO must not wait for a writer. */
+const TO_READ = constants.O_RDONLY | constants.O_NONBLOCK;
+
 /**
  * Two writes within one tick of the kernel's clock (1 to 10 ms) leave the same time stamp. So a file that was written
  * a moment ago is read only when that moment has passed: any later write then shows.
@@ -64,8 +67,16 @@ export class FileSource implements ByteSource {
    * others keep writing to it.
    */
   static open(path: string, settled = false): FileSource {
-    // O_NONBLOCK: opening a FIFO must not wait for a writer.
-    const file = OpenFile.toRead(path, constants.O_RDONLY | constants.O_NONBLOCK, settled);
+    return FileSource.#of(OpenFile.toRead(path, TO_READ, settled), settled);
+  }
+
+  /** As `open`, of a path that need not be UTF-8. The caller closes it. @throws ElfnoteError as `open` */
+  static openBytes(place: Buffer): FileSource {
+    return FileSource.#of(OpenFile.toReadBytes(place, TO_READ), false);
+  }
+
+  static #of(file: OpenFile, settled: boolean): FileSource {
+    const { path } = file;
     try {
       const stats = settled ? settledStats(file) : file.stat();
       if (!stats.isFile()) throw new ElfnoteError('not-elf', 'is not a regular file', { path });

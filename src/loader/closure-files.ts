@@ -1,4 +1,4 @@
-import { type ByteString, bytesOf, displayBytes } from '../elf/bytes.js';
+import { type ByteString, byteStringOf, displayBytes } from '../elf/bytes.js';
 import { ElfnoteError } from '../errors.js';
 import type { LoaderProbe } from './probe.js';
 import type { Trace } from './trace.js';
@@ -6,9 +6,9 @@ import type { Trace } from './trace.js';
 /** The files of a closure on this machine, by their real paths, each once. */
 export interface ClosureFiles {
   /** In the order in which they are loaded, the program first. */
-  readonly inside: readonly string[];
+  readonly inside: readonly ByteString[];
   /** Libraries that lie elsewhere: they are none of the store's, and are not to be written to. */
-  readonly outside: readonly string[];
+  readonly outside: readonly ByteString[];
 }
 
 /**
@@ -23,12 +23,13 @@ export function closureFiles(
   root: string | undefined,
 ): ClosureFiles {
   const tops = directories.map(dir => `${probe.realPath(dir) ?? dir}/`.replace(/\/+$/, '/'));
-  const inside = new Set<string>();
-  const outside = new Set<string>();
+  const above = byteStringOf(Buffer.from(root ?? ''));
+  const inside = new Set<ByteString>();
+  const outside = new Set<ByteString>();
   for (const { kind, path, index } of trace.objects) {
     if (kind === 'loader' || kind === 'vdso') continue;
     const real = probe.realPath(path) ?? path;
-    const file = `${root ?? ''}${bytesOf(real).toString()}`;
+    const file = above + real;
     if (tops.some(top => real.startsWith(top))) inside.add(file);
     else if (index === 0) throw outsideError(trace.file, directories);
     else outside.add(file);

@@ -93,7 +93,7 @@ function tryStat(place: Buffer): 'directory' | 'other' | { code: string } {
 function openFile(place: Buffer): Opened {
   let source: FileSource;
   try {
-    source = FileSource.open(place.toString());
+    source = FileSource.openBytes(place);
   } catch (error) {
     if (!(error instanceof ElfnoteError)) throw error;
     const code = systemCode(error.cause);

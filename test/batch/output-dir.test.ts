@@ -15,7 +15,7 @@ import { dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
 import { OutputDir } from '../../src/batch/output-dir.js';
 import { ElfnoteError } from '../../src/errors.js';
-import { BIN, elfnoteAsNobody, FIXTURES, ROOT, runOk } from '../support/cli.js';
+import { BIN, elfnoteAsNobody, FIXTURES, jsonLines, ROOT, run, runOk } from '../support/cli.js';
 import { elfnoteHere, elfnoteHereOk } from '../support/cli-here.js';
 import { nixosNotes } from '../support/readelf.js';
 import { tempDir } from '../support/temp.js';
@@ -247,6 +247,32 @@ describe('--output-dir', { skip: needs('find', 'touch') }, () => {
     ]);
     assert.equal(status, 1);
     assert.equal(stderr, `elfnote: ${join(tree, 'fifo')}: is no file, directory or link: not copied\n`);
+  });
+
+  test('a name in a tree that is not UTF-8 is told once, and the others are copied', t => {
+    const dir = tempDir(t);
+    const tree = makeTree(dir);
+    writeFileSync(Buffer.from(`${tree}/bad\xff`, 'latin1'), 'text');
+    const out = join(dir, 'out');
+    const { status, stderr } = elfnoteHere(['build-cache', '--root', ROOT, '--output-dir', out, tree]);
+    assert.equal(status, 1);
+    assert.equal(stderr, `elfnote: ${tree}/bad\\xff: cannot open: its name is not UTF-8\n`);
+    assert.equal(nixosNotes(join(out, 'pkg/bin/program')).length, 1);
+  });
+
+  test('what keeps a file from its copy is told once', t => {
+    const dir = tempDir(t);
+    const [program, out] = [join(makeTree(dir), 'bin/program'), join(dir, 'out')];
+    const args = [process.execPath, BIN, 'build-cache', '--json', '--root', ROOT, '--output-dir', out];
+    // Of 512 bytes each.
+    const { status, stdout, stderr } = run('sh', ['-c', 'ulimit -f 8; exec "$@"', 'sh', ...args, program]);
+    assert.equal(status, 1);
+    assert.equal(
+      stderr,
+      `elfnote: ${program}: ${out}/program: cannot write: the file would become too large\n`,
+    );
+    const { files, failed } = jsonLines(stdout).at(-1) ?? {};
+    assert.deepEqual({ files, failed }, { files: 1, failed: 1 });
   });
 
   test('with --dry-run nothing is made', t => {

@@ -213,6 +213,14 @@ describe('elfnote exec', { skip: needs('gcc', 'sh', INSTALLED) }, () => {
     );
   });
 
+  test('127 for a program that is not there with --print-env too, which prints nothing', () => {
+    const { status, stdout, stderr } = elfnote(['exec', '--print-env', 'no-such-program']);
+    assert.deepEqual(
+      { status, stdout, stderr },
+      { status: 127, stdout: '', stderr: 'elfnote: no-such-program: no such program\n' },
+    );
+  });
+
   test('2 without a program', () => {
     const { status, stderr } = elfnote(['exec']);
     assert.deepEqual(

@@ -393,6 +393,20 @@ describe('build-cache --closure-files', { skip: needs('gcc') }, () => {
     assert.match(stderr, /libc\.so\.6: left alone/);
   });
 
+  test('a library whose path is not UTF-8 is one that fails, and the others are done', {
+    skip: needs('patchelf', 'mv', 'sh'),
+  }, t => {
+    const { shop, files } = shopWithClosure(t);
+    const script =
+      'o=$(printf "o\\377"); mv "$1/one" "$1/$o"; patchelf --set-rpath "$1/$o:$1/two" "$1/program"';
+    runOk('sh', ['-c', script, 'sh', shop.dir]);
+    const args = ['build-cache', '--closure-files', '--store-dir', shop.dir, files.program];
+    const { status, stderr } = elfnote(args);
+    assert.equal(status, 1);
+    assert.equal(stderr, `elfnote: ${shop.dir}/o\\xff/libone.so.1: cannot open: its name is not UTF-8\n`);
+    assert.deepEqual(entriesOf(files.two), [`libthree.so.1: =${files.three}`]);
+  });
+
   test('a program outside is refused, and nothing is written', () => {
     const { shop, files } = untouched;
     const bytes = [files.program, files.two].map(file => readFileSync(file));

@@ -64,6 +64,20 @@ describe('what the loader asks of a file system below a root', () => {
   });
 });
 
+test('a path opens by its bytes, which need not be UTF-8', t => {
+  const dir = tempDir(t);
+  const paths = ['liba\xff.so', 'liba\xfe.so'].map(name => `${dir}/${name}`);
+  for (const path of paths) writeFileSync(Buffer.from(path, 'latin1'), ELF);
+  const probe = new FileLoaderProbe();
+  const identities = paths.map(path => {
+    const opened = probe.open(path);
+    assert.ok(opened.kind === 'opened' && opened.facts !== undefined, path);
+    return opened.identity;
+  });
+  assert.notEqual(identities[0], identities[1]);
+  assert.deepEqual(probe.open(`${dir}/liba\xfd.so`), { kind: 'failed', code: 'ENOENT' });
+});
+
 test('without a root a link to itself is told by its code', t => {
   const probe = new FileLoaderProbe();
   const loop = join(world(t), 'loop');

@@ -1,5 +1,6 @@
+import { pathList } from '../../batch/lists.js';
 import type { PathList } from '../../batch/walk.js';
-import { escapeControls } from '../../elf/bytes.js';
+import { type ByteString, bytesOf, displayBytes } from '../../elf/bytes.js';
 import { ElfnoteError } from '../../errors.js';
 import { closureFiles } from '../../loader/closure-files.js';
 import { FileLoaderProbe } from '../../loader/file-probe.js';
@@ -22,14 +23,14 @@ export function closureList(
   const directories = storeRoots({ storeDirs: storeDir });
   if (directories === undefined) throw usage('--closure-files needs --store-dir: it writes nowhere else');
   const probe = new FileLoaderProbe(root);
-  const files = new Set<string>();
+  const files = new Set<ByteString>();
   for (const program of programs) {
     const { inside, outside } = closureFiles(traceFile(program, { root, probe }), probe, directories, root);
     for (const file of inside) files.add(file);
     if (verbose)
-      for (const file of outside) printError(`${escapeControls(file)}: left alone: outside the store`);
+      for (const file of outside) printError(`${displayBytes(file)}: left alone: outside the store`);
   }
-  return { paths: [...files], failures: [] };
+  return pathList(Array.from(files, bytesOf));
 }
 
 function usage(message: string): ElfnoteError {

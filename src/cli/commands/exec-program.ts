@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { escapeControls } from '../../elf/bytes.js';
 import { ElfnoteError } from '../../errors.js';
 import { type Program, readProgram } from '../../loader/program.js';
@@ -6,7 +6,7 @@ import { joinTunable, staticTlsOf, TUNABLE_FOR_ALL, tunableFor } from '../../loa
 import { traceFile } from '../../loader/trace.js';
 import { findProgram, modulePath } from '../module-path.js';
 import { printError, printOut } from '../output.js';
-import { runProgram } from '../run-program.js';
+import { runProgram, sayNoProgram } from '../run-program.js';
 import type { CachedFlags } from './exec-cached.js';
 
 /**
@@ -23,6 +23,7 @@ export async function execProgram(
   cached?: CachedFlags,
 ): Promise<void> {
   const path = name === undefined ? undefined : findProgram(name);
+  if (printEnv && name !== undefined && !(path !== undefined && existsSync(path))) return sayNoProgram(name);
   const program = path === undefined ? undefined : inspect(path);
   if (path !== undefined && program !== undefined) warn(path, program);
   if (name !== undefined && !printEnv && program !== undefined && !canUseModule(program)) {
