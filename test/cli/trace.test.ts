@@ -403,7 +403,8 @@ describe('build-cache --closure-files', { skip: needs('gcc') }, () => {
     const args = ['build-cache', '--closure-files', '--store-dir', shop.dir, files.program];
     const { status, stderr } = elfnote(args);
     assert.equal(status, 1);
-    assert.equal(stderr, `elfnote: ${shop.dir}/o\\xff/libone.so.1: cannot open: its name is not UTF-8\n`);
+    const line = `elfnote: ${shop.dir}/o\\xff/libone.so.1: cannot open: its name is not UTF-8\n`;
+    assert.ok(stderr.startsWith(line), stderr);
     assert.deepEqual(entriesOf(files.two), [`libthree.so.1: =${files.three}`]);
   });
 
