@@ -3,6 +3,7 @@ import { alignUp, type ByteSource, checkRange } from '../elf/bytes.js';
 import { ElfnoteError, fromSystemError } from '../errors.js';
 import { isOrdinary, refusePseudoFile } from './file-systems.js';
 import { OpenFile } from './open-file.js';
+import { room } from './slab.js';
 import type { Steps } from './steps.js';
 
 const BLOCK = 4096;
@@ -179,23 +180,6 @@ export class FileSource implements ByteSource {
 }
 
 const EMPTY = Buffer.alloc(0);
-
-/** In bytes: memory is asked for in pieces of so many, which costs less than one for each block. */
-const SLAB = 1 << 17;
-
-let slab = Buffer.alloc(0);
-let used = 0;
-
-/** Bytes that nobody else has, and that may say anything. */
-function room(size: number): Buffer {
-  if (size > SLAB / 4) return Buffer.allocUnsafeSlow(size);
-  if (used + size > slab.length) {
-    slab = Buffer.allocUnsafeSlow(SLAB);
-    used = 0;
-  }
-  used += size;
-  return slab.subarray(used - size, used);
-}
 
 /** Whether two looks at a path saw the same file with, as far as size and time stamp tell, the same bytes. */
 export function isUnchanged(now: BigIntStats, before: BigIntStats): boolean {
