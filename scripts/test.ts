@@ -53,9 +53,9 @@ const places = given.filter(arg => statSync(arg, { throwIfNoEntry: false }) !== 
 const options = given.filter(arg => !places.includes(arg));
 // Node 24 passes over what is not there.
 const missing = options.filter(arg => arg.endsWith('.test.ts') && !arg.startsWith('-'));
-if (missing.length > 0) throw new Error(`no such file: ${missing.join(' ')}`);
+if (missing.length > 0) refuse(`no such file: ${missing.join(' ')}`);
 const files = places.length > 0 ? places.flatMap(filesIn) : entriesFor(filesIn('test').filter(isWanted));
-if (files.length === 0) throw new Error(`no ${TESTS} in ${places.join(' ')}`);
+if (files.length === 0) refuse(`no ${TESTS} in ${places.join(' ')}`);
 
 // Left to itself the runner keeps one processor for itself, which is half of two. Tests wait for the disk, and for what
 // they have started.
@@ -64,6 +64,11 @@ const args = ['--import', 'tsx', '--test', concurrency, ...options, ...files.sor
 const { status, error } = spawnSync(process.execPath, args, { stdio: 'inherit' });
 if (error !== undefined) throw error;
 process.exitCode = status ?? 1;
+
+function refuse(why: string): never {
+  console.error(`npm test: ${why}`);
+  process.exit(1);
+}
 
 function filesIn(place: string): string[] {
   return statSync(place).isDirectory() ? fastGlob.globSync(`${place.replace(/\/$/, '')}/${TESTS}`) : [place];
