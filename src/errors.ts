@@ -148,6 +148,8 @@ export function systemCodeBehind(error: unknown): string | undefined {
  */
 export function unforeseenSystemError(error: unknown, path?: string): ElfnoteError | undefined {
   if (!(error instanceof Error) || !('syscall' in error) || systemCode(error) === undefined) return undefined;
+  if (error.syscall === 'uv_cwd')
+    return fromSystemError('unreadable', 'cannot tell the working directory', path, error);
   const asked = 'path' in error && typeof error.path === 'string' ? error.path : undefined;
   const of = path === undefined || asked === undefined || asked === path ? '' : ` of ${asked}`;
   return fromSystemError(

@@ -143,6 +143,13 @@ describe('system errors', () => {
     assert.equal(line('f'), `f: the system refused open of ${path}: no such file or directory`);
   });
 
+  test('a working directory that has gone is told as that', () => {
+    const details = { code: 'ENOENT', syscall: 'uv_cwd' };
+    const cause = Object.assign(new Error('ENOENT: no such file or directory, uv_cwd'), details);
+    const line = 'cannot tell the working directory: no such file or directory';
+    assert.equal(unforeseenSystemError(cause)?.line, line);
+  });
+
   test('one that has a number alone is told in the words that Node has for it', () => {
     const cause = Object.assign(new Error('spawn EAGAIN'), {
       code: 'EAGAIN',

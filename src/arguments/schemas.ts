@@ -16,10 +16,14 @@ type Shape<T> = { readonly [K in keyof T]-?: Schema<T[K]> };
 
 const flag = z.optional(z.boolean('must be true or false'));
 
+/** Half of a surrogate pair: Node would write U+FFFD in its place, and name another file. */
+const HALF_CHARACTER = /\p{Surrogate}/u;
+
 /** The kernel takes no path with NUL, and an empty one names nothing: Node's functions read it as the working directory. */
 export const path: Schema<string> = z.string('must be a path').check(
   z.minLength(1, 'must be a path'),
   z.refine(text => !text.includes('\0'), 'must be a path, which has no NUL'),
+  z.refine(text => !HALF_CHARACTER.test(text), 'must be a path of whole characters'),
 );
 
 export const paths: Schema<readonly string[]> = z.array(path, 'must be a list of paths');

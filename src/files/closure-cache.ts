@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, renameSync, statSync, unlinkSync, utimesSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
-import { during } from '../errors.js';
+import { during, ElfnoteError } from '../errors.js';
 import type { OpenFile } from './open-file.js';
 import { makeDirectories } from './paths.js';
 import { makeTemporary, sweep } from './temporary.js';
@@ -16,11 +16,17 @@ const LARGEST = 64 << 20;
 
 const SUFFIX = '.closure';
 
-/** `$XDG_CACHE_HOME/elfnote`, or `~/.cache/elfnote`: a relative path in the variable is no path (XDG base directories). */
+/**
+ * `$XDG_CACHE_HOME/elfnote`, or `~/.cache/elfnote`: a relative path in a variable is no path (XDG base directories).
+ * @throws ElfnoteError `unwritable` where there is no home directory.
+ */
 export function closureCacheDir(environment: NodeJS.ProcessEnv): string {
   const { XDG_CACHE_HOME: given } = environment;
-  const above = given !== undefined && isAbsolute(given) ? given : join(homedir(), '.cache');
-  return join(above, 'elfnote');
+  if (given !== undefined && isAbsolute(given)) return join(given, 'elfnote');
+  const doing = 'the user has no home directory for a cache';
+  const home = during('unwritable', doing, undefined, homedir);
+  if (!isAbsolute(home)) throw new ElfnoteError('unwritable', `${doing}: HOME is no absolute path`);
+  return join(home, '.cache/elfnote');
 }
 
 /** Closure notes of programs that may not be changed, a file each. Every file is made anew where it is in doubt. */
@@ -38,7 +44,7 @@ export class ClosureCache {
    * @param isImmutable the path is in a store: what it names never changes.
    * @param asked whatever else the note depends on.
    * @param make the whole note; undefined where there is nothing to say, which is not remembered.
-   * @throws ElfnoteError `unreadable` for the program, `unwritable` for the directory.
+   * @throws ElfnoteError `unreadable` for the program, `unwritable` for the directory, `refused` where others may write.
    */
   fileFor(
     path: string,
@@ -46,6 +52,7 @@ export class ClosureCache {
     asked: string,
     make: () => Buffer | undefined,
   ): string | undefined {
+    refuseForeignCache(this.#dir);
     const file = join(this.#dir, `${keyOf(path, isImmutable, asked)}${SUFFIX}`);
     if (isWholeNote(file, isImmutable)) return file;
     const note = make();
@@ -58,6 +65,7 @@ export class ClosureCache {
     during('unwritable', 'cannot make the cache directory', this.#dir, () =>
       makeDirectories(this.#dir, 0o700),
     );
+    refuseForeignCache(this.#dir);
     sweep(this.#dir);
     this.#prune();
     const { name, file: open } = makeTemporary(file);
@@ -87,6 +95,23 @@ export class ClosureCache {
       if (size > LARGEST || now - file.used > LONGEST_REST) remove(file.path);
     }
   }
+}
+
+/**
+ * Whoever writes a note says what the program loads. So a home directory that is another user's, as under sudo(8), does
+ * not count.
+ *
+ * @throws ElfnoteError `refused`
+ */
+function refuseForeignCache(dir: string): void {
+  const stats = during('unwritable', 'cannot look at the cache directory', dir, () =>
+    statSync(dir, { throwIfNoEntry: false }),
+  );
+  if (stats === undefined) return;
+  if (stats.uid !== process.geteuid?.())
+    throw new ElfnoteError('refused', "the cache directory is another user's", { path: dir });
+  if ((stats.mode & 0o002) !== 0)
+    throw new ElfnoteError('refused', 'anybody may write to the cache directory', { path: dir });
 }
 
 function fill(file: OpenFile, note: Buffer): void {

@@ -174,6 +174,7 @@ export const refused = ({
   [() => resolveFile(undefined), 'resolveFile: path must be a path, not undefined'],
   [() => readNote(null), 'readNote: path must be a path, not null'],
   [() => readNote('a\0b'), 'readNote: path must be a path, which has no NUL, not "a\\x00b"'],
+  [() => readNote('a\ud800b'), 'readNote: path must be a path of whole characters, not "a\ud800b"'],
 
   [() => encodeDescriptor('liba.so'), 'encodeDescriptor: entries must be a list of entries, not "liba.so"'],
   [

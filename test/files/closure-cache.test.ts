@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { withFaults } from '../../scripts/hardening/shim.js';
-import { ClosureCache } from '../../src/files/closure-cache.js';
+import { ElfnoteError } from '../../src/errors.js';
+import { ClosureCache, closureCacheDir } from '../../src/files/closure-cache.js';
 import { tempDir } from '../support/temp.js';
+import { needsRoot } from '../support/tools.js';
 
 /** As large as its descriptor size says. */
 const NOTE = Buffer.alloc(24);
@@ -29,3 +31,39 @@ for (const call of ['writeSync', 'closeSync', 'renameSync']) {
     assert.deepEqual(readFileSync(keep() ?? ''), NOTE, 'the next one is kept');
   });
 }
+
+const whoMayWrite: readonly (readonly [who: string, skip: string | false, change: (dir: string) => void])[] =
+  [
+    ["another user's", needsRoot(), dir => chownSync(dir, 65534, 65534)],
+    ['anybody may write', false, dir => chmodSync(dir, 0o777)],
+  ];
+for (const [who, skip, change] of whoMayWrite) {
+  test(`no note is taken from a cache, nor put there, of which is to be said: ${who}`, { skip }, t => {
+    const dir = tempDir(t);
+    const program = join(dir, 'program');
+    writeFileSync(program, 'x');
+    const cache = join(dir, 'cache');
+    mkdirSync(cache);
+    const keep = () => new ClosureCache(cache).fileFor(program, false, '', () => NOTE);
+    assert.ok(keep() !== undefined);
+    change(cache);
+    assert.throws(
+      keep,
+      (error: unknown) =>
+        error instanceof ElfnoteError && error.line.startsWith(`${cache}: `) && error.line.includes(who),
+    );
+    assert.equal(readdirSync(cache).length, 1);
+  });
+}
+
+test('a cache is never below a directory that is not absolute', () => {
+  const home = process.env.HOME;
+  try {
+    process.env.HOME = '';
+    for (const XDG_CACHE_HOME of [undefined, '', 'relative'])
+      assert.throws(() => closureCacheDir({ XDG_CACHE_HOME }), /the user has no home directory for a cache/);
+    assert.equal(closureCacheDir({ XDG_CACHE_HOME: '/x' }), '/x/elfnote');
+  } finally {
+    process.env.HOME = home;
+  }
+});

@@ -41,7 +41,7 @@ export function cachedClosure(program: string, flags: CachedFlags): string | und
     });
   } catch (error) {
     if (!(error instanceof ElfnoteError) || error.code === 'unreadable') throw error;
-    printError(`${escapeControls(program)}: runs without a closure note: ${escapeControls(error.message)}`);
+    printError(`${escapeControls(program)}: runs without a closure note: ${escapeControls(error.line)}`);
     return undefined;
   }
 }
