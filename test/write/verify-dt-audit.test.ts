@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { DT_NEEDED, DT_STRSZ, DT_STRTAB, DT_VERSYM, PT_LOAD } from '../../src/elf/constants.js';
+import { DT_BIND_NOW, DT_NEEDED, DT_STRSZ, DT_STRTAB, DT_VERSYM, PT_LOAD } from '../../src/elf/constants.js';
 import { dynamicStrings, readAudit } from '../../src/elf/dt-audit.js';
 import { ElfnoteError } from '../../src/errors.js';
 import type { Commit, Edit, WritePlan } from '../../src/layout/model/plan.js';
@@ -132,6 +132,48 @@ test('a change of the note, of code or of other bytes is refused', () => {
   );
 });
 
+test('what begins in front of the path, or ends behind it, is an edit besides it', () => {
+  const items = PROGRAM.items.map(item => (item.kind === 'versym' ? { ...item, gap: 64 } : item));
+  const { bytes } = buildLayout({ ...PROGRAM, items });
+  const plan = planned(bytes);
+  const result = applied(bytes, plan);
+  const { image, source } = viewOf(result);
+  const next = image.sectionHeaders.find(({ name }) => name === '.gnu.version')?.sh_offset;
+  const strings = dynamicStrings(viewOf(bytes).image);
+  assert.ok(next !== undefined && strings !== undefined && readAudit(image, source)?.path === READER);
+  const start = strings.offset + strings.size;
+  for (const [from, to] of [
+    [start - 1, start + 1],
+    [next - 30, next + 1],
+  ] as const) {
+    const edit = { offset: from, bytes: result.subarray(from, to) };
+    refuses(
+      bytes,
+      sabotaged(plan, 'audit-in', edit),
+      'an edit (sabotage) touches a section that must not change',
+    );
+  }
+});
+
+test('the path itself may stand where something was that has moved', () => {
+  const items = PROGRAM.items.flatMap(item =>
+    item.kind === 'versym' ? [item, { kind: 'hash' } as const] : [item],
+  );
+  const { bytes } = buildLayout({ ...PROGRAM, items });
+  const plan = planned(bytes);
+  assert.equal(plan.inPlaceIsSafe, false);
+  verifyPlan(viewOf(bytes), plan);
+});
+
+test('another cache note is refused', () => {
+  const [note] = IMAGE.cacheNotes;
+  assert.ok(note !== undefined);
+  const size = Buffer.alloc(4);
+  size.writeUInt32LE(note.n_descsz - 4);
+  const edit = { offset: note.offset + 4, bytes: size };
+  refuses(FILE, sabotaged(PLAN, 'audit-in', edit), 'the cache note changed');
+});
+
 test('edits out of order are refused', () => {
   const commits = PLAN.commits.map(commit => ({ ...commit, edits: commit.edits.toReversed() }));
   refuses(FILE, { ...PLAN, commits }, 'the edits are not in commit order');
@@ -150,4 +192,17 @@ test('a release that leaves the reader, or takes more than that, is refused', ()
   refuses(changed, sabotaged(removal, 'audit-out', back, path, size), 'the old audit module is still there');
   const more = word(valueAt(DT_NEEDED) - 8, 21);
   refuses(changed, sabotaged(removal, 'audit-out', more), 'the dynamic section has other entries');
+});
+
+test('a release that takes another entry, or none, is refused though the mark is gone', () => {
+  const other = Buffer.from(RESULT);
+  other.writeBigUInt64LE(BigInt(DT_BIND_NOW), slot + 16);
+  const mark = { offset: pathAt - 1, bytes: Buffer.from('X') };
+  const release = (...edits: Pick<Edit, 'offset' | 'bytes'>[]): WritePlan => {
+    const all = edits.map(edit => ({ ...edit, step: 1, why: 'sabotage' }));
+    const commit = { kind: 'audit-out', edits: all, size: other.length, inPlaceIsSafe: true } as const;
+    return { ...PLAN, commits: [commit] };
+  };
+  refuses(other, release(mark), 'the dynamic section has other entries');
+  refuses(other, release(mark, word(slot + 16, 0)), 'the dynamic section has other entries');
 });

@@ -9,6 +9,8 @@ import { findRecord } from '../../src/layout/undo/find.js';
 import { hashOfWritten } from '../../src/layout/undo/hash.js';
 import type { CacheEntry } from '../../src/note/cache.js';
 import { encodeUndo, type UndoRecord } from '../../src/note/undo.js';
+import { refuseFaults, Side } from '../../src/write/invariants/invariant.js';
+import { TABLE } from '../../src/write/invariants/table.js';
 import { verifyPlan } from '../../src/write/verify-plan.js';
 import { Elf } from '../support/elf-reader.js';
 import { buildLayout, type LayoutSpec, RW, RX } from '../support/layout-builder.js';
@@ -290,6 +292,13 @@ describe('other program headers', () => {
     );
   });
 
+  it('are no fewer and no more', () => {
+    const what = 'a program header changed that must not';
+    const last = (subject: Subject) => subject.result.phoff + (subject.result.phdrs.length - 1) * 56;
+    bfd.refuses(what, bfd.with(bfd.word32(last(bfd), 0)));
+    lld.refuses(what, lld.with(lld.word32(last(lld), STACK)));
+  });
+
   it('a PT_NOTE is loaded where it says', () => {
     const note = bfd.phdr(NOTE);
     const { vaddr } = bfd.at(note);
@@ -307,20 +316,19 @@ describe('the program header table', () => {
     );
   });
 
+  const first = bfd.phdr(LOAD);
+  const { offset, vaddr, filesz } = bfd.at(first);
+  const cut = 0x300;
+  const unloaded = bfd.with(
+    bfd.field(first, 'offset', offset + cut),
+    bfd.field(first, 'vaddr', vaddr + cut),
+    bfd.field(first, 'filesz', filesz - cut),
+    bfd.field(first, 'memsz', filesz - cut),
+  );
+
   it('is loaded', () => {
-    const first = bfd.phdr(LOAD);
-    const { offset, vaddr, filesz } = bfd.at(first);
-    const cut = 0x300;
     assert.ok(cut > bfd.result.phoff && cut < bfd.section('.interp').offset);
-    bfd.refuses(
-      'the program header table is not loaded',
-      bfd.with(
-        bfd.field(first, 'offset', offset + cut),
-        bfd.field(first, 'vaddr', vaddr + cut),
-        bfd.field(first, 'filesz', filesz - cut),
-        bfd.field(first, 'memsz', filesz - cut),
-      ),
-    );
+    bfd.refuses('the program header table is not loaded', unloaded);
   });
 
   it('is what PT_PHDR says', () => {
@@ -341,9 +349,17 @@ describe('the program header table', () => {
     const rest = subject.result.phdrs.flatMap((_, i) =>
       i >= first && i !== dropped ? [subject.entry(i)] : [],
     );
-    subject.refuses(
-      'old kernels would compute a wrong AT_PHDR',
-      subject.with(subject.putEntry(first, Buffer.concat([low, ...rest]))),
+    const wrong = subject.with(subject.putEntry(first, Buffer.concat([low, ...rest])));
+    subject.refuses('old kernels would compute a wrong AT_PHDR', wrong);
+
+    // Also where the table was not loaded before.
+    const [commit] = wrong.commits;
+    assert.ok(commit !== undefined);
+    const before = new Side(viewOf(applied(bfd.bytes, unloaded)));
+    const after = new Side(viewOf(applied(subject.bytes, wrong)));
+    assert.throws(
+      () => refuseFaults('', TABLE, { before, after, commit, plan: wrong }),
+      /old kernels would compute a wrong AT_PHDR/,
     );
   });
 

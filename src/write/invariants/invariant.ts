@@ -123,9 +123,9 @@ export function hex(value: number | undefined): string {
   return value === undefined ? 'nothing' : `0x${value.toString(16)}`;
 }
 
-/** Whether two program headers have the same value in every field. */
+/** Whether two program headers are there, with the same value in every field. */
 export function isSameHeader(a: ProgramHeader | undefined, b: ProgramHeader | undefined): boolean {
-  if (a === undefined || b === undefined) return a === b;
+  if (a === undefined || b === undefined) return false;
   return isSameButSize(a, b) && a.p_filesz === b.p_filesz && a.p_memsz === b.p_memsz;
 }
 
