@@ -37,7 +37,12 @@ const SEQUENCES = ['test/e2e/{sequence,growth}.test.ts', 'test/e2e/restore.test.
 const LOOKUPS = ['test/cli/{closure,verify,trace}.test.ts'];
 const TESTS: Readonly<Record<string, Tests>> = {
   layout: {
-    inside: ['test/layout/{model,rungs,dt-audit,undo}/*.test.ts', VERIFIER, ...SLOW],
+    inside: [
+      'test/layout/{model,rungs,dt-audit,undo}/*.test.ts',
+      'test/layout/plan-file.test.ts',
+      VERIFIER,
+      ...SLOW,
+    ],
     outside: SEQUENCES,
   },
   write: { inside: [VERIFIER, PIPELINE, 'test/layout/undo/*.test.ts', ...SLOW], outside: SEQUENCES },

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { alignUp, Encoding, largest } from '../../../src/elf/bytes.js';
+import { PT_LOAD } from '../../../src/elf/constants.js';
 import { readAudit } from '../../../src/elf/dt-audit.js';
+import { PHDR } from '../../../src/elf/structs.js';
 import { ElfnoteError } from '../../../src/errors.js';
+import { planAudit } from '../../../src/layout/dt-audit/edit.js';
 import type { PlanOptions, WritePlan } from '../../../src/layout/model/plan.js';
 import { planFile, planRemoval } from '../../../src/layout/plan-file.js';
 import type { CacheEntry } from '../../../src/note/cache.js';
@@ -10,7 +14,7 @@ import { ownNotesBehind } from '../../../src/note/own.js';
 import { WROTE_AT } from '../../../src/note/undo.js';
 import { verifyPlan } from '../../../src/write/verify-plan.js';
 import { EXTENT } from '../../support/extent.js';
-import { type BuiltLayout, buildLayout, type ItemSpec, PROGRAM } from '../../support/layout-builder.js';
+import { type BuiltLayout, buildLayout, type ItemSpec, PROGRAM, RW } from '../../support/layout-builder.js';
 import { judgePrefix } from '../../support/layout-oracle.js';
 import { applied, halfway, viewOf } from '../../support/plans.js';
 
@@ -20,6 +24,8 @@ const ENTRIES: readonly CacheEntry[] = [
   { soname: 'libone.so.1', steps: [{ kind: 'path', path: '/store/one/lib/libone.so.1' }] },
 ];
 const READER = '/store/auditModule/lib/audit.so';
+const LITTLE = new Encoding(true, true);
+const PT_GNU_STACK = 0x6474e551;
 
 /** The items without some, and with more room for the string behind others. */
 function items(change: (item: ItemSpec) => readonly ItemSpec[]): readonly ItemSpec[] {
@@ -120,6 +126,55 @@ describe('where the path stands', () => {
     assert.equal(plan.rung.note, 'tail');
     assert.equal(audit(applied(bytes, plan)), READER);
     assert.deepEqual(removed(applied(bytes, plan)), bytes);
+  });
+});
+
+describe('a last segment that is writable, as patchelf adds one', () => {
+  const LAST = { bss: 0, behind: 0, above: 0 };
+
+  /** No other place has room for the path. The last segment holds the section headers. */
+  function layout(options: Partial<typeof LAST> = {}): Buffer {
+    const { bss, behind, above } = { ...LAST, ...options };
+    const segments = PROGRAM.segments.map(segment => ({ ...segment, gap: 0, padded: false }));
+    const tight = items(item => (item.kind === 'versym' ? [] : [item]));
+    const built = buildLayout({ ...PROGRAM, items: tight, segments, nulls: 2, nullsLast: true }).bytes;
+    const { header, programHeaders, sectionHeaders } = viewOf(built).image;
+    const size = sectionHeaders.length * 64;
+    const offset = alignUp(built.length, 0x1000);
+    const top = largest(programHeaders.map(p => p.p_vaddr + p.p_memsz));
+    const bytes = Buffer.concat([built, Buffer.alloc(offset - built.length + size + behind, 0)]);
+    built.copy(bytes, offset, header.e_shoff, header.e_shoff + size);
+    bytes.fill(0, header.e_shoff, header.e_shoff + size);
+    bytes.writeBigUInt64LE(BigInt(offset), 40);
+    const put = (index: number, p_type: number, p_vaddr: number, p_filesz: number, p_memsz: number) => {
+      const place = { p_offset: offset, p_vaddr, p_paddr: p_vaddr, p_filesz, p_memsz, p_align: 0x1000 };
+      PHDR.put(LITTLE, bytes, header.e_phoff + index * 56, { p_type, p_flags: RW, ...place });
+    };
+    const address = alignUp(top, 0x1000);
+    const stack = programHeaders.findIndex(p => p.p_type === PT_GNU_STACK);
+    put(stack, PT_GNU_STACK, address, size, size);
+    put(programHeaders.length - 2, PT_LOAD, address, size, size + bss);
+    if (above > 0) put(programHeaders.length - 1, PT_LOAD, address + above, size - 8, size - 8);
+    return bytes;
+  }
+
+  const commitOf = (bytes: Buffer) => planAudit(viewOf(bytes), READER);
+
+  test('grows over the end of the file', () => {
+    const bytes = layout();
+    const commit = commitOf(bytes);
+    assert.ok(commit !== undefined && commit.size > bytes.length);
+    const result = applied(bytes, { commits: [commit] });
+    assert.equal(audit(result), READER);
+    const grown = viewOf(result).image.programHeaders.findLast(p => p.p_type === PT_LOAD);
+    assert.equal((grown?.p_offset ?? 0) + (grown?.p_filesz ?? 0), result.length);
+    assert.equal(grown?.p_memsz, grown?.p_filesz);
+  });
+
+  test('does not where .bss ends it, something stands behind it, or a segment above it', () => {
+    assert.equal(commitOf(layout({ bss: 8 })), undefined);
+    assert.equal(commitOf(layout({ behind: 1 })), undefined);
+    assert.equal(commitOf(layout({ above: 0x1000 })), undefined);
   });
 });
 

@@ -9,14 +9,14 @@ const HEADER = 64;
 const NAMES = 0x200;
 
 /** Names at 0x200, a table of two headers at 0x400, and what a test puts behind it. */
-function hasData(behind: Buffer, segmentBehind = false): boolean {
+function hasData(behind: Buffer, segmentBehind = false, e_shstrndx = 1): boolean {
   const end = TABLE + 2 * HEADER;
   const bytes = Buffer.concat([Buffer.alloc(end), behind]);
   const names = section({ name: '.shstrtab', sh_type: 3, sh_offset: NAMES, sh_size: 0x20 });
   const file = image({
     size: bytes.length,
     sectionHeaders: [section({ sh_type: 0 }), names],
-    header: { e_shoff: TABLE, e_shstrndx: 1 },
+    header: { e_shoff: TABLE, e_shstrndx },
     programHeaders: segmentBehind ? [program({ p_offset: bytes.length - 16, p_filesz: 16 })] : [],
   });
   return appendedData(file, occupiedRanges(file), new BufferSource(bytes));
@@ -62,6 +62,14 @@ describe('appended data', () => {
     ])
       assert.equal(hasData(header(fields)), true, JSON.stringify(fields));
     assert.equal(hasData(header().subarray(0, 60)), true, 'a part of one');
+  });
+
+  it('is not a section header of the last known type, the first of a system, or with a name of before', () => {
+    for (const fields of [{ type: 18 }, { type: 0x60000000 }, { name: 4096 + 0x1f }])
+      assert.equal(hasData(header(fields)), false, JSON.stringify(fields));
+    assert.equal(hasData(header({ name: 4096 + 0x20 })), true);
+    assert.equal(hasData(header({ name: 4095 }), false, 9), false, 'where no section has the names');
+    assert.equal(hasData(header({ name: 4096 }), false, 9), true);
   });
 
   it('is what stands behind the table and before a segment that a tool has added, unless that is zero', () => {
