@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PROJECT, type RunResult, run, runOk } from './cli.js';
 import { elfnoteHereOk } from './cli-here.js';
+import { compileOnce } from './compile-once.js';
 import { buildReader, type Traced, trace } from './reader.js';
 
 export interface Linking {
@@ -58,18 +59,8 @@ export class ReaderShop {
     const dirs = runPath ?? needs.map(path => join(path, '..'));
     const rpath = dirs.length === 0 ? [] : [`-Wl,-rpath,${dirs.join(':')}`];
     const dtags = '-Wl,--no-as-needed,--enable-new-dtags,--allow-shlib-undefined';
-    runOk(this.#cc, [
-      '-Wall',
-      '-Wextra',
-      '-Werror',
-      ...args,
-      '-o',
-      file,
-      dtags,
-      ...needs,
-      ...rpath,
-      ...flags,
-    ]);
+    const warnings = ['-Wall', '-Wextra', '-Werror'];
+    compileOnce(this.#cc, [...warnings, ...args, dtags, ...needs, ...rpath, ...flags], file, this.dir);
   }
 
   /** Writes notes into files; what they say is `elfnote dump`'s to tell. */

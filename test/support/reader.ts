@@ -82,7 +82,7 @@ export function trace(
   const log = join(dir, 'strace.log');
   const variables = Object.entries(env).flatMap(([name, value]) => ['-E', `${name}=${value}`]);
   const result = run('strace', ['-f', '-o', log, ...variables, program, ...args], options);
-  const lines = ofOneProgram(runOk('cat', [log]).stdout.trimEnd().split('\n'));
+  const lines = ofOneProgram(readFileSync(log, 'utf8').trimEnd().split('\n'));
   const modules = new Set((env.LD_AUDIT ?? '').split(':'));
   const named = lines.flatMap(line => {
     const [, path = '', status = ''] = FILE_CALL.exec(line) ?? [];
