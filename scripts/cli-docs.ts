@@ -69,7 +69,7 @@ function commandMarkdown({ name, usage, description, ...rest }: Described): stri
     );
   return [
     `## elfnote ${name}`,
-    `${description[0]?.toUpperCase()}${description.slice(1)}.`,
+    sentence(description),
     `    ${usage}`,
     ...(rest.arguments.length === 0 ? [] : [rows(rest.arguments.map(one => [one.term, one.description]))]),
     ...rest.groups.flatMap(({ heading, options }) => [
@@ -117,11 +117,15 @@ export function manPage(): string {
   ].join('\n');
 }
 
+function sentence(text: string): string {
+  return `${text[0]?.toUpperCase()}${text.slice(1)}${/[.?]$/.test(text) ? '' : '.'}`;
+}
+
 function commandRoff({ name, description, ...rest }: Described): string[] {
   const tagged = (term: string, text: string) => ['.TP', `.B ${roff(term)}`, roff(text)];
   return [
     `.SH ELFNOTE ${roff(name.toUpperCase())}`,
-    roff(`${description[0]?.toUpperCase()}${description.slice(1)}.`),
+    roff(sentence(description)),
     ...rest.arguments.flatMap(one => tagged(one.term, one.description)),
     ...rest.groups.flatMap(({ heading, options }) => [
       `.SS ${roff(heading)}`,

@@ -92,7 +92,6 @@ describe('build-cache --closure', { skip }, () => {
       return elfnoteHereOk(['dump', files.program]).stdout.match(/libc\.so\.6\n\s+= (\S+)/)?.[1];
     };
     assert.equal(libc('--store-dir', shop.dir), undefined);
-    assert.equal(libc('--system-libraries'), undefined);
     assert.equal(libc('--system-libraries', '--store-dir', shop.at('one')), undefined);
     const path = libc('--system-libraries', '--store-dir', shop.dir);
     const cached = runOk('/sbin/ldconfig', ['-p']).stdout.match(
@@ -102,6 +101,20 @@ describe('build-cache --closure', { skip }, () => {
     assert.doesNotMatch(elfnoteHereOk(['dump', files.program]).stdout, /stale/);
     assert.deepEqual(shop.own(shop.traced(files.program).missed), []);
   });
+});
+
+test('what is said of stores is a mistake where none is known: status 2 and one line', () => {
+  for (const [option, ...args] of [
+    ['--system-libraries', 'build-cache'],
+    ['--trust-store', 'build-cache', '--closure'],
+    ['--system-libraries', 'verify'],
+  ]) {
+    const { status, stdout, stderr } = elfnoteHere([...args, String(option), '/no/such']);
+    const line = `elfnote: ${option} needs --store-dir: the directories whose contents never change\n`;
+    assert.deepEqual({ status, stdout, stderr }, { status: 2, stdout: '', stderr: line });
+    const known = elfnoteHere([...args, String(option), '/no/such'], { env: { NIX_STORE: '/nix/store' } });
+    assert.match(known.stderr, /^elfnote: \/no\/such: cannot open/);
+  }
 });
 
 describe('a closure note that is renewed', { skip }, () => {

@@ -36,7 +36,7 @@ export function buildCacheCommand(): Command {
       '--closure-files',
       'work on the program and every library that the loader would load for it, inside the store directories alone',
     ),
-    new Option('--check', 'with --dry-run: exit 1 where something would be written').implies({
+    new Option('--check', 'as --dry-run, and exit 1 where something would be written').implies({
       dryRun: true,
     }),
     new Option(
@@ -65,7 +65,10 @@ export function buildCacheCommand(): Command {
       '--closure',
       'also write into programs, and into files that are named, a note that answers for all that they load',
     ),
-    new Option('--trust-store', 'let closure notes answer for files in store directories without a look'),
+    new Option(
+      '--trust-store',
+      'let closure notes answer for files in store directories without a look (needs --store-dir)',
+    ),
     new Option(
       '--system-libraries',
       'record also what ld.so.cache and the default directories give (needs --store-dir)',
@@ -96,6 +99,7 @@ export function buildCacheCommand(): Command {
         dlopen,
       };
       const own = { ...looked, strict, allowMissing: flags.allowMissing, placement, moveTable, reader };
+      (await import('../paths.js')).refuseWithoutStore(flags);
       const { commonOptions, runOverFiles } = await import('../run.js');
       const options = { ...commonOptions(flags), ...own };
       const listed = flags.closureFiles

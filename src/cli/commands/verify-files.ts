@@ -4,7 +4,7 @@ import { escapeControls } from '../../elf/bytes.js';
 import { EXIT, exitStatusOf } from '../../errors.js';
 import { coloursOf } from '../colours.js';
 import { OUT_IS_TERMINAL, printError, printJson, printOut } from '../output.js';
-import { listOf } from '../paths.js';
+import { listOf, refuseWithoutStore } from '../paths.js';
 import { Progress } from '../reports/progress.js';
 import { problemLines, verifyJson, verifySummaryJson, verifySummaryLine } from '../reports/verify.js';
 import type { VerifyFlags } from './verify.js';
@@ -12,6 +12,7 @@ import type { VerifyFlags } from './verify.js';
 /** @returns the exit status. */
 export async function verifyPaths(paths: readonly string[], flags: VerifyFlags): Promise<number> {
   const { include, exclude, crossFileSystems, preserveRoot, root, storeDir, json, quiet, verbose } = flags;
+  refuseWithoutStore(flags);
   const listed = listOf(paths, flags);
   const found = await findFiles(paths, { include, exclude, crossFileSystems, preserveRoot, listed });
   const { systemLibraries, dlopen } = flags;
