@@ -11,6 +11,7 @@ import {
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { Ajv } from 'ajv';
+import { shellWord } from '../../src/cli/reports/trace-words.js';
 import { BIN, type JsonObject, jsonLines, listIn, PROJECT, ROOT, run, runOk } from '../support/cli.js';
 import { elfnoteHere, elfnoteHereOk } from '../support/cli-here.js';
 import { entriesOf } from '../support/dump.js';
@@ -98,6 +99,29 @@ describe('elfnote trace', { skip: needsTracing('gcc') }, () => {
       'exec --',
     ])
       assert.ok(all.includes(`\n    elfnote ${command} ${files.program}\n`), command);
+  });
+
+  test('says what --system-libraries would save besides, and nothing of it where the notes have it', t => {
+    const copy = join(tempDir(t), 'program');
+    copyFileSync(files.program, copy);
+    const saves = /^ {2}\d+ failing lookups are for libraries that the system has: --system-libraries lets$/m;
+    assert.match(text(copy).join('\n'), saves);
+    const store = ['--store-dir', shop.dir];
+    elfnoteHereOk(['build-cache', '--quiet', '--closure', '--system-libraries', ...store, copy]);
+    const [first, ...rest] = text('--with', 'audit', ...store, copy);
+    assert.equal(first, '4 libraries, 0 failing opens and 0 failing stats');
+    assert.doesNotMatch(rest.join('\n'), /What to do/);
+  });
+
+  test('the commands that it advises are a shell’s words, whatever the name of the program', t => {
+    const dir = tempDir(t);
+    const name = "a b'c $(x)";
+    copyFileSync(files.program, join(dir, name));
+    const advised = text(join(dir, name)).find(line => line.includes(' --closure '));
+    const words = runOk('sh', ['-c', `printf '<%s>' ${advised?.trim()}`]).stdout;
+    assert.equal(words, `<elfnote><build-cache><--closure><--store-dir><DIR><${join(dir, name)}>`);
+    assert.equal(shellWord('-n'), './-n');
+    assert.equal(shellWord('/nix/store/a-1.0+b/bin/c'), '/nix/store/a-1.0+b/bin/c');
   });
 
   test('a program that asks for the audit module is traced with it, unless that is said', t => {

@@ -1,9 +1,9 @@
-import { displayBytes, escapeControls } from '../../elf/bytes.js';
-import { countByRequester } from '../../loader/count.js';
+import { displayBytes } from '../../elf/bytes.js';
+import { countByRequester, countLookups } from '../../loader/count.js';
 import type { Lookup } from '../../loader/record.js';
 import type { Trace } from '../../loader/trace.js';
 import { dlopenLines } from './trace-dlopen.js';
-import { counted, headline, number, pathOf, placeText, total } from './trace-words.js';
+import { counted, headline, number, pathOf, placeText, shellWord, total } from './trace-words.js';
 import { flatLines, type TreeOptions, treeLines } from './tree.js';
 
 export interface TextOptions extends TreeOptions {
@@ -47,7 +47,12 @@ function costLines(trace: Trace): string[] {
 
 /** What helps, and what does not. */
 function adviceLines(trace: Trace, best: Trace): string[] {
-  const advice = [...missingAdvice(trace), ...noteAdvice(trace, best), ...environmentAdvice(trace)];
+  const advice = [
+    ...missingAdvice(trace),
+    ...noteAdvice(trace, best),
+    ...systemAdvice(trace, best),
+    ...environmentAdvice(trace),
+  ];
   return advice.length === 0 ? [] : ['What to do:', ...advice.map(line => `  ${line}`)];
 }
 
@@ -62,7 +67,7 @@ function noteAdvice(trace: Trace, best: Trace): string[] {
   const gain = total(trace.counts) - total(best.counts);
   const lines: string[] = [];
   if (gain > 0) {
-    const file = escapeControls(trace.file);
+    const file = shellWord(trace.file);
     lines.push(
       `notes save ${counted(gain, 'failing lookup')}; written into the program and its libraries by`,
     );
@@ -80,6 +85,17 @@ function noteAdvice(trace: Trace, best: Trace): string[] {
     );
   }
   return lines;
+}
+
+/** What the run path has not is searched for in all of it, whatever the notes say of the rest. */
+function systemAdvice(trace: Trace, best: Trace): string[] {
+  const isOfSystem = ({ place }: Lookup) => place?.how === 'ld.so.cache' || place?.how === 'default';
+  const left = total(countLookups(best.lookups.filter(isOfSystem)));
+  if (left === 0 || total(trace.counts) < total(best.counts)) return [];
+  return [
+    `${counted(left, 'failing lookup is', 'failing lookups are')} for libraries that the system has: --system-libraries lets`,
+    '  the notes name them too, where the whole run path is in store directories',
+  ];
 }
 
 function environmentAdvice({ lookups }: Trace): string[] {

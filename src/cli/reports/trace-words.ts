@@ -1,4 +1,4 @@
-import { displayBytes } from '../../elf/bytes.js';
+import { displayBytes, escapeControls } from '../../elf/bytes.js';
 import { type Counts, libraryCount } from '../../loader/count.js';
 import type { Place } from '../../loader/record.js';
 import type { Trace } from '../../loader/trace.js';
@@ -33,7 +33,15 @@ export function headline(trace: Trace, best: Trace): string {
   const libraries = counted(libraryCount(trace), 'library', 'libraries');
   const least = total(best.counts);
   const cost = `${counted(opens, 'failing open')} and ${counted(stats, 'failing stat')}`;
-  return `${libraries}, ${cost}; with notes everywhere ${least === 0 ? 'none' : number(least)}`;
+  // What it has by now may say more, as with --system-libraries.
+  const hasMore = total(trace.counts) < least;
+  return `${libraries}, ${cost}${hasMore ? '' : `; with notes everywhere ${least === 0 ? 'none' : number(least)}`}`;
+}
+
+/** A path as a word of a shell's command. */
+export function shellWord(path: string): string {
+  const word = escapeControls(path.startsWith('-') ? `./${path}` : path);
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 export function pathOf({ objects }: Trace, index: number | undefined): string {
