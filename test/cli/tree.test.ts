@@ -125,6 +125,18 @@ describe('the summary', () => {
     assert.match(result.stdout, /^3 files, 3 ELF; 3 written\n/);
     assert.deepEqual(completeOf(dir, files), files);
   });
+
+  test('no report, and no picture, is written over an ELF file', t => {
+    const { dir, files } = tree(t, 1);
+    const [file = ''] = files;
+    const line = `elfnote: ${file}: is an ELF file: no report is written over it\n`;
+    const picture = elfnoteHere(['trace', '--svg', file, file]);
+    assert.deepEqual([picture.status, picture.stderr], [1, line]);
+    assert.ok(readFileSync(file).equals(IN_PLACE.original));
+    const report = elfnoteHere([...BUILD, '--report', file, dir]);
+    assert.deepEqual([report.status, report.stderr], [1, line]);
+    assert.deepEqual(completeOf(dir, files), files);
+  });
 });
 
 describe('hard links', () => {
