@@ -39,6 +39,7 @@ class NoteMaker {
   readonly #options: ClosureNoteOptions;
   /** The paths of objects as the note has them, by their paths in the trace. */
   readonly #stored = new Map<ByteString, ByteString>();
+  /** The directories of objects that were found from the carrier's. */
   readonly #homes = new Map<number, ByteString>();
 
   constructor(nodes: readonly ClosureNode[], options: ClosureNoteOptions) {
@@ -48,8 +49,8 @@ class NoteMaker {
     if (carrier !== undefined) this.#homes.set(carrier.index, ORIGIN);
     // Whoever asks for an object comes before it, so that its own directory is known by then.
     for (const node of nodes) {
-      if (node !== carrier)
-        this.#homes.set(node.index, directoryOf(this.#stored.get(node.path) ?? node.path));
+      const stored = this.#stored.get(node.path);
+      if (stored !== undefined) this.#homes.set(node.index, stored.slice(0, stored.lastIndexOf('/')));
       for (const { candidates } of node.edges) for (const candidate of candidates) this.#store(candidate);
     }
   }
@@ -95,7 +96,7 @@ class NoteMaker {
   }): ByteString | undefined {
     const rest = /^\$(?:ORIGIN|\{ORIGIN\})((?:\/[^$]*)?)$/s.exec(component)?.[1];
     const home = this.#homes.get(owner);
-    return rest !== undefined && home?.startsWith(ORIGIN) ? `${home}${rest.replace(/\/+$/, '')}` : undefined;
+    return rest === undefined || home === undefined ? undefined : `${home}${rest.replace(/\/+$/, '')}`;
   }
 
   #isRecorded(path: ByteString): boolean {
@@ -140,10 +141,6 @@ class NoteMaker {
     if (why === 'empty' || why === 'relative' || !dir.startsWith('/')) return 'unknown';
     return { kind: 'hint', dir: this.#relative(candidate) ?? withoutSlashes(dir), beforeLibraryPath };
   }
-}
-
-function directoryOf(path: ByteString): ByteString {
-  return path.slice(0, path.lastIndexOf('/')) || '/';
 }
 
 function withoutSlashes(dir: ByteString): ByteString {
