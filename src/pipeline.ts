@@ -207,13 +207,13 @@ export function resolveFile(path: string, options: LookupOptions = {}): Resoluti
   );
 }
 
+/** Whoever reads notes in the place of the loader is not meant. */
+export const BEHIND_RPATH =
+  'has DT_RPATH and no DT_RUNPATH: a patched loader finds its libraries before it looks at the note';
+
 function warningsFor(resolution: Resolution, image: ElfImage): string[] {
   const warnings: string[] = [];
-  if (resolution.source === 'DT_RPATH') {
-    warnings.push(
-      'has DT_RPATH and no DT_RUNPATH: the loader finds its libraries before it looks at the note',
-    );
-  }
+  if (resolution.source === 'DT_RPATH') warnings.push(BEHIND_RPATH);
   for (const { soname, attempts } of [...resolution.entries, ...resolution.unresolved]) {
     for (let i = 0; i < attempts.length; i++) {
       const attempt = attempts[i];

@@ -7,7 +7,7 @@ import { type LookupOptions, storeRoots } from './lookup.js';
 import { type CacheEntry, type CacheStep, elementOf } from './note/cache.js';
 import { type NoteReport, noteOf } from './note-report.js';
 import type { SkippedOutcome } from './outcome.js';
-import { type Prospect, planBuild } from './pipeline.js';
+import { BEHIND_RPATH, type Prospect, planBuild } from './pipeline.js';
 import { isInStore } from './resolve/components.js';
 import { FileSystemProbe } from './resolve/fs-probe.js';
 import type { LibraryProbe } from './resolve/probe.js';
@@ -99,7 +99,7 @@ function verify(source: FileSource, options: Options): VerifiedNote | NothingToV
     prospect.plan.kind === 'keep'
       ? foreignEntries(note.entries, options)
       : (asPatchelfWrites(source, note, prospect, options) ?? differences(note, prospect, options));
-  if (isPassedBy(image, options)) findings.push({ state: 'useless', why: PASSED_BY });
+  if (isPassedBy(image, options)) findings.push({ state: 'useless', why: BEHIND_RPATH });
   return verified(path, findings);
 }
 
@@ -137,16 +137,13 @@ function withoutNote(
   if ('reason' in prospect) return none(prospect.reason, prospect.detail);
   const { plan, resolution } = prospect;
   if (plan.kind === 'skip') return none(plan.reason, plan.detail);
-  if (isPassedBy(image, options)) return none('rpath', PASSED_BY);
+  if (isPassedBy(image, options)) return none('rpath', BEHIND_RPATH);
   if (plan.kind === 'keep' || plan.rung.note === 'removed')
     return none('nothing-to-record', 'nothing to record');
   const sonames = resolution.entries.length;
   const why = `build-cache would record ${sonames} ${sonames === 1 ? 'library' : 'libraries'}`;
   return verified(path, [{ state: 'missing', why }]);
 }
-
-const PASSED_BY =
-  'has DT_RPATH and no DT_RUNPATH: a patched loader finds its libraries before it looks at the note';
 
 /** Whether the loader never gets to the note of an object. */
 function isPassedBy(image: ElfImage, options: Options): boolean {

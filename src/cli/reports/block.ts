@@ -37,23 +37,17 @@ function problemRows(summary: Summary): Row[] {
     const count = summary.skipped[reason] ?? 0;
     return count === 0 ? [] : [`${counted(count, 'file')} ${what}: ${advice}`];
   });
-  const behind =
-    summary.behindRpath === 0
-      ? []
-      : [
-          `${counted(summary.behindRpath, 'file')} with DT_RPATH: a patched loader never gets to the note, the audit module does`,
-        ];
-  return [...failed, ...rows, ...behind].map((text, i) => [i === 0 ? 'to do' : '', text]);
+  return [...failed, ...rows].map((text, i) => [i === 0 ? 'to do' : '', text]);
 }
 
 /** By error code. */
 const FAILURES: Readonly<Record<string, readonly [what: string, advice: string]>> = {
-  'not-elf': ['no ELF file', 'name ELF files, or directories'],
+  'not-elf': ['of another format', 'name ELF files, or directories'],
   malformed: ['damaged', 'install the package anew'],
   'malformed-note': ['with a note that is damaged', '`elfnote remove-cache` takes it out'],
   unreadable: ['not readable', 'look at the path, and at the permissions'],
   unsupported: ['that elfnote does not change', 'the reason is above'],
-  refused: ['that would lose something', '`--force` writes all the same'],
+  refused: ['refused', 'the reason is above, and `--force` writes all the same'],
   unresolved: ['with libraries that nothing finds', 'mend the run path, or name them with `--allow-missing`'],
   unwritable: ['not writable', 'look at the permissions, and at the space on the disk'],
   changed: ['that others are writing', 'run again when they are done'],

@@ -8,7 +8,7 @@ import type { RunFlags } from '../commands/file-command.js';
 import { type Log, lazyLog } from '../log.js';
 import { flushOut, OUT_IS_TERMINAL, printJson, printLine, printOut } from '../output.js';
 import { OutsideDirectories } from '../outside.js';
-import { systemWarning, warningsOf } from '../warnings.js';
+import { rpathWarning, systemWarning, warningsOf } from '../warnings.js';
 import { summaryBlock } from './block.js';
 import { someOf } from './effect.js';
 import { jsonOf, summaryJson } from './json.js';
@@ -58,7 +58,9 @@ export class Reporter {
     this.#summaries.add(result);
     this.#outside.add(outcome);
     if (outcome.action === 'failed') await this.fail(outcome.error, file);
-    else for (const warning of warningsOf(outcome, this.#hook)) await this.warn(outcome.path, warning);
+    else
+      for (const warning of warningsOf(outcome, this.#hook, file.explicit))
+        await this.warn(outcome.path, warning);
     if (this.#flags.json) this.#printJson(jsonOf(outcome));
     else this.#print(this.#linesOf(outcome, file));
     const drawn = this.#progress.step(file.path);
@@ -84,13 +86,15 @@ export class Reporter {
   /** @param stopped the signal or `--fail-fast` that ended the run early. */
   async finish(found: readonly Found[], stopped: string | undefined): Promise<Summary> {
     for (const { directory, message } of this.#outside.lines()) await this.warn(directory, message);
-    const { onSystem } = this.#summary;
-    if (onSystem > 0) await this.warn(someOf(this.#named, 1).join(' and '), systemWarning(onSystem));
+    const isTree = found.length !== 1 || found[0]?.explicit === false;
+    const { onSystem, behindRpath } = this.#summary;
+    const named = someOf(this.#named, 1).join(' and ');
+    if (isTree && behindRpath > 0) await this.warn(named, rpathWarning(behindRpath));
+    if (onSystem > 0) await this.warn(named, systemWarning(onSystem));
     this.#progress.stop();
     const isWork = this.#flags.check === true && this.#summary.written > 0;
     if (isWork || stopped !== undefined) this.#status = Math.max(this.#status, EXIT.findings);
     const summary: Summary = { ...this.#summary, stopped: stopped ?? null };
-    const isTree = found.length !== 1 || found[0]?.explicit === false;
     if (this.#hook) this.#printByPath(summary.stopped);
     else if (this.#flags.json) this.#printJson(summaryJson(summary));
     else if (!this.#flags.quiet && (isTree || stopped !== undefined)) await this.#printBlock(summary);
