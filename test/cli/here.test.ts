@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { copyFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { elfnote, FIXTURES, ROOT } from '../support/cli.js';
 import { elfnoteHere } from '../support/cli-here.js';
@@ -33,6 +33,13 @@ test('the command line says and returns in a thread of a test what it does in a 
   for (const _ of [1, 2]) {
     for (const [i, args] of calls.entries()) assert.deepEqual(elfnoteHere(args), expected[i], args.join(' '));
   }
+  const cwd = dirname(file);
+  for (const args of [
+    ['dump', 'file'],
+    ['verify', '--root', ROOT, '.'],
+    ['build-cache', 'none'],
+  ])
+    assert.deepEqual(elfnoteHere(args, { cwd }), elfnote(args, { cwd }), args.join(' '));
   const env = { NIX_STORE: '/elsewhere' };
   const args = ['build-cache', '--dry-run', '--json', '--root', ROOT, join(FIXTURES, 'kinds/rpath')];
   assert.deepEqual(elfnoteHere(args, { env }), elfnote(args, { env }));

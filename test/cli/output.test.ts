@@ -68,9 +68,7 @@ describe('no control character of a name reaches standard output or standard err
       renameSync(file, join(dir, UNSAFE));
       symlinkSync(second, join(dir, `link${UNSAFE}`));
       writeFileSync(join(dir, `text${UNSAFE}`), 'text');
-      const { stdout, stderr } = elfnoteHere(
-        args.map(arg => (/^\.(?:\/|$)/.test(arg) ? join(dir, arg) : arg)),
-      );
+      const { stdout, stderr } = elfnoteHere(args, { cwd: dir });
       assert.ok(stdout.length + stderr.length > 0);
       for (const line of [...stdout.split('\n'), ...stderr.split('\n')]) assert.doesNotMatch(line, NOT_SHOWN);
       for (const line of stderr.trimEnd().split('\n').filter(Boolean))

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
-import { elfnote, elfnoteOk, PROJECT } from '../support/cli.js';
+import { PROJECT } from '../support/cli.js';
+import { elfnoteHere, elfnoteHereOk } from '../support/cli-here.js';
 import { architecture, copyFixtures } from '../support/programs.js';
 import { suiteScope, tempDir } from '../support/temp.js';
 
@@ -48,13 +49,13 @@ describe('what a person reads of a fixture', () => {
   for (const subject of SUBJECTS) {
     test(`${goldenName(subject)}: plan and dump are as they were`, () => {
       const said = (args: readonly string[]) => {
-        const { status, stdout, stderr } = elfnote(args, { cwd: dir });
+        const { status, stdout, stderr } = elfnoteHere(args, { cwd: dir });
         return `$ elfnote ${args.join(' ')}\n${stderr}${stdout}exit ${status}\n`;
       };
       const planAndDump = (...flags: readonly string[]) => {
         const args = [...flags, '--root', 'root'];
         const plan = said(['build-cache', '-n', '-v', ...args, subject]);
-        elfnoteOk(['build-cache', ...args, '-q', subject], { cwd: dir });
+        elfnoteHereOk(['build-cache', ...args, '-q', subject], { cwd: dir });
         return `${plan}\n${said(['dump', '--root', 'root', subject])}`;
       };
       const usual = planAndDump();

@@ -3,10 +3,22 @@ import { BIN, environment, isObject, PROJECT, type RunOptions, type RunResult } 
 
 /**
  * The built command line in a thread of the test's process, which starts once: a process for each call takes ten times
- * as long. For tests of which it is not the subject. What makes a process its own (the working directory, signals,
- * a terminal, standard input) is not there.
+ * as long. For tests of which it is not the subject. What makes a process its own (signals, a terminal, standard input)
+ * is not there; the working directory is the test's for as long as the call takes.
  */
-export function elfnoteHere(args: readonly string[], { env }: Pick<RunOptions, 'env'> = {}): RunResult {
+export function elfnoteHere(args: readonly string[], { env, cwd }: HereOptions = {}): RunResult {
+  const before = process.cwd();
+  process.chdir(cwd ?? before);
+  try {
+    return ask(args, env);
+  } finally {
+    process.chdir(before);
+  }
+}
+
+type HereOptions = Pick<RunOptions, 'env' | 'cwd'>;
+
+function ask(args: readonly string[], env: RunOptions['env']): RunResult {
   thread ??= start();
   const { port, turn } = thread;
   Atomics.store(turn, 0, 0);
@@ -27,7 +39,7 @@ export function elfnoteHere(args: readonly string[], { env }: Pick<RunOptions, '
 }
 
 /** The same where anything but exit 0 fails the test. */
-export function elfnoteHereOk(args: readonly string[], options: Pick<RunOptions, 'env'> = {}): RunResult {
+export function elfnoteHereOk(args: readonly string[], options: HereOptions = {}): RunResult {
   const result = elfnoteHere(args, options);
   if (result.status === 0) return result;
   throw new Error(`elfnote ${args.join(' ')}: exit ${result.status}\n${result.stdout}\n${result.stderr}`);
