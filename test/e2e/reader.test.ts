@@ -113,7 +113,7 @@ for (const [i, name] of PROGRAMS.entries()) {
   if (!isTested(cell.target.name)) continue;
   const tools = share(
     TOOLS.filter(tool => goesWith(tool, cell)),
-    EXTENT.toolsPerCell,
+    EXTENT.toolsPerProgram,
     i,
     cell.target.name,
   );

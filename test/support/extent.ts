@@ -75,10 +75,12 @@ export const IN_PARTS: readonly string[] = [
 ];
 
 export const EXTENT = {
-  /** e2e/matrix.test.ts, e2e/reader.test.ts: each cell sees one tool in so many, each tool one cell in so many. */
-  toolsPerCell: 3,
+  /** e2e/matrix.test.ts: each cell sees one tool in so many, each tool one cell in so many. */
+  toolsPerCell: 6,
+  /** The same of e2e/reader.test.ts, which has fewer cells. */
+  toolsPerProgram: 3,
   /** e2e/matrix.test.ts: of the ordered pairs of tools after each of six cells, one in so many. */
-  pairs: 9,
+  pairs: 18,
   /** e2e/patchelf-generations.test.ts: of the operations of each patchelf, one in so many. */
   operations: 3,
   /** e2e/restore.test.ts: each cell has one placement of three; other tools than elfnote one in so many. */
