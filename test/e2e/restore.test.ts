@@ -80,7 +80,7 @@ interface Placed {
   readonly restored: boolean;
 }
 
-const skip = needs('gcc', 'readelf', 'sha256sum');
+const skip = needs('gcc', 'readelf');
 
 /** Each cell has another placement than the one before it, where it does not have all. */
 const placementsFor = (cell: Cell) =>
@@ -156,7 +156,7 @@ function crowdedRoot(dir: string): string {
   return root;
 }
 
-describe('alternating updates', { skip: needs('sha256sum') }, () => {
+describe('alternating updates', () => {
   /** Two sets of options that make two different notes of one file. */
   const WAYS: readonly {
     readonly name: string;

@@ -75,16 +75,28 @@ function makeStore(t: TestContext, binary: string): PackageStore {
   return makePackageStore(dir, binary);
 }
 
+/** How an object names a directory. */
+type Form = (object: string, dir: string) => string;
+
+/** Over the store's own directory, so that all libraries say the same. */
+const byOrigin =
+  ({ dir: store }: PackageStore): Form =>
+  (object, dir) =>
+    `$ORIGIN/${relative(join(object, '..'), store)}/${relative(store, dir)}`;
+
 /** Gives each object of a store the same directories in another form. */
-function setRunPath(
-  { program, libraries }: PackageStore,
-  form: (object: string, dir: string) => string,
-): void {
+function setRunPath({ program, libraries }: PackageStore, form: Form): void {
   const dirs = libraries.map(path => join(path, '..'));
-  for (const object of [program, ...libraries.filter(path => !/\/libc\.so\.6$/.test(path))]) {
+  const objects = [program, ...libraries.filter(path => !/\/libc\.so\.6$/.test(path))];
+  // One patchelf for all that get the same.
+  const byRunPath = new Map<string, string[]>();
+  for (const object of objects) {
     const runPath = dirs.map(dir => form(object, dir)).join(':');
-    const kind = form(object, '/').startsWith('$') ? [] : ['--force-rpath'];
-    runOk('patchelf', [...kind, '--set-rpath', runPath, object]);
+    byRunPath.set(runPath, [...(byRunPath.get(runPath) ?? []), object]);
+  }
+  for (const [runPath, alike] of byRunPath) {
+    const kind = runPath.startsWith('$') ? [] : ['--force-rpath'];
+    runOk('patchelf', [...kind, '--set-rpath', runPath, ...alike]);
   }
 }
 
@@ -137,7 +149,7 @@ describe('trace and the stock loader', { skip: needsTracing('patchelf', 'ldd', '
 
   test('a store with $ORIGIN, as conda makes them', { skip }, t => {
     const store = makeStore(t, curl);
-    setRunPath(store, (object, dir) => `$ORIGIN/${relative(join(object, '..'), dir)}`);
+    setRunPath(store, byOrigin(store));
     assertEveryWay(t, store, options);
   });
 
@@ -159,15 +171,15 @@ describe('trace and the stock loader', { skip: needsTracing('patchelf', 'ldd', '
     assertTraced(t, store.program, options, { LD_PRELOAD: `${name} ${first}` });
   });
 
-  const forms: readonly [string, ((object: string, dir: string) => string) | undefined][] = [
+  const forms: readonly [string, ((store: PackageStore) => Form) | undefined][] = [
     ['DT_RUNPATH', undefined],
-    ['DT_RPATH', (_, dir) => dir],
-    ['$ORIGIN', (object, dir) => `$ORIGIN/${relative(join(object, '..'), dir)}`],
+    ['DT_RPATH', () => (_, dir) => dir],
+    ['$ORIGIN', byOrigin],
   ];
   for (const [kind, form] of forms) {
     test(`a closure note on the program alone, in a store with ${kind}`, { skip }, t => {
       const store = makeStore(t, curl);
-      if (form !== undefined) setRunPath(store, form);
+      if (form !== undefined) setRunPath(store, form(store));
       elfnoteHereOk([...BUILD_CLOSURE, '--store-dir', store.dir, store.program]);
       const audited = { LD_AUDIT: reader };
       assertTraced(t, store.program, options, audited, { with: 'audit' });

@@ -1,11 +1,12 @@
-import { copyFileSync, readFileSync, statSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { closeSync, copyFileSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { isObject, type JsonObject, jsonLines, listIn, type RunResult, run, runOk } from './cli.js';
 import { elfnoteHere } from './cli-here.js';
 import { entriesIn } from './dump.js';
 import { Elf, INTERP } from './elf-reader.js';
 import { generation } from './generations.js';
-import { complaints, withoutComplaints } from './readelf.js';
+import { complaints, complaintsOfAll, withoutComplaints } from './readelf.js';
 import { type Chain, runAll } from './run-all.js';
 import { needs, type Skip } from './tools.js';
 import type { Cell, Sample, Target, Workshop } from './workshop.js';
@@ -298,15 +299,22 @@ export interface State {
   readonly hash: string;
 }
 
-/** Reading them here would fill this process, and a large process takes long to start another one. */
+/** Piece by piece: whole files would fill this process, and a large process takes long to start another one. */
 export function hashesOf(files: readonly string[]): string[] {
-  return batch(files, part =>
-    runOk('sha256sum', ['--', ...part])
-      .stdout.trimEnd()
-      .split('\n')
-      .map(line => line.slice(0, 64)),
-  );
+  return files.map(file => {
+    const hash = createHash('sha256');
+    const fd = openSync(file, 'r');
+    try {
+      for (let size = readSync(fd, PIECE); size > 0; size = readSync(fd, PIECE))
+        hash.update(PIECE.subarray(0, size));
+    } finally {
+      closeSync(fd);
+    }
+    return hash.digest('hex');
+  });
 }
+
+const PIECE = Buffer.alloc(1 << 16);
 
 /** Files with their notes as `build-cache` wrote them. */
 export interface Noted {
@@ -437,10 +445,12 @@ async function observe(
   const fresh = [...unknown.values()];
   const runs = await runAll(fresh.map(({ sample, file }) => [shop.command(sample.cell, file)]));
   const clean = new Set(withoutComplaints(fresh.map(({ file }) => file)));
+  const unclean = fresh.map(({ file }) => file).filter(file => !clean.has(file));
+  const said = await complaintsOfAll(unclean);
   for (const [i, { file }] of fresh.entries()) {
-    const said = clean.has(file) ? [] : complaints(file);
     const result = runs[i];
-    if (result !== undefined) known.set(keys[i] ?? '', { run: result, complaints: said });
+    const complained = clean.has(file) ? [] : (said[unclean.indexOf(file)] ?? []);
+    if (result !== undefined) known.set(keys[i] ?? '', { run: result, complaints: complained });
   }
   for (const [i, trial] of trials.entries()) {
     const hash = hashes[i] ?? '';

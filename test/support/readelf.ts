@@ -1,20 +1,35 @@
-import { run } from './cli.js';
+import { type RunResult, run } from './cli.js';
+import { type Command, runAll } from './run-all.js';
 
 const COMPLAINT = /warning|error|corrupt|invalid/i;
+
+const TOOLS = [
+  ['readelf', '-lSnW'],
+  ['eu-readelf', '-lSn'],
+] as const;
 
 /**
  * What readelf and eu-readelf have to say against a file, with addresses and the file's name taken out. A
  * standard error that is not empty counts as a complaint whatever it says.
  */
 export function complaints(file: string): string[] {
-  return [
-    ...complaintsOf('readelf', ['-lSnW', file], file),
-    ...complaintsOf('eu-readelf', ['-lSn', file], file),
-  ].sort();
+  return TOOLS.flatMap(([tool, options]) => complaintsIn(run(tool, [options, file]), tool, file)).sort();
 }
 
-function complaintsOf(tool: string, args: readonly string[], file: string): string[] {
-  const { status, stdout, stderr } = run(tool, args);
+/** The same of many files, for which shells start the tools. */
+export async function complaintsOfAll(files: readonly string[]): Promise<string[][]> {
+  const commands = files.flatMap(file => TOOLS.map(([...words]): Command => [...words, file]));
+  const results = await runAll(commands.map(command => [command]));
+  return files.map((file, i) =>
+    TOOLS.flatMap(([tool], n) => {
+      const result = results[TOOLS.length * i + n];
+      if (result === undefined) throw new Error(`${tool} was not run on ${file}`);
+      return complaintsIn(result, tool, file);
+    }).sort(),
+  );
+}
+
+function complaintsIn({ status, stdout, stderr }: RunResult, tool: string, file: string): string[] {
   const lines = [...stderr.split('\n'), ...stdout.split('\n').filter(line => COMPLAINT.test(line))];
   const said = lines
     .map(line => line.replaceAll(file, 'FILE').replaceAll(/0x[0-9a-f]+|\d+/g, 'N'))
@@ -25,8 +40,8 @@ function complaintsOf(tool: string, args: readonly string[], file: string): stri
 /** The files of which nobody complains; one call judges many, so that a thousand of them take no time. */
 export function withoutComplaints(files: readonly string[]): string[] {
   if (files.length === 0) return [];
-  const tools = [['readelf', '-lSnW'] as const, ['eu-readelf', '-lSn'] as const];
-  const isClean = files.length <= 40 && tools.every(([tool, args]) => !complainsOf(tool, [args, ...files]));
+  const isClean =
+    files.length <= 40 && TOOLS.every(([tool, options]) => !complainsOf(tool, [options, ...files]));
   if (isClean) return [...files];
   if (files.length === 1) return [];
   const half = Math.ceil(files.length / 2);
