@@ -64,6 +64,13 @@ describe('elfnote exec', { skip: needs('gcc', 'sh', INSTALLED) }, () => {
     assert.deepEqual(sayings(result).slice(-ANSWERED.length), ANSWERED);
   });
 
+  test('--print-env says where a value has a blank, at which a shell would split it', () => {
+    const { status, stdout, stderr } = elfnote(['exec', '--print-env'], { env: { LD_AUDIT: '/no such.so' } });
+    assert.equal(status, 0);
+    assert.ok(stdout.startsWith(`LD_AUDIT=/no such.so:${INSTALLED}\n`));
+    assert.match(stderr, /^elfnote: the value of LD_AUDIT has a blank, where a shell splits/m);
+  });
+
   /** A program whose library has so many bytes of static thread-local storage. */
   const withStaticTls = (size: number, align = 8): string => {
     const source = `__thread char stls_buffer[${size}] __attribute__((aligned(${align})));\nvoid *stls_opens(const char *n) { (void)n; return stls_buffer; }\n`;

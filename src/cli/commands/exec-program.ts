@@ -30,13 +30,16 @@ export async function execProgram(
     return runProgram(path ?? name, name, args, process.env);
   }
   const variables = { ...variablesFor(path, program), ...(await closureFor(path, program, cached)) };
-  if (printEnv)
-    printOut(
-      Object.entries(variables)
-        .map(([key, value]) => `${key}=${value}\n`)
-        .join(''),
-    );
+  if (printEnv) printVariables(variables);
   else if (name !== undefined) await runProgram(path ?? name, name, args, { ...process.env, ...variables });
+}
+
+function printVariables(variables: Readonly<Record<string, string>>): void {
+  for (const [key, value] of Object.entries(variables)) {
+    printOut(`${key}=${value}\n`);
+    if (/\s/.test(value))
+      printError(`the value of ${key} has a blank, where a shell splits what stands in $(...): quote it`);
+  }
 }
 
 /** What a script starts is not known, and has no closure. */
