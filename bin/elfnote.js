@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-const { readFileSync, statSync } = require('node:fs');
+const { existsSync, readFileSync, statSync, writeSync } = require('node:fs');
 const { join } = require('node:path');
 const { Script } = require('node:vm');
 
@@ -87,7 +87,22 @@ function mainOf(command) {
   return require(join(CLI, 'main.js')).main;
 }
 
+/** Without this a Node that is too old, and a clone that is not built, would end in a stack. */
+function whyNot([major, minor] = process.versions.node.split('.').map(Number)) {
+  if (major < 20 || (major === 20 && minor < 12))
+    return `needs Node 20.12 or later, and this is ${process.versions.node}`;
+  return existsSync(join(CLI, 'main.js')) ? undefined : 'is not built yet: npm ci builds it';
+}
+
+function start() {
+  const why = whyNot();
+  if (why === undefined) return mainOf(process.argv[2])();
+  writeSync(2, `elfnote: ${why}\n`);
+  process.exitCode = 2;
+  return Promise.resolve();
+}
+
 // At once: to take a large heap apart piece by piece is work for nobody.
-if (require.main === module) mainOf(process.argv[2])().then(() => process.exit());
+if (require.main === module) start().then(() => process.exit());
 
 module.exports = { load, optimizeLate, COMPILED };

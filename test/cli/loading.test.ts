@@ -86,6 +86,26 @@ test('Node takes what the build has compiled for a command', () => {
   }
 });
 
+test('a clone that is not built, and a Node that is too old, are one line and status 2', t => {
+  const place = tempDir(t);
+  cpSync(join(PROJECT, 'bin'), join(place, 'bin'), { recursive: true });
+  const unbuilt = run(process.execPath, [join(place, 'bin/elfnote.js'), '--help']);
+  assert.deepEqual([unbuilt.status, unbuilt.stderr], [2, 'elfnote: is not built yet: npm ci builds it\n']);
+  const older = join(place, 'older.cjs');
+  for (const [version, status] of [
+    ['18.20.4', 2],
+    ['20.11.1', 2],
+    ['20.12.0', 0],
+    ['22.0.0', 0],
+  ] as const) {
+    const versions = `{ ...process.versions, node: '${version}' }`;
+    writeFileSync(older, `Object.defineProperty(process, 'versions', { value: ${versions} });`);
+    const { status: is, stderr } = run(process.execPath, ['--require', older, BIN, '--version']);
+    const line = `elfnote: needs Node 20.12 or later, and this is ${version}\n`;
+    assert.deepEqual([is, stderr], [status, status === 0 ? '' : line]);
+  }
+});
+
 test('what another Node has compiled, or nothing whole, is passed over', t => {
   const place = tempDir(t);
   for (const part of ['bin', 'dist/cli', 'package.json']) {
