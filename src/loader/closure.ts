@@ -97,7 +97,7 @@ export class ClosureBuilder {
     add('loader', path, [path.slice(path.lastIndexOf('/') + 1)]);
   }
 
-  /** The loader takes an auxiliary object in front of the one that names it, and works it off next. */
+  /** The loader takes an auxiliary object in front of the one that names it, and works it off next; then goes on. */
   #walk(list: Node[]): void {
     for (let at = 0; at < list.length; ) {
       const node = list[at];
@@ -119,8 +119,6 @@ export class ClosureBuilder {
           list.splice(insertAt++, 0, found);
         }
       }
-      // Whatever was put in front comes next; else the following one.
-      if (insertAt === at) at++;
     }
   }
 

@@ -118,7 +118,7 @@ export class Search {
     );
   }
 
-  /** `DT_RPATH` of the object, of those for which it was loaded, and of the program; none of it with `DT_RUNPATH`. */
+  /** `DT_RPATH` of the object, of those for which it was loaded, up to the program; none of it with `DT_RUNPATH`. */
   #inRunPaths(name: ByteString, asking: Asking): Found | undefined {
     for (const one of this.#rpathsFor(asking)) {
       const found = this.#inDirectories(name, this.#runPathOf(one), { how: 'rpath', owner: one.index });
@@ -129,10 +129,8 @@ export class Search {
 
   #rpathsFor(asking: Asking): Asking[] {
     if (asking.facts.runpath !== undefined) return [];
-    const { main } = this.#process;
     const chain: Asking[] = [];
     for (let at: Asking | undefined = asking; at !== undefined; at = at.loader) chain.push(at);
-    if (!chain.includes(main)) chain.push(main);
     return chain.filter(({ facts }) => facts.rpath !== undefined);
   }
 

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { ElfSpec } from '../support/elf-builder.js';
+import { makeNote } from '../support/elf-file.js';
+import { buildLdCache } from '../support/ld-cache-builder.js';
 import { calls, load, loaded, outcomes } from '../support/loader-world.js';
 
 const AARCH64 = 183;
@@ -65,6 +68,39 @@ describe('the order in which objects are loaded', () => {
     ]);
   });
 
+  test('auxiliary objects keep their order, and one that comes later is taken in front', () => {
+    const order = (needed: readonly string[], ...names: readonly string[]) => {
+      const more = names.map(name => [DT_AUXILIARY, name] as const);
+      const things = { '/s/liba.so': { more, runpath: '/s' }, '/s/libx.so': {}, '/s/liby.so': {} };
+      const closure = load({ needed, runpath: '/s' }, things);
+      return closure.order.slice(1).map(index => closure.objects[index]?.name);
+    };
+    assert.deepEqual(order(['liba.so'], 'libx.so', 'liby.so'), ['libx.so', 'liby.so', 'liba.so']);
+    assert.deepEqual(order(['liba.so', 'libx.so'], 'libx.so'), ['libx.so', 'liba.so']);
+    assert.deepEqual(order(['liba.so', 'libx.so', 'liby.so'], 'liby.so'), ['liby.so', 'liba.so', 'libx.so']);
+    assert.deepEqual(order(['libx.so', 'liba.so'], 'libx.so'), ['libx.so', 'liba.so']);
+    assert.deepEqual(order(['liba.so', 'libx.so'], 'liba.so'), ['liba.so', 'libx.so']);
+  });
+
+  test('what two objects need stands where the first asked for it', () => {
+    const closure = load(
+      { needed: ['liba.so', 'libb.so'], runpath: '/s' },
+      { '/s/liba.so': { needed: ['libb.so', 'libc.so'], runpath: '/s' }, '/s/libb.so': {}, '/s/libc.so': {} },
+    );
+    const names = closure.order.map(index => closure.objects[index]?.name);
+    assert.deepEqual(names, ['/bin/program', 'liba.so', 'libb.so', 'libc.so']);
+  });
+
+  test('an object that is preloaded twice, or is the program, stands once', () => {
+    const closure = load(
+      { soname: 'libself.so', runpath: '/s' },
+      { '/s/libpre.so': {} },
+      { preload: ['libpre.so', '/no/such.so', 'libself.so', 'libpre.so'] },
+    );
+    const names = closure.order.map(index => closure.objects[index]?.name);
+    assert.deepEqual(names, ['/bin/program', 'libpre.so']);
+  });
+
   test('a missing auxiliary object does not matter, a missing filter object does', () => {
     const closure = load(
       {
@@ -124,6 +160,17 @@ describe('what is loaded already', () => {
   test('the loader is loaded already, by the name in PT_INTERP', () => {
     const closure = load({ needed: ['ld-linux-x86-64.so.2'] }, {});
     assert.deepEqual(outcomes(closure), ['ld-linux-x86-64.so.2 known /lib64/ld-linux-x86-64.so.2']);
+  });
+
+  test('the kernel’s own object is loaded already, by each of its names', () => {
+    const needed = ['linux-vdso.so.1', 'linux-vdso64.so.1', 'linux-gate.so.1'];
+    const { lookups, objects } = load({ needed }, {});
+    for (const { outcome, result } of lookups)
+      assert.deepEqual([outcome, objects[result ?? 0]?.kind], ['known', 'vdso']);
+    assert.deepEqual(
+      objects.map(({ kind, path }) => `${kind} ${path}`),
+      ['library /bin/program', 'vdso linux-vdso.so.1', 'loader /lib64/ld-linux-x86-64.so.2'],
+    );
   });
 
   test('what was not found is looked for anew', () => {
@@ -317,6 +364,132 @@ describe('what the loader remembers of directories', () => {
   });
 });
 
+describe('what objects declare to dlopen', () => {
+  const declaring = (spec: ElfSpec, ...soname: readonly string[]): ElfSpec => ({
+    ...spec,
+    notes: [{ bytes: makeNote('FDO', 0x407c0c0a, Buffer.from(JSON.stringify([{ soname }]))) }],
+  });
+  const program = declaring({ needed: ['liba.so'], runpath: '/s' }, 'libno.so', 'libx.so', 'libx.so');
+  const things = {
+    '/s/liba.so': declaring({ runpath: '/s' }, 'libtext.so', 'liby.so'),
+    '/s/libx.so': declaring({ needed: ['libz.so', 'libgone.so'], runpath: '/s' }, 'libw.so'),
+    '/s/libtext.so': { bytes: Buffer.from('text') },
+    '/s/liby.so': {},
+    '/s/libz.so': {},
+    '/s/libw.so': {},
+  };
+
+  test('is opened when all is loaded, with what it needs and declares, and may be absent or no library', () => {
+    const closure = load(program, things, { dlopen: true });
+    assert.deepEqual(
+      closure.lookups.map(({ requester, tag, name, outcome }) => `${requester} ${tag} ${name} ${outcome}`),
+      [
+        '0 needed liba.so loaded',
+        '0 dlopen libno.so missing',
+        '0 dlopen libx.so loaded',
+        '4 needed libz.so loaded',
+        '4 needed libgone.so missing',
+        '3 dlopen libtext.so fatal',
+        '3 dlopen liby.so loaded',
+        '4 dlopen libw.so loaded',
+      ],
+    );
+    assert.equal(closure.fatal, undefined);
+    const names = closure.order.map(index => closure.objects[index]?.name);
+    assert.deepEqual(names, ['/bin/program', 'liba.so']);
+  });
+
+  test('is not opened unless asked for, nor by a program that does not start', () => {
+    assert.deepEqual(loaded(load(program, things)), ['/s/liba.so']);
+    const ended = load(declaring({ needed: ['libtext.so'], runpath: '/s' }, 'libz.so'), things, {
+      dlopen: true,
+    });
+    assert.deepEqual(outcomes(ended), ['libtext.so fatal']);
+    assert.equal(ended.fatal?.name, 'libtext.so');
+  });
+
+  test('what an opened library cannot do without ends only that', () => {
+    const needy = { ...things, '/s/libx.so': { needed: ['libtext.so', 'libz.so'], runpath: '/s' } };
+    const closure = load(program, needy, { dlopen: true });
+    assert.deepEqual(loaded(closure), ['/s/liba.so', '/s/libx.so', '/s/liby.so']);
+    assert.equal(closure.fatal, undefined);
+  });
+});
+
+describe('the place where a name was found', () => {
+  test('tells the rule, the directory and whose word it was', () => {
+    const cache = { '/etc/ld.so.cache': { bytes: buildLdCache([{ name: 'libc.so', path: '/c/libc.so' }]) } };
+    const rest = { needed: ['libr.so', 'libe.so', 'libu.so', 'libc.so', 'libd.so', '/p/libp.so'] };
+    const things = {
+      '/a/liba.so': { ...rest, rpath: '/r' },
+      '/b/libb.so': { needed: ['libu.so'], runpath: '/u' },
+      '/r/libr.so': {},
+      '/e/libe.so': {},
+      '/u/libu.so': {},
+      '/c/libc.so': {},
+      '/lib/libd.so': {},
+      '/p/libp.so': {},
+    };
+    const program = { needed: ['libb.so', 'liba.so'], rpath: '/a:/b' };
+    const closure = load(program, { ...things, ...cache }, { libraryPath: '/e' });
+    const places = new Map(closure.objects.map(({ name, place }) => [name, place]));
+    assert.deepEqual(places.get('libb.so'), { directory: '/b/', how: 'rpath', owner: 0 });
+    assert.deepEqual(places.get('libr.so'), { directory: '/r/', how: 'rpath', owner: 4 });
+    assert.deepEqual(places.get('libe.so'), { directory: '/e/', how: 'library-path' });
+    assert.deepEqual(places.get('libu.so'), { directory: '/u/', how: 'runpath', owner: 3 });
+    assert.deepEqual(places.get('libc.so'), { how: 'ld.so.cache' });
+    assert.deepEqual(places.get('libd.so'), { directory: '/lib/', how: 'default' });
+    assert.deepEqual(places.get('/p/libp.so'), { how: 'path' });
+  });
+
+  test('is told of what ends the program too, which has no list of places', () => {
+    const { fatal } = load({ needed: ['liba.so'], runpath: '/s' }, { '/s/liba.so': { e_type: ET_EXEC } });
+    assert.deepEqual(fatal?.place, { directory: '/s/', how: 'runpath', owner: 0 });
+    assert.ok(fatal !== undefined && !('places' in fatal) && !('answer' in fatal));
+  });
+});
+
+describe('ld.so.cache in a search', () => {
+  const bytes = buildLdCache([
+    { name: 'liba.so', path: '/c/liba.so' },
+    { name: 'libb.so', path: '/usr/lib/libb.so' },
+  ]);
+  const cache = { '/etc/ld.so.cache': { bytes } };
+
+  test('comes behind the run path, and is read once', () => {
+    const closure = load(
+      { needed: ['liba.so', 'libb.so', 'libno.so'], runpath: '/s' },
+      { ...cache, '/c/liba.so': {}, '/s/libb.so': {} },
+      { loader: { systemDirectories: [] } },
+    );
+    assert.deepEqual(calls(closure), [
+      'open /s/liba.so ENOENT',
+      'stat /s',
+      'cache /etc/ld.so.cache',
+      'open /c/liba.so',
+      'open /s/libb.so',
+      'open /s/libno.so ENOENT',
+    ]);
+    const [last] = closure.lookups.at(-1)?.places?.slice(-1) ?? [];
+    assert.deepEqual(last, { how: 'ld.so.cache', directory: '/etc/ld.so.cache', isAbsent: false });
+  });
+
+  test('of an object with DF_1_NODEFLIB it counts but for what is in default directories', () => {
+    const program = { needed: ['liba.so', 'libb.so'], more: [[DT_FLAGS_1, DF_1_NODEFLIB]] } as const;
+    const closure = load(program, { ...cache, '/c/liba.so': {}, '/usr/lib/libb.so': {} });
+    assert.deepEqual(outcomes(closure), ['liba.so loaded /c/liba.so', 'libb.so missing']);
+    const places = closure.lookups[1]?.places?.map(({ how }) => how);
+    assert.deepEqual(places, ['ld.so.cache']);
+  });
+
+  test('comes in front of the run path for a loader that asks it first, as that of Guix', () => {
+    const things = { ...cache, '/c/liba.so': {}, '/s/liba.so': {} };
+    const program = { needed: ['liba.so'], runpath: '/s' };
+    assert.deepEqual(loaded(load(program, things, { with: 'cache' })), ['/c/liba.so']);
+    assert.deepEqual(loaded(load(program, things)), ['/s/liba.so']);
+  });
+});
+
 describe('which candidates count', () => {
   test('one of the wrong machine or class is passed over, and is no failing open', () => {
     const closure = load(
@@ -362,6 +535,21 @@ describe('which candidates count', () => {
     const run = { loader: { systemDirectories: [] }, mostLookups: 5 };
     assert.throws(() => load(program, {}, run), /asks for more than 5 look-ups/);
     assert.equal(load(program, {}, { ...run, mostLookups: 6 }).lookups.length, 2);
+  });
+
+  test('DT_RPATH is searched once, and an empty run path not at all', () => {
+    const closure = load({ needed: ['liba.so'], rpath: '/s' }, { '/s/libx.so': {} });
+    const inRpath = calls(closure).filter(call => call.includes('/s'));
+    assert.deepEqual(inRpath, ['open /s/liba.so ENOENT', 'stat /s']);
+    const [first, second] = closure.lookups[0]?.places ?? [];
+    assert.deepEqual(first, { how: 'rpath', directory: '/s/', owner: 0, isAbsent: false });
+    assert.equal(second?.how, 'ld.so.cache');
+    const empty = load({ needed: ['liba.so'], runpath: '' }, {});
+    assert.ok(!calls(empty).some(call => call.startsWith('open liba.so')));
+  });
+
+  test('of a name with a slash there are no places', () => {
+    assert.equal(load({ needed: ['/s/liba.so'] }, {}).lookups[0]?.places, undefined);
   });
 
   test('a missing one tells every place, also those that are known to be absent', () => {
