@@ -3,7 +3,9 @@ import { describe, test } from 'node:test';
 import { architectureOf } from '../../src/loader/architectures.js';
 import { type ClosureEdge, type ClosureNode, closureNodes } from '../../src/loader/edges.js';
 import { processorNamed } from '../../src/loader/hwcaps.js';
+import type { Candidate } from '../../src/resolve/probe.js';
 import type { ElfSpec } from '../support/elf-builder.js';
+import { buildLdCache } from '../support/ld-cache-builder.js';
 import { factsOf, LOADER, load, type Thing } from '../support/loader-world.js';
 import { ELF, MemoryProbe } from '../support/memory-probe.js';
 
@@ -12,6 +14,7 @@ function nodesOf(
   program: ElfSpec,
   things: Readonly<Record<string, Thing>>,
   storeRoots?: readonly string[],
+  others: Readonly<Record<string, Candidate>> = {},
 ): ClosureNode[] {
   const architecture = architectureOf(factsOf(program).image);
   const closure = load(program, things);
@@ -26,7 +29,7 @@ function nodesOf(
     counts: { opens: 0, stats: 0 },
   } as const;
   const files = Object.fromEntries(Object.keys(things).map(path => [path, ELF]));
-  return closureNodes(trace, new MemoryProbe({ files }), storeRoots, '/work');
+  return closureNodes(trace, new MemoryProbe({ files: { ...files, ...others } }), storeRoots, '/work');
 }
 
 /** Each candidate as `kind owner component: what`. */
@@ -128,5 +131,77 @@ describe('where a request may be met', () => {
     assert.deepEqual(candidatesOf(edge(nodes, 1)), ['search 3 /a: missing']);
     assert.equal(edge(nodes, 1)?.dependsOnLoaders, false);
     assert.deepEqual(candidatesOf(edge(nodes, 0, 1)), []);
+  });
+
+  test('a candidate is told with the tag and the directory that it is from, tokens expanded', () => {
+    const thing = { '/bin/x/liba.so': {} };
+    for (const [spec, tag] of [
+      [{ needed: ['liba.so'], rpath: '$ORIGIN/x' }, 'DT_RPATH'],
+      [{ needed: ['liba.so'], runpath: '$ORIGIN/x', rpath: '/y' }, 'DT_RUNPATH'],
+    ] as const) {
+      const place = { owner: 0, tag, component: '$ORIGIN/x', dir: '/bin/x' };
+      assert.deepEqual(edge(nodesOf(spec, thing), 0)?.candidates, [
+        { kind: 'exact', path: '/bin/x/liba.so', ...place },
+      ]);
+    }
+  });
+
+  test('a directory whose token has no value is none, and each counts once', () => {
+    const spec = { e_machine: 0x9999, needed: ['liba.so'], runpath: '/s/$PLATFORM:/gone:/gone' };
+    assert.deepEqual(candidatesOf(edge(nodesOf(spec, {}), 0)), ['search 0 /gone: missing']);
+  });
+
+  test('subdirectories for processors that hold it are for the loader', () => {
+    const nodes = nodesOf(
+      { needed: ['liba.so'], runpath: '/one' },
+      { '/one/liba.so': {}, '/one/tls/liba.so': {} },
+    );
+    assert.deepEqual(candidatesOf(edge(nodes, 0)), ['search 0 /one: hwcaps']);
+  });
+
+  test('a file of another machine is no candidate, not even where its directory may change', () => {
+    const program = { needed: ['liba.so'], runpath: '/var/x:/s' };
+    const nodes = nodesOf(program, { '/s/liba.so': {} }, ['/s'], {
+      '/var/x/liba.so': { ...ELF, e_machine: 183 },
+    });
+    assert.deepEqual(candidatesOf(edge(nodes, 0)), ['exact 0 /s: /s/liba.so']);
+  });
+
+  test('DT_RUNPATH of an object on the way is inherited by nobody', () => {
+    const nodes = nodesOf(
+      { needed: ['liba.so'], runpath: '/p' },
+      { '/p/liba.so': { needed: ['libb.so'] }, '/p/libb.so': {}, '/lib/libb.so': {} },
+    );
+    assert.deepEqual(candidatesOf(edge(nodes, 1)), ['system /lib/libb.so']);
+    assert.equal(edge(nodes, 1)?.dependsOnLoaders, false);
+  });
+
+  test('DT_RPATH of all on the way to the program is inherited, the nearest first', () => {
+    const nodes = nodesOf(
+      { needed: ['liba.so'], rpath: '/p' },
+      {
+        '/p/liba.so': { needed: ['libb.so'], rpath: '/a' },
+        '/a/libb.so': { needed: ['libc.so'] },
+        '/a/libc.so': {},
+        '/p/libc.so': {},
+      },
+    );
+    const owner = nodes[1]?.index;
+    assert.deepEqual(candidatesOf(edge(nodes, 2)), [
+      `exact ${owner} /a: /a/libc.so`,
+      'exact 0 /p: /p/libc.so',
+    ]);
+  });
+
+  test('what ld.so.cache gives is the system’s, what the run path gives is not', () => {
+    const bytes = buildLdCache([{ name: 'liba.so', path: '/c/liba.so' }]);
+    const nodes = nodesOf(
+      { needed: ['liba.so', 'libb.so', 'libno.so'], runpath: '/s' },
+      { '/etc/ld.so.cache': { bytes }, '/c/liba.so': {}, '/s/libb.so': {} },
+    );
+    assert.deepEqual(
+      [0, 1, 2].map(n => candidatesOf(edge(nodes, 0, n))),
+      [['system /c/liba.so'], ['exact 0 /s: /s/libb.so'], []],
+    );
   });
 });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { FileLoaderProbe } from '../../src/loader/file-probe.js';
@@ -76,6 +76,42 @@ test('a path opens by its bytes, which need not be UTF-8', t => {
   });
   assert.notEqual(identities[0], identities[1]);
   assert.deepEqual(probe.open(`${dir}/liba\xfd.so`), { kind: 'failed', code: 'ENOENT' });
+});
+
+describe('what a file is opened for', () => {
+  test('is told once: what was there stays so, and what was not is looked for again', t => {
+    const later = join(world(t), 'later');
+    const probe = new FileLoaderProbe();
+    assert.equal(probe.open(later).kind, 'failed');
+    writeFileSync(later, ELF);
+    assert.equal(probe.open(later).kind, 'opened');
+    rmSync(later);
+    assert.equal(probe.open(later).kind, 'opened');
+    assert.equal(probe.anew().open(later).kind, 'failed');
+  });
+
+  test('a directory, text and a device are broken, a damaged object is one without facts', t => {
+    const root = world(t);
+    const damaged = buildElf({ needed: ['x'] });
+    damaged.setWord(damaged.phdr(1, 'p_filesz'), 1 << 30);
+    writeFileSync(join(root, 'damaged'), damaged.bytes);
+    const probe = new FileLoaderProbe();
+    const seen = ['lib', 'text', 'damaged'].map(name => probe.open(join(root, name)));
+    for (const opened of [...seen, probe.open('/dev/null')]) {
+      assert.ok(opened.kind === 'opened' && opened.facts === undefined);
+      const { candidate, fault } = opened;
+      assert.equal(candidate.kind, opened === seen[2] ? 'elf' : 'broken');
+      assert.ok(fault !== undefined && fault !== '');
+      if (candidate.kind === 'broken') assert.equal(candidate.why, fault);
+    }
+  });
+
+  test('it is closed again', t => {
+    const probe = new FileLoaderProbe(world(t));
+    const before = readdirSync('/proc/self/fd').length;
+    for (const path of ['/lib/liba.so', '/text']) for (let i = 0; i < 8; i++) probe.anew().open(path);
+    assert.ok(readdirSync('/proc/self/fd').length < before + 8);
+  });
 });
 
 test('without a root a link to itself is told by its code', t => {
