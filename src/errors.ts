@@ -104,6 +104,14 @@ function systemWords(error: unknown, system: string): string {
   return words === undefined ? system : `${words} (${system})`;
 }
 
+/** What a code of the system means, where that is all that is known. */
+export function codeWords(code: string): string {
+  const known = PLAIN_WORDS[code];
+  if (known !== undefined) return known;
+  const listed = [...getSystemErrorMap().values()].find(([name]) => name === code);
+  return listed === undefined ? code : `${listed[1]} (${code})`;
+}
+
 /** What cannot be started has a number, and no words. */
 function listedWords(error: unknown): string | undefined {
   if (!(error instanceof Error && 'errno' in error && typeof error.errno === 'number')) return undefined;

@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import { type ByteString, bytesOf } from '../elf/bytes.js';
 import { readElfHeader } from '../elf/read.js';
 import { ElfnoteError, systemCode } from '../errors.js';
@@ -51,12 +51,7 @@ export class FileLoaderProbe implements LoaderProbe {
 
   readFile(path: ByteString): Buffer | { readonly code: string } {
     const place = this.#locate(path);
-    if (place === undefined) return { code: 'ENOENT' };
-    try {
-      return readFileSync(place);
-    } catch (error) {
-      return { code: systemCode(error) ?? 'EIO' };
-    }
+    return place === undefined ? { code: 'ENOENT' } : readWhole(place);
   }
 
   realPath(path: ByteString): ByteString | undefined {
@@ -78,6 +73,39 @@ export class FileLoaderProbe implements LoaderProbe {
     if (found === 'directory') return broken('directory', 'is a directory');
     return openFile(place);
   }
+}
+
+/** In bytes: no loader, and no ld.so.cache, is nearly as large. */
+const LARGEST = 1 << 26;
+const PIECE = 1 << 16;
+
+/** A file says what is read here, and may name a pipe that nobody writes to, or a device that never ends. */
+function readWhole(place: Buffer): Buffer | { readonly code: string } {
+  let fd: number | undefined;
+  try {
+    fd = openSync(place, constants.O_RDONLY | constants.O_NONBLOCK);
+    const stats = fstatSync(fd);
+    if (!stats.isFile()) return { code: stats.isDirectory() ? 'EISDIR' : 'EINVAL' };
+    return readToEnd(fd, stats.size);
+  } catch (error) {
+    return { code: systemCode(error) ?? 'EIO' };
+  } finally {
+    if (fd !== undefined) closeSync(fd);
+  }
+}
+
+/** @param expected of a file in /proc, zero. */
+function readToEnd(fd: number, expected: number): Buffer | { readonly code: string } {
+  if (expected > LARGEST) return { code: 'EFBIG' };
+  const pieces: Buffer[] = [];
+  for (let size = 0; size <= LARGEST; ) {
+    const piece = Buffer.allocUnsafe(Math.max(expected - size, 0) + PIECE);
+    const got = readSync(fd, piece);
+    if (got === 0) return Buffer.concat(pieces);
+    pieces.push(piece.subarray(0, got));
+    size += got;
+  }
+  return { code: 'EFBIG' };
 }
 
 function tryStat(place: Buffer): 'directory' | 'other' | { code: string } {

@@ -70,8 +70,11 @@ function inspectInterpreter(path: string): Interpreter {
   }
 }
 
+/** In bytes: no loader is nearly as large. */
+const LARGEST = 1 << 26;
+
 function readInterpreter(source: FileSource): Interpreter {
-  const bytes = source.read(0, source.size);
+  const bytes = source.read(0, Math.min(source.size, LARGEST));
   return {
     path: source.path,
     // The loader looks the functions of a module up by their names.

@@ -1,6 +1,6 @@
 import { posix } from 'node:path';
 import { type ByteString, byteStringOf } from '../elf/bytes.js';
-import { ElfnoteError } from '../errors.js';
+import { codeWords, ElfnoteError } from '../errors.js';
 import { withFile } from '../files/source.js';
 import { type Architecture, architectureOf, isOwn, runsHere } from './architectures.js';
 import type { Closure } from './closure.js';
@@ -128,7 +128,8 @@ function cacheReader(file: string | undefined): (() => Buffer) | undefined {
   if (file === undefined) return undefined;
   const content = new FileLoaderProbe().readFile(bytes(file));
   if (!Buffer.isBuffer(content)) {
-    throw new ElfnoteError('unreadable', `cannot read this ld.so.cache (${content.code})`, { path: file });
+    const why = codeWords(content.code);
+    throw new ElfnoteError('unreadable', `cannot read this ld.so.cache: ${why}`, { path: file });
   }
   return () => content;
 }

@@ -260,6 +260,25 @@ describe('elfnote trace', { skip: needsTracing('gcc') }, () => {
     assert.ok(!elfnoteHereOk(['trace', files.program], { env: { CI: 'true' } }).stdout.includes('\u001b'));
   });
 
+  test('a pipe and a device in the place of the loader are no loader, and nothing is waited for', {
+    skip: needs('patchelf', 'mkfifo'),
+  }, t => {
+    const dir = tempDir(t);
+    const [copy, pipe] = [join(dir, 'program'), join(dir, 'pipe')];
+    copyFileSync(files.program, copy);
+    runOk('mkfifo', [pipe]);
+    for (const loader of [pipe, '/dev/zero']) {
+      runOk('patchelf', ['--set-interpreter', loader, copy]);
+      for (const args of [['trace'], ['exec', '--print-env']])
+        assert.equal(run(process.execPath, [BIN, ...args, copy], { deadline: 20_000 }).status, 0, loader);
+    }
+    for (const file of [pipe, '/dev/zero']) {
+      const { status, stderr } = elfnoteHere(['trace', '--ld-cache', file, copy]);
+      assert.equal(status, 2);
+      assert.match(stderr, /: cannot read this ld\.so\.cache: invalid argument \(EINVAL\)\n$/);
+    }
+  });
+
   test('--dot has each object and each request', () => {
     const lines = text('--dot', files.program);
     assert.equal(lines[0], 'digraph trace {');

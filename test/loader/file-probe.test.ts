@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { FileLoaderProbe } from '../../src/loader/file-probe.js';
+import { runOk } from '../support/cli.js';
 import { buildElf } from '../support/elf-builder.js';
 import { tempDir } from '../support/temp.js';
+import { needs } from '../support/tools.js';
 
 const ELF = buildElf({ needed: ['x'], e_machine: 183, e_flags: 7 }).bytes;
 
@@ -62,6 +64,26 @@ describe('what the loader asks of a file system below a root', () => {
     assert.equal(whyOf('/text'), 'is not an ELF file');
     assert.equal(whyOf('/gone'), 'ENOENT');
   });
+});
+
+test('a pipe that nobody writes to, a device and what is too large are not read, nor waited for', {
+  skip: needs('mkfifo'),
+}, t => {
+  const dir = tempDir(t);
+  runOk('mkfifo', [join(dir, 'pipe')]);
+  writeFileSync(join(dir, 'large'), '');
+  truncateSync(join(dir, 'large'), 2 ** 40);
+  const probe = new FileLoaderProbe();
+  assert.deepEqual(probe.readFile(join(dir, 'pipe')), { code: 'EINVAL' });
+  assert.deepEqual(probe.readFile('/dev/zero'), { code: 'EINVAL' });
+  assert.deepEqual(probe.readFile(join(dir, 'large')), { code: 'EFBIG' });
+});
+
+test('a file of /proc, whose size nobody knows, is read to its end', {
+  skip: needs('/proc/self/maps'),
+}, () => {
+  const read = new FileLoaderProbe().readFile('/proc/self/maps');
+  assert.ok(Buffer.isBuffer(read) && read.length > 0 && read.at(-1) === 0x0a);
 });
 
 test('a path opens by its bytes, which need not be UTF-8', t => {

@@ -89,7 +89,12 @@ function noteAdvice(trace: Trace, best: Trace): string[] {
 
 /** What the run path has not is searched for in all of it, whatever the notes say of the rest. */
 function systemAdvice(trace: Trace, best: Trace): string[] {
-  const isOfSystem = ({ place }: Lookup) => place?.how === 'ld.so.cache' || place?.how === 'default';
+  const hasRunPath = (index: number) => {
+    const facts = best.objects[index]?.facts;
+    return facts?.runpath !== undefined || facts?.rpath !== undefined;
+  };
+  const isOfSystem = ({ place, requester }: Lookup) =>
+    (place?.how === 'ld.so.cache' || place?.how === 'default') && hasRunPath(requester);
   const left = total(countLookups(best.lookups.filter(isOfSystem)));
   if (left === 0 || total(trace.counts) < total(best.counts)) return [];
   return [
