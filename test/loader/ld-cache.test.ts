@@ -7,6 +7,7 @@ import { architectureOf } from '../../src/loader/architectures.js';
 import { processorNamed } from '../../src/loader/hwcaps.js';
 import { LdCache } from '../../src/loader/ld-cache.js';
 import { runOk } from '../support/cli.js';
+import { compileOnce } from '../support/compile-once.js';
 import { factsOf, load, outcomes } from '../support/loader-world.js';
 import { tempDir } from '../support/temp.js';
 import { needs } from '../support/tools.js';
@@ -26,16 +27,8 @@ function makeCache(dir: string, format: 'new' | 'old' | 'compat'): Buffer {
       const soname = `-Wl,-soname,lib${name}.so.1`;
       const file = join(dir, sub, `lib${name}.so.1`);
       // Without a need of the C library, ldconfig takes it for one of no known kind.
-      runOk('gcc', [
-        '-shared',
-        '-fPIC',
-        '-Wl,--no-as-needed',
-        soname,
-        join(dir, `${name}.c`),
-        '-o',
-        file,
-        '-lc',
-      ]);
+      const args = ['-shared', '-fPIC', '-Wl,--no-as-needed', soname, join(dir, `${name}.c`), '-lc'];
+      compileOnce('gcc', args, file, dir);
     }
   }
   const [cache, conf] = [join(dir, 'cache'), join(dir, 'conf')];

@@ -1,6 +1,7 @@
 import { cpSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { FIXTURES, isObject, type RunResult, run } from './cli.js';
+import type { Command } from './run-all.js';
 
 /** One entry of fixtures/architectures.json. */
 export interface Architecture {
@@ -54,8 +55,19 @@ export function runInPrefix(
   program: string,
   variables: Readonly<Record<string, string>> = {},
 ): RunResult {
+  const [command, ...args] = inPrefix(qemu, prefix, program, variables);
+  return run(command, args);
+}
+
+/** `-L` comes before `QEMU_LD_PREFIX` of the environment. */
+export function inPrefix(
+  qemu: string,
+  prefix: string,
+  program: string,
+  variables: Readonly<Record<string, string>> = {},
+): Command {
   const env = Object.entries(variables).flatMap(([name, value]) => ['-E', `${name}=${value}`]);
-  return run(qemu, ['-L', prefix, ...env, program], { env: { QEMU_LD_PREFIX: undefined } });
+  return [qemu, '-L', prefix, ...env, program];
 }
 
 /** The libraries that ld.so lists for a program, addresses taken out. */

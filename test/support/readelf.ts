@@ -77,8 +77,18 @@ export function newComplaints(before: string, after: string): string[] {
 
 /** The notes that `readelf -n` prints with the owner NixOS. */
 export function nixosNotes(file: string): string[] {
-  return run('readelf', ['-nW', file])
-    .stdout.split('\n')
-    .map(line => line.trim())
-    .filter(line => line.startsWith('NixOS '));
+  return nixosNotesOf([file])[0] ?? [];
+}
+
+/** The same of each file. */
+export function nixosNotesOf(files: readonly string[]): string[][] {
+  // One file's name is not printed.
+  const { stdout } = run('readelf', ['-nW', ...files, files[0] ?? '']);
+  const texts = stdout.split(/^File: .*$/m).slice(1, -1);
+  return texts.map(text =>
+    text
+      .split('\n')
+      .map(line => line.trim())
+      .filter(line => line.startsWith('NixOS ')),
+  );
 }

@@ -38,6 +38,7 @@ import {
   runOk,
 } from '../support/cli.js';
 import { elfnoteHere, elfnoteHereOk } from '../support/cli-here.js';
+import { compileOnce } from '../support/compile-once.js';
 import { tempDir } from '../support/temp.js';
 import { needs, needsRoot, needsSuccess } from '../support/tools.js';
 
@@ -374,7 +375,7 @@ async function runningProgram(t: TestContext): Promise<{ file: string; child: Ch
   mkdirSync(lib);
   const [source, library, file] = [join(dir, 'source.c'), join(lib, 'libecho.so.1'), join(dir, 'program')];
   writeFileSync(source, 'const char *word(void) { return "ready"; }\n');
-  runOk('gcc', ['-shared', '-fPIC', '-Wl,-soname,libecho.so.1', source, '-o', library]);
+  compileOnce('gcc', ['-shared', '-fPIC', '-Wl,-soname,libecho.so.1', source], library, dir);
   writeFileSync(
     source,
     `#include <stdio.h>
@@ -388,7 +389,7 @@ int main(void) {
 }
 `,
   );
-  runOk('gcc', [source, library, '-o', file, `-Wl,-rpath,${lib},--enable-new-dtags`]);
+  compileOnce('gcc', [source, library, `-Wl,-rpath,${lib},--enable-new-dtags`], file, dir);
   const child = spawn(file, { stdio: ['pipe', 'pipe', 'inherit'] });
   t.after(() => child.kill());
   assert.ok(child.stdout !== null);
