@@ -91,6 +91,16 @@ describe('the order in which objects are loaded', () => {
     assert.deepEqual(names, ['/bin/program', 'liba.so', 'libb.so', 'libc.so']);
   });
 
+  test('a library that asks for the program by its soname gets it, and it stands first and once', () => {
+    const closure = load(
+      { soname: 'libself.so', needed: ['liba.so'], runpath: '/s' },
+      { '/s/liba.so': { needed: ['libself.so'] } },
+    );
+    assert.equal(outcomes(closure).at(-1), 'libself.so known /bin/program');
+    const names = closure.order.map(index => closure.objects[index]?.name);
+    assert.deepEqual(names, ['/bin/program', 'liba.so']);
+  });
+
   test('an object that is preloaded twice, or is the program, stands once', () => {
     const closure = load(
       { soname: 'libself.so', runpath: '/s' },
