@@ -1,7 +1,6 @@
 import type { ByteString } from '../elf/bytes.js';
 import type { ElfImage } from '../elf/image.js';
 import { judgeCandidate } from '../resolve/candidate.js';
-import { joinPath } from '../resolve/components.js';
 import { architectureOf } from './architectures.js';
 import { processorNamed } from './hwcaps.js';
 import { type LoaderFacts, readLoader } from './interpreter.js';
@@ -32,9 +31,8 @@ export class SystemLibraries {
     const cached = kind.cache?.findPlain(name);
     if (cached === 'depends') return undefined;
     const places = kind.loader.systemDirectories;
-    if (places.some(dir => this.#probe.isDirectory(joinPath(dir.replace(/\/+$/, ''), 'glibc-hwcaps')))) {
-      if (cached === undefined) return undefined;
-    }
+    if (cached === undefined && places.some(dir => this.#probe.isDirectory(`${dir}glibc-hwcaps`)))
+      return undefined;
     const paths = cached === undefined ? places.map(dir => `${dir}${name}`) : [cached];
     return paths.find(path => this.#isAccepted(path, image));
   }

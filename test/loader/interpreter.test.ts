@@ -42,6 +42,13 @@ describe('what a loader has compiled in, read from its file', () => {
     );
   });
 
+  test('one that says nothing of its version, its directories and its cache is taken for a new one', () => {
+    const { path: _, ...facts } = readBytes('\0la_objsearch\0/var/tmp/\0');
+    const { path: __, ...guess } = readLoader(undefined, new LoaderWorld({}), X86_64);
+    assert.deepEqual(facts, guess);
+    assert.equal(facts.glibc, 42);
+  });
+
   test('of several lists of directories the longest is that of the system, wherever it is', () => {
     const [long, short] = ['\0/lib64/\0/usr/lib64/\0', '\0/var/lib/\0'];
     for (const text of [`${short}text${long}`, `${long}text${short}`]) {

@@ -75,6 +75,9 @@ describe('what in ld.so.cache leads out of it', () => {
 
   test('an entry is passed over', () => {
     for (const field of [4, 8]) assert.equal(read(changed(72 + field, size))?.find(NAME), undefined);
+    const two = buildLdCache([line('/gone'), line('/plain')]);
+    two.writeUInt32LE(1 << 20, 48 + 8);
+    assert.equal(read(two)?.find(NAME), '/plain', 'another of its name counts');
     const bytes = buildLdCache([line('/plain')]);
     const end = bytes.lastIndexOf('/plain') + '/plain'.length;
     assert.equal(read(bytes.subarray(0, end))?.find(NAME), undefined, 'no NUL ends it');
