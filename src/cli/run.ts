@@ -58,6 +58,7 @@ export async function runOverFiles(
   await new Promise(resolve => setImmediate(resolve));
   const stopped = interrupt.name ?? (done < found.length ? '--fail-fast' : undefined);
   const summary = await reporter.finish(found, stopped);
+  interrupt.stop();
   await writeSummary(summary, flags, reporter);
   return interrupt.status ?? reporter.status;
 }
@@ -89,13 +90,19 @@ class Interrupt {
   readonly #controller = new AbortController();
   #name: NodeJS.Signals | undefined;
 
+  readonly #onSignal = (name: NodeJS.Signals) => {
+    this.stop();
+    this.#name = name;
+    this.#controller.abort();
+  };
+
   constructor() {
-    const onSignal = (name: NodeJS.Signals) => {
-      for (const other of SIGNALS) process.removeListener(other, onSignal);
-      this.#name = name;
-      this.#controller.abort();
-    };
-    for (const name of SIGNALS) process.on(name, onSignal);
+    for (const name of SIGNALS) process.on(name, this.#onSignal);
+  }
+
+  /** From now on a signal ends the process: nobody listens while a pipe waits for its reader. */
+  stop(): void {
+    for (const name of SIGNALS) process.removeListener(name, this.#onSignal);
   }
 
   get signal(): AbortSignal {

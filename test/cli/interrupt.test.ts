@@ -4,8 +4,9 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { BIN, elfnoteOk, jsonLines, numberIn, ROOT } from '../support/cli.js';
+import { BIN, elfnoteOk, jsonLines, numberIn, ROOT, runOk } from '../support/cli.js';
 import { tempDir } from '../support/temp.js';
+import { needs } from '../support/tools.js';
 import { completeOf, copies } from '../support/tree.js';
 
 interface Ended {
@@ -90,4 +91,20 @@ test('remove-cache is stopped in the same way', async t => {
   const kept = completeOf(dir, files);
   assert.ok(kept.length > 0 && kept.length < files.length);
   assert.match(ended.stdout, new RegExp(`\\nstopped by SIGINT\\n${files.length - kept.length} files, `));
+});
+
+test('while a report waits for somebody to read its pipe, a signal ends the process', {
+  skip: needs('mkfifo'),
+}, async t => {
+  const pipe = join(tempDir(t), 'pipe');
+  runOk('mkfifo', [pipe]);
+  const files = copies(join(tempDir(t), 'tree'), 1);
+  const args = ['build-cache', '-n', '--root', ROOT, '--report', pipe, ...files];
+  let timer: NodeJS.Timeout | undefined;
+  const ended = await elfnoteWith(args, child => {
+    // One that comes before the report stops the run, and no more.
+    timer = setInterval(() => child.kill('SIGTERM'), 200);
+  });
+  clearInterval(timer);
+  assert.equal(ended.killedBy, 'SIGTERM');
 });
