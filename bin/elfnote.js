@@ -105,4 +105,4 @@ function start() {
 // At once: to take a large heap apart piece by piece is work for nobody.
 if (require.main === module) start().then(() => process.exit());
 
-module.exports = { load, optimizeLate, COMPILED };
+module.exports = { load, optimizeLate, BUDGET, COMPILED };

@@ -5,6 +5,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -66,8 +67,9 @@ if (files.length === 0) refuse(`no ${TESTS} in ${places.join(' ')}`);
 // Left to itself the runner keeps one processor for itself, which is half of two. Tests wait for the disk, and for what
 // they have started.
 const concurrency = `--test-concurrency=${2 * availableParallelism()}`;
-// As in bin/elfnote.js: the V8 of Node 20 optimizes so early that a test ends before that has gained anything.
-const budget = process.versions.v8.startsWith('11.') ? ['--interrupt-budget=400000'] : [];
+// A test ends before early optimizing has gained anything, as the command line does.
+const bin: { readonly BUDGET: string } = createRequire(import.meta.url)('../bin/elfnote.js');
+const budget = process.versions.v8.startsWith('11.') ? [bin.BUDGET] : [];
 const args = [...budget, '--import', 'tsx', '--test', concurrency, ...options, ...files.sort()];
 const { status, error } = spawnSync(process.execPath, args, { stdio: 'inherit' });
 if (error !== undefined) throw error;

@@ -76,7 +76,7 @@ export class FileLoaderProbe implements LoaderProbe {
 }
 
 /** In bytes: no loader, and no ld.so.cache, is nearly as large. */
-const LARGEST = 1 << 26;
+export const LARGEST = 1 << 26;
 const PIECE = 1 << 16;
 
 /** A file says what is read here, and may name a pipe that nobody writes to, or a device that never ends. */

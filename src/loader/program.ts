@@ -11,6 +11,7 @@ import {
 import { readImage } from '../elf/read.js';
 import { ElfnoteError } from '../errors.js';
 import { type FileSource, withFile } from '../files/source.js';
+import { LARGEST } from './file-probe.js';
 import { TUNABLE } from './static-tls.js';
 
 /** What decides whether a program's loader can use an auditing module, and which one. */
@@ -69,9 +70,6 @@ function inspectInterpreter(path: string): Interpreter {
     return { path, hasAudit: true, slowsCalls: false, hasTlsTunable: true };
   }
 }
-
-/** In bytes: no loader is nearly as large. */
-const LARGEST = 1 << 26;
 
 function readInterpreter(source: FileSource): Interpreter {
   const bytes = source.read(0, Math.min(source.size, LARGEST));

@@ -48,6 +48,10 @@ function layout(tree: string): string[] {
   return runOk('find', ['.', '-printf', '%P %M %n %l\n'], { cwd: tree }).stdout.trimEnd().split('\n').sort();
 }
 
+function copyWithDates(tree: string, to: string): void {
+  elfnoteHereOk(['build-cache', '--root', ROOT, '--preserve-dates', '--output-dir', to, tree]);
+}
+
 async function failuresOf(copies: OutputDir, signal: AbortSignal): Promise<ElfnoteError[]> {
   const failures: ElfnoteError[] = [];
   for await (const failure of copies.complete(signal)) failures.push(failure);
@@ -92,15 +96,7 @@ describe('--output-dir', { skip: needs('find', 'touch') }, () => {
   test('with --preserve-dates files, links and directories keep their times', t => {
     const dir = tempDir(t);
     const tree = makeTree(dir);
-    elfnoteHereOk([
-      'build-cache',
-      '--root',
-      ROOT,
-      '--preserve-dates',
-      '--output-dir',
-      join(dir, 'out'),
-      tree,
-    ]);
+    copyWithDates(tree, join(dir, 'out'));
     for (const file of ['script', 'bin/program', 'bin', 'empty', '.']) {
       assert.equal(lstatSync(join(dir, 'out/pkg', file)).mtimeMs, 1_000_000, file);
     }
@@ -111,15 +107,7 @@ describe('--output-dir', { skip: needs('find', 'touch') }, () => {
     const tree = makeTree(dir);
     const times = { script: '@1700000000.123456789', dangling: '@-86399.25' };
     for (const [file, time] of Object.entries(times)) runOk('touch', ['-h', '-d', time, join(tree, file)]);
-    elfnoteHereOk([
-      'build-cache',
-      '--root',
-      ROOT,
-      '--preserve-dates',
-      '--output-dir',
-      join(dir, 'out'),
-      tree,
-    ]);
+    copyWithDates(tree, join(dir, 'out'));
     for (const file of Object.keys(times)) {
       const [from, to] = [tree, join(dir, 'out/pkg')].map(top =>
         lstatSync(join(top, file), { bigint: true }),
