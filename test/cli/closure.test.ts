@@ -87,6 +87,7 @@ describe('build-cache --closure', { skip }, () => {
   });
 
   test('what ld.so.cache gives is recorded only with --system-libraries, behind a run path that is in stores', () => {
+    close();
     const libc = (...args: string[]) => {
       elfnoteHereOk(['build-cache', ...args, files.program]);
       return elfnoteHereOk(['dump', files.program]).stdout.match(/libc\.so\.6\n\s+= (\S+)/)?.[1];
