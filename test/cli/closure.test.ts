@@ -322,6 +322,16 @@ describe('exec --cached', { skip }, () => {
     assert.doesNotMatch(child.stderr, /shop|\/one\/|\/two\//);
   });
 
+  test('--system-libraries is a mistake where no store is known: status 2, one line, and nothing is run', () => {
+    const ran = (...args: readonly string[]) =>
+      elfnote(['exec', '--cached', '--system-libraries', ...args], { env: environment() });
+    const line =
+      'elfnote: --system-libraries needs --store-dir: the directories whose contents never change\n';
+    const { status, stdout, stderr } = ran(files.program);
+    assert.deepEqual({ status, stdout, stderr }, { status: 2, stdout: '', stderr: line });
+    assert.equal(ran('--store-dir', shop.dir, files.program).stdout, shop.plain(files.program));
+  });
+
   test('where no cache can be written the program runs without one, and elfnote says so', () => {
     writeFileSync(shop.at('file'), '');
     const result = elfnote(['exec', '--cached', files.program], { env: { XDG_CACHE_HOME: shop.at('file') } });

@@ -99,7 +99,7 @@ export function buildCacheCommand(): Command {
         dlopen,
       };
       const own = { ...looked, strict, allowMissing: flags.allowMissing, placement, moveTable, reader };
-      (await import('../paths.js')).refuseWithoutStore(flags);
+      (await import('../needs-store.js')).refuseWithoutStore(flags);
       const { commonOptions, runOverFiles } = await import('../run.js');
       const options = { ...commonOptions(flags), ...own };
       const listed = flags.closureFiles

@@ -8,6 +8,7 @@ import { closureOfFile } from '../../loader/file-closure.js';
 import { FileLoaderProbe } from '../../loader/file-probe.js';
 import { storeRoots } from '../../lookup.js';
 import { FileSystemProbe } from '../../resolve/fs-probe.js';
+import { refuseWithoutStore } from '../needs-store.js';
 import { printError } from '../output.js';
 
 export interface CachedFlags {
@@ -19,12 +20,13 @@ export interface CachedFlags {
  * The file that holds the closure note of a program which may not be changed; the audit module finds it by the variable
  * `ELFNOTE_CLOSURE`. Undefined where there is nothing to say, or no place to say it: the program runs all the same.
  *
- * @throws ElfnoteError `unreadable`
+ * @throws ElfnoteError `unreadable`, or `usage` where `systemLibraries` would say nothing.
  */
 export function cachedClosure(program: string, flags: CachedFlags): string | undefined {
   const path = during('unreadable', 'cannot be looked at', program, () => realpathSync(program));
   const store = nixStoreOf(path);
   const storeDirs = flags.storeDir ?? (store === undefined ? undefined : [store]);
+  refuseWithoutStore({ storeDir: storeDirs, systemLibraries: flags.systemLibraries });
   const roots = storeRoots({ storeDirs });
   const asked = JSON.stringify([roots ?? null, flags.systemLibraries === true]);
   const isImmutable = (storeDirs ?? []).some(dir => isWithin(path, dir));
