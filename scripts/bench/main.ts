@@ -11,34 +11,27 @@
 import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { measureMemory } from './memory.js';
+import { benchOptions } from './options.js';
 import { measureAgainst } from './peer.js';
 import { measureReader } from './reader.js';
 import { measureStartUp } from './start-up.js';
 import { buildStore, type Store } from './store.js';
 import { measureThroughput } from './throughput.js';
 
-const { values } = parseArgs({
-  options: {
-    peer: { type: 'string' },
-    small: { type: 'string', default: '100000' },
-    rounds: { type: 'string', default: '5' },
-  },
-});
-const rounds = Number(values.rounds);
+const { peer, small, rounds } = benchOptions(process.argv.slice(2));
 const work = mkdtempSync(join(tmpdir(), 'elfnote-bench-'));
 console.log(`Node ${process.version}, ${availableParallelism()} processors\n`);
 try {
   await measureStartUp(rounds * 4);
-  if (values.peer === undefined) measureReader();
+  if (peer === undefined) measureReader();
   const directory = join(work, 'store');
   mkdirSync(directory);
   const store = buildStore(directory);
   console.log(
     `\nStore: ${store.objects.length} objects in ${store.packages} packages, ${mebibytes(store.bytes)} MiB`,
   );
-  if (values.peer !== undefined) measureAgainst(values.peer, store, work, Math.min(3, rounds));
+  if (peer !== undefined) measureAgainst(peer, store, work, Math.min(3, rounds));
   else measureAlone(directory, store);
 } finally {
   rmSync(work, { recursive: true });
@@ -51,7 +44,7 @@ function measureAlone(directory: string, store: Store): void {
     return to;
   };
   measureThroughput(store, copy, rounds);
-  measureMemory(work, Number(values.small));
+  measureMemory(work, small);
 }
 
 function mebibytes(bytes: number): number {
