@@ -67,14 +67,22 @@ function compiledFor(command = '') {
 
 /**
  * Node 22 and later keep what they have compiled, here beside the closure notes: in a directory that is the user's own,
- * since whoever writes there says what runs. Node's own choice is below /tmp, where anybody may be first.
+ * since whoever writes there says what runs, and which no group may write to, whatever the umask. Node's own choice is
+ * below /tmp, where anybody may be first.
  */
 function keepCompiled({ HOME = '' } = process.env) {
   const nodeModule = require('node:module');
   if (nodeModule.enableCompileCache === undefined || !HOME.startsWith('/')) return;
   try {
-    if (statSync(HOME).uid === process.getuid())
-      nodeModule.enableCompileCache(`${HOME}/.cache/elfnote/compiled`);
+    const cache = `${HOME}/.cache/elfnote`;
+    if (statSync(HOME).uid !== process.getuid()) return;
+    if ((statSync(cache, { throwIfNoEntry: false })?.mode & 0o022) !== 0) return;
+    const mask = process.umask(0o077);
+    try {
+      nodeModule.enableCompileCache(`${cache}/compiled`);
+    } finally {
+      process.umask(mask);
+    }
   } catch {}
 }
 

@@ -99,7 +99,7 @@ export class ClosureCache {
 
 /**
  * Whoever writes a note says what the program loads. So a home directory that is another user's, as under sudo(8), does
- * not count.
+ * not count. Which group is the user's own alone, nobody tells: as sshd(8) does, none is trusted.
  *
  * @throws ElfnoteError `refused`
  */
@@ -110,8 +110,9 @@ function refuseForeignCache(dir: string): void {
   if (stats === undefined) return;
   if (stats.uid !== process.geteuid?.())
     throw new ElfnoteError('refused', "the cache directory is another user's", { path: dir });
-  if ((stats.mode & 0o002) !== 0)
-    throw new ElfnoteError('refused', 'anybody may write to the cache directory', { path: dir });
+  if ((stats.mode & 0o022) === 0) return;
+  const who = (stats.mode & 0o002) === 0 ? 'a group' : 'anybody';
+  throw new ElfnoteError('refused', `${who} may write to the cache directory`, { path: dir });
 }
 
 function fill(file: OpenFile, note: Buffer): void {

@@ -1,5 +1,16 @@
 import assert from 'node:assert/strict';
-import { cpSync, readdirSync, readFileSync, rmSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { describe, test } from 'node:test';
@@ -104,6 +115,27 @@ test('a clone that is not built, and a Node that is too old, are one line and st
     const line = `elfnote: needs Node 20.12 or later, and this is ${version}\n`;
     assert.deepEqual([is, stderr], [status, status === 0 ? '' : line]);
   }
+});
+
+/** Does of Node's own what can be seen: Node 20 has no such function. */
+const KEEPS = `require('node:module').enableCompileCache = dir =>
+  require('node:fs').mkdirSync(dir, { recursive: true });`;
+
+test('what Node compiles, and closure notes, are where no group may write, whatever the umask', t => {
+  const home = tempDir(t);
+  const keeps = join(home, 'keeps.cjs');
+  writeFileSync(keeps, KEEPS);
+  const cache = join(home, '.cache/elfnote');
+  const start = () => {
+    const node = [process.execPath, '--enable-source-maps', '--require', keeps, BIN, '--version'];
+    runOk('sh', ['-c', 'umask 002; exec "$0" "$@"', ...node], { env: { HOME: home } });
+    return existsSync(join(cache, 'compiled'));
+  };
+  assert.equal(start(), true);
+  assert.equal(statSync(cache).mode & 0o777, 0o700);
+  rmSync(join(cache, 'compiled'), { recursive: true });
+  chmodSync(cache, 0o770);
+  assert.equal(start(), false, 'a group may write to it');
 });
 
 test('what another Node has compiled, or nothing whole, is passed over', t => {

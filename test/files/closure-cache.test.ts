@@ -36,6 +36,7 @@ const whoMayWrite: readonly (readonly [who: string, skip: string | false, change
   [
     ["another user's", needsRoot(), dir => chownSync(dir, 65534, 65534)],
     ['anybody may write', false, dir => chmodSync(dir, 0o777)],
+    ['a group may write', false, dir => chmodSync(dir, 0o770)],
   ];
 for (const [who, skip, change] of whoMayWrite) {
   test(`no note is taken from a cache, nor put there, of which is to be said: ${who}`, { skip }, t => {
