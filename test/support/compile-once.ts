@@ -1,5 +1,13 @@
 import { createHash } from 'node:crypto';
-import { readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { runOk } from './cli.js';
 import { keptDirectory, makeOnce } from './made.js';
@@ -8,7 +16,7 @@ import { toolPath } from './tools.js';
 /**
  * Compiles or links below `dir`, once for all that differ in nothing but that directory: a compiler starts five
  * processes. In what is kept, other bytes of the same length stand for the directory's name, and the key has in it what
- * the compiler reads: its arguments and the contents of the files that they name.
+ * the compiler reads: its arguments, the contents of the files that they name, and what it takes of the C library.
  * @param args without `-o`, and without directories in which the compiler would look for files.
  */
 export function compileOnce(cc: string, args: readonly string[], file: string, dir: string): void {
@@ -43,11 +51,38 @@ function withName(bytes: Buffer, from: string, to: string): Buffer {
 const latin1 = (text: string): string => Buffer.from(text).toString('latin1');
 
 function compilerKey(cc: string): string {
-  const hash = createHash('sha256');
-  for (const tool of [cc, 'ld', 'as']) {
-    const path = realpathSync(toolPath(tool) ?? tool);
-    const { size, mtimeMs } = statSync(path);
-    hash.update(`${path} ${size} ${mtimeMs}\n`);
-  }
+  ofLibraries ??= stampOfLibraries('/usr');
+  const hash = createHash('sha256').update(ofLibraries);
+  for (const tool of [cc, 'ld', 'as']) hash.update(stampOf(realpathSync(toolPath(tool) ?? tool)));
   return hash.digest('hex').slice(0, 8);
+}
+
+let ofLibraries: string | undefined;
+
+/** What a linker takes of a C library without being told, where its `crt1.o` is. */
+const TAKEN = ['crt1.o', 'Scrt1.o', 'crti.o', 'crtn.o', 'libc.so', 'libc.so.6', 'libc_nonshared.a', 'libc.a'];
+
+/**
+ * Changes with every C library below a directory, this machine's or another's: looking at all of them is sooner done than
+ * asking a compiler for its own.
+ */
+export function stampOfLibraries(usr: string): string {
+  const names = namesIn(usr).filter(name => name.startsWith('lib') || name.includes('-linux-'));
+  const machines = namesIn(join(usr, 'lib')).filter(name => name.includes('-linux-'));
+  const places = [...names, ...names.map(name => `${name}/lib`), ...machines.map(name => `lib/${name}`)];
+  return places
+    .map(place => join(usr, place))
+    .filter(place => existsSync(join(place, 'crt1.o')))
+    .flatMap(place => TAKEN.map(name => stampOf(join(place, name))))
+    .join('');
+}
+
+function namesIn(dir: string): string[] {
+  return existsSync(dir) ? readdirSync(dir) : [];
+}
+
+/** Empty for what is not there. */
+function stampOf(path: string): string {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  return stats === undefined ? '' : `${path} ${stats.size} ${stats.mtimeMs}\n`;
 }
