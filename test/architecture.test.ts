@@ -158,6 +158,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
 const FENCED: Readonly<Record<string, readonly string[]>> = {
   'node:fs': [
     'resolve/fs-probe.ts',
+    'resolve/candidate-file.ts',
     // The probe that opens what the simulated loader would.
     'loader/file-probe.ts',
     'files/',

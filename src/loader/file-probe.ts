@@ -1,8 +1,9 @@
-import { closeSync, constants, fstatSync, openSync, readSync, statSync } from 'node:fs';
+import { closeSync, constants, openSync, readSync, type Stats, statSync } from 'node:fs';
 import { type ByteString, bytesOf } from '../elf/bytes.js';
 import { readElfHeader } from '../elf/read.js';
 import { ElfnoteError, systemCode } from '../errors.js';
 import { FileSource } from '../files/source.js';
+import { failureToOpen } from '../resolve/candidate-file.js';
 import { FileSystemProbe } from '../resolve/fs-probe.js';
 import { readFacts } from './object.js';
 import type { LoaderProbe, Opened } from './probe.js';
@@ -40,13 +41,14 @@ export class FileLoaderProbe implements LoaderProbe {
 
   isDirectory(path: ByteString): boolean {
     const place = this.#locate(path);
-    return place !== undefined && tryStat(place) === 'directory';
+    const found = place === undefined ? undefined : tryStat(place);
+    return found !== undefined && !('code' in found) && found.isDirectory();
   }
 
   access(path: ByteString): string | undefined {
     const place = this.#locate(path);
     const found = place === undefined ? { code: 'ENOENT' } : tryStat(place);
-    return typeof found === 'object' ? found.code : undefined;
+    return 'code' in found ? found.code : undefined;
   }
 
   readFile(path: ByteString): Buffer | { readonly code: string } {
@@ -68,11 +70,16 @@ export class FileLoaderProbe implements LoaderProbe {
     const place = this.#locate(path);
     if (place === undefined) return ABSENT;
     const found = tryStat(place);
-    if (typeof found === 'object')
-      return found.code === 'ENOENT' ? ABSENT : { kind: 'failed', code: found.code };
-    if (found === 'directory') return broken('directory', 'is a directory');
-    return openFile(place);
+    if ('code' in found) return failed(found.code);
+    if (found.isDirectory()) return broken('directory', 'is a directory');
+    if (found.isFile()) return openFile(place);
+    const code = failureToOpen(place, found);
+    return code === undefined ? broken('other', 'is not a regular file') : failed(code);
   }
+}
+
+function failed(code: string): Opened {
+  return code === 'ENOENT' ? ABSENT : { kind: 'failed', code };
 }
 
 /** In bytes: no loader, and no ld.so.cache, is nearly as large. */
@@ -83,9 +90,9 @@ const PIECE = 1 << 16;
 function readWhole(place: Buffer): Buffer | { readonly code: string } {
   let fd: number | undefined;
   try {
-    fd = openSync(place, constants.O_RDONLY | constants.O_NONBLOCK);
-    const stats = fstatSync(fd);
+    const stats = statSync(place);
     if (!stats.isFile()) return { code: stats.isDirectory() ? 'EISDIR' : 'EINVAL' };
+    fd = openSync(place, constants.O_RDONLY | constants.O_NONBLOCK);
     return readToEnd(fd, stats.size);
   } catch (error) {
     return { code: systemCode(error) ?? 'EIO' };
@@ -108,11 +115,9 @@ function readToEnd(fd: number, expected: number): Buffer | { readonly code: stri
   return { code: 'EFBIG' };
 }
 
-function tryStat(place: Buffer): 'directory' | 'other' | { code: string } {
+function tryStat(place: Buffer): Stats | { readonly code: string } {
   try {
-    const stats = statSync(place, { throwIfNoEntry: false });
-    if (stats === undefined) return { code: 'ENOENT' };
-    return stats.isDirectory() ? 'directory' : 'other';
+    return statSync(place, { throwIfNoEntry: false }) ?? { code: 'ENOENT' };
   } catch (error) {
     return { code: systemCode(error) ?? 'EIO' };
   }

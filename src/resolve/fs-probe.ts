@@ -1,18 +1,7 @@
-import {
-  accessSync,
-  closeSync,
-  constants,
-  openSync,
-  readdirSync,
-  readlinkSync,
-  readSync,
-  realpathSync,
-  statSync,
-} from 'node:fs';
-import { BufferSource, type ByteString, byteStringOf, bytesOf, displayBytes } from '../elf/bytes.js';
-import { EI_NIDENT } from '../elf/constants.js';
-import { IDENT_SIZE, isElf, readElfHeader } from '../elf/read.js';
+import { accessSync, constants, readdirSync, readlinkSync, realpathSync, statSync } from 'node:fs';
+import { type ByteString, byteStringOf, bytesOf } from '../elf/bytes.js';
 import { ElfnoteError, fromSystemError, systemCode } from '../errors.js';
+import { readCandidate, unknowable, unopened } from './candidate-file.js';
 import { ResolveMemory } from './memory.js';
 import type { Candidate, DirectoryState, LibraryProbe } from './probe.js';
 
@@ -177,10 +166,6 @@ function answered<T, U>(path: ByteString, codes: readonly string[], otherwise: U
   }
 }
 
-function unknowable(path: ByteString, error: unknown): ElfnoteError {
-  return fromSystemError('unreadable', `cannot look up ${displayBytes(path)}`, undefined, error);
-}
-
 function realPathOnMachine(path: ByteString): ByteString | undefined {
   return answered(path, NOT_THERE, undefined, () =>
     byteStringOf(realpathSync.native(bytesOf(path), 'buffer')),
@@ -224,77 +209,4 @@ function directoryWithoutList(path: Buffer, error: unknown): Directory {
     accessSync(path, constants.X_OK);
     return without('searchable');
   });
-}
-
-/**
- * Why ld.so ends where it cannot open a file in a directory that is there: `open_path` goes on after ENOENT and EACCES
- * alone (elf/dl-load.c).
- */
-const FATAL_TO_OPEN: Readonly<Record<string, string>> = {
-  ELOOP: 'a link that leads to itself',
-  ENOTDIR: 'a link into what is no directory',
-  ENAMETOOLONG: 'a link to a name that is too long',
-  ENXIO: 'a socket, or a device that is not there',
-  ENODEV: 'a device that is not there',
-};
-
-/** What `open_verify` finds in a file's first bytes, one file after the other. */
-const HEAD = Buffer.alloc(IDENT_SIZE);
-
-function readCandidate(path: Buffer): Candidate {
-  let fd: number;
-  try {
-    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  } catch (error) {
-    return unopened(byteStringOf(path), { code: systemCode(error), error });
-  }
-  try {
-    const got = readSync(fd, HEAD, 0, HEAD.length, 0);
-    return parseCandidate(HEAD.subarray(0, got));
-  } catch (error) {
-    const code = systemCode(error);
-    if (code === 'EISDIR') return { kind: 'broken', why: 'is a directory' };
-    // A FIFO or a device has no place to read from.
-    if (code === 'ESPIPE' || code === 'EINVAL') return { kind: 'broken', why: 'cannot be read' };
-    throw unknowable(byteStringOf(path), error);
-  } finally {
-    close(fd);
-  }
-}
-
-function unopened(
-  path: ByteString,
-  failed: { readonly code?: string | undefined; readonly error?: unknown },
-): Candidate {
-  const code = failed.code ?? '';
-  if (code === 'EACCES') return { kind: 'absent', why: 'no permission' };
-  if (code === 'ENOENT') return { kind: 'absent', why: 'dangling link' };
-  const why = FATAL_TO_OPEN[code];
-  if (why === undefined) throw unknowable(path, failed.error);
-  return { kind: 'broken', why };
-}
-
-/** Nothing was written. */
-function close(fd: number): void {
-  try {
-    closeSync(fd);
-  } catch {}
-}
-
-function parseCandidate(head: Buffer): Candidate {
-  if (head.length < EI_NIDENT) return { kind: 'broken', why: 'too short' };
-  if (!isElf(head)) return { kind: 'broken', why: 'not an ELF file' };
-  try {
-    const { header, encoding } = readElfHeader(new BufferSource(head));
-    return {
-      kind: 'elf',
-      is64: encoding.is64,
-      littleEndian: encoding.littleEndian,
-      e_type: header.e_type,
-      e_machine: header.e_machine,
-      e_flags: header.e_flags,
-    };
-  } catch (error) {
-    return { kind: 'broken', why: error instanceof ElfnoteError ? error.message : 'invalid ELF header' };
-  }
 }

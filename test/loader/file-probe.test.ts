@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import fs, { mkdirSync, readdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { describe, test } from 'node:test';
+import { describe, mock, test } from 'node:test';
 import { FileLoaderProbe } from '../../src/loader/file-probe.js';
 import { runOk } from '../support/cli.js';
 import { buildElf } from '../support/elf-builder.js';
@@ -125,6 +128,30 @@ describe('what a file is opened for', () => {
       assert.equal(candidate.kind, opened === seen[2] ? 'elf' : 'broken');
       assert.ok(fault !== undefined && fault !== '');
       if (candidate.kind === 'broken') assert.equal(candidate.why, fault);
+    }
+  });
+
+  test('a pipe, a device and a socket are told without opening them', { skip: needs('mkfifo') }, async t => {
+    const root = world(t);
+    runOk('mkfifo', [join(root, 'pipe')]);
+    const server = createServer().listen(join(root, 'socket'));
+    await once(server, 'listening');
+    const open = mock.method(fs, 'openSync');
+    syncBuiltinESMExports();
+    try {
+      const probe = new FileLoaderProbe();
+      for (const path of [join(root, 'pipe'), '/dev/null']) {
+        const opened = probe.open(path);
+        assert.ok(opened.kind === 'opened');
+        assert.equal(opened.fault, 'is not a regular file');
+        assert.deepEqual(probe.readFile(path), { code: 'EINVAL' });
+      }
+      assert.deepEqual(probe.open(join(root, 'socket')), { kind: 'failed', code: 'ENXIO' });
+      assert.equal(open.mock.callCount(), 0);
+    } finally {
+      mock.restoreAll();
+      syncBuiltinESMExports();
+      server.close();
     }
   });
 

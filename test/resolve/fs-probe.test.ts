@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, mock, test } from 'node:test';
@@ -155,13 +157,36 @@ describe('what stands at a path', () => {
     assert.equal(kindOf(new FileSystemProbe().candidate(`${root}/lib/a\xff\xe9`)), 'elf');
   });
 
-  test('a FIFO is broken, and does not make the probe wait for a writer', () => {
+  test('a FIFO and a device are broken, and neither is opened, also through a link', () => {
     fs.mkdirSync(join(root, 'lib'));
-    execFileSync('mkfifo', [join(root, 'lib/liba.so')]);
-    assert.deepEqual(new FileSystemProbe(root).candidate('/lib/liba.so'), UNREADABLE);
+    execFileSync('mkfifo', [join(root, 'lib/pipe')]);
+    link('lib/liba.so', 'pipe');
+    const opened = replace('openSync', undefined);
+    const own = new FileSystemProbe();
+    const paths = ['lib/pipe', 'lib/liba.so'].map(name => join(root, name));
+    const seen = [...paths, '/dev/null', '/dev/zero'].map(path => own.candidate(path));
+    seen.push(new FileSystemProbe(root).candidate('/lib/liba.so'));
+    for (const candidate of seen)
+      assert.deepEqual(candidate, { kind: 'broken', why: 'is not a regular file' });
+    assert.equal(opened.mock.callCount(), 0);
   });
 
-  test('a device that refuses to be read at an offset is broken', () => {
+  test('a device that may not be read is absent: ld.so goes on', () => {
+    replace('accessSync', 'EACCES', '/dev/null');
+    const candidate = new FileSystemProbe().candidate('/dev/null');
+    assert.deepEqual(candidate, { kind: 'absent', why: 'no permission' });
+  });
+
+  test('a socket is broken: open(2) fails with what ends the search', async () => {
+    fs.mkdirSync(join(root, 'lib'));
+    const server = createServer().listen(join(root, 'lib/liba.so'));
+    await once(server, 'listening');
+    const candidate = new FileSystemProbe(root).candidate('/lib/liba.so');
+    server.close();
+    assert.deepEqual(candidate, { kind: 'broken', why: 'a socket' });
+  });
+
+  test('a file that refuses to be read at an offset, as some of /proc do, is broken', () => {
     file('lib/liba.so');
     replace('readSync', 'EINVAL');
     assert.deepEqual(new FileSystemProbe(root).candidate('/lib/liba.so'), UNREADABLE);
