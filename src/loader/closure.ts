@@ -9,7 +9,7 @@ import type { Tokens } from './tokens.js';
 const VDSO_NAMES = ['linux-vdso.so.1', 'linux-vdso64.so.1', 'linux-gate.so.1'];
 
 /** What the loader does without where it cannot have it. */
-const FORGIVEN: ReadonlySet<Lookup['tag']> = new Set(['preload', 'auxiliary', 'dlopen']);
+const FORGIVEN: ReadonlySet<Lookup['tag']> = new Set(['preload', 'auxiliary']);
 
 /** What became of a program's closure. */
 export interface Closure {
@@ -122,7 +122,7 @@ export class ClosureBuilder {
     }
   }
 
-  /** What is opened may declare more, and need what ends no program then. */
+  /** What is opened may declare more. What it cannot have ends no program then. */
   #openDeclared(): void {
     for (const { asking } of this.#nodes) {
       for (const name of dlopenSonames(asking?.facts.declared ?? [])) {

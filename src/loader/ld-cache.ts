@@ -131,8 +131,7 @@ function startOfNew(bytes: Buffer, encoding: Encoding): number | undefined {
 /** The names behind the indexes of `glibc-hwcaps` entries, from the file's extension directory. */
 function levelNames(file: Buffer, encoding: Encoding): (ByteString | undefined)[] {
   const at = encoding.u32(file, 32);
-  if (at === 0 || at % 4 !== 0 || at + 8 > file.length || encoding.u32(file, at) !== EXTENSION_MAGIC)
-    return [];
+  if (at % 4 !== 0 || at + 8 > file.length || encoding.u32(file, at) !== EXTENSION_MAGIC) return [];
   const count = encoding.u32(file, at + 4);
   for (let i = 0; i < count; i++) {
     const section = at + 8 + i * 16;

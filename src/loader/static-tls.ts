@@ -59,7 +59,7 @@ export function staticTlsOf({ objects }: Pick<Closure, 'objects'>): StaticTls {
   for (const { index, path, facts } of objects) {
     if (facts === undefined) continue;
     const part = partOf(path, facts.image);
-    if (index === 0) isBelow = BELOW.has(facts.image.header.e_machine);
+    isBelow = BELOW.has(facts.image.header.e_machine);
     if (part === undefined) continue;
     if (index === 0) program = alignUp(part.size, part.align);
     else if (hasStaticTls(facts.image)) parts.push(part);

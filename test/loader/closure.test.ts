@@ -540,6 +540,16 @@ describe('which candidates count', () => {
     assert.equal(load({ runpath: '/s' }, things, { preload: ['liba.so'] }).fatal, undefined);
   });
 
+  test('what is no library ends the program in the place of a filter object, not of an auxiliary one', () => {
+    const things = { '/s/liba.so': { bytes: Buffer.from('text') }, '/s/libb.so': {} };
+    const asking = (tag: number) =>
+      load({ needed: ['libb.so'], more: [[tag, 'liba.so']], runpath: '/s' }, things);
+    const auxiliary = asking(DT_AUXILIARY);
+    assert.ok(outcomes(auxiliary).includes('liba.so fatal'));
+    assert.deepEqual([auxiliary.fatal, loaded(auxiliary)], [undefined, ['/s/libb.so']]);
+    assert.equal(asking(DT_FILTER).fatal?.name, 'liba.so');
+  });
+
   test('a file that asks for more look-ups than a program could is refused by name', () => {
     const program = { needed: ['liba.so', 'libb.so'], runpath: 'one:two:three' };
     const run = { loader: { systemDirectories: [] }, mostLookups: 5 };

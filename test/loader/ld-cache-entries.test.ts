@@ -99,6 +99,10 @@ describe('what in ld.so.cache leads out of it', () => {
       assert.equal(read(changed(at, value), 'x86-64-v2')?.find(NAME), '/plain', `${at} ${value}`);
     assert.equal(read(buildLdCache(lines), 'x86-64-v2')?.find(NAME), '/v2');
     assert.equal(read(buildLdCache(lines).subarray(0, extension + 20), 'x86-64-v2')?.find(NAME), '/plain');
+    const moved = changed(32, extension + 1);
+    moved.writeUInt32LE(extension + 25, extension + 16);
+    const shifted = Buffer.concat([moved.subarray(0, extension), Buffer.alloc(1), moved.subarray(extension)]);
+    assert.equal(read(shifted, 'x86-64-v2')?.find(NAME), '/plain', 'not aligned to 4');
   });
 
   test('the count of entries makes it no cache', () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { answersLost, areOfSystem, hasTrusted } from '../../src/loader/renewal.js';
 import { SystemLibraries } from '../../src/loader/system-libraries.js';
-import type { ClosureNote } from '../../src/note/closure.js';
+import type { ClosureNote, ClosureStep } from '../../src/note/closure.js';
 import { factsOf, LoaderWorld } from '../support/loader-world.js';
 
 /** A note in which each object answers its names by the paths. */
@@ -40,6 +40,19 @@ describe('what a newer closure note no longer answers', () => {
     assert.deepEqual(answersLost(older, older), []);
     const swapped = note({ '': { 'libb.so': '/1/libb.so' }, '/1/libx.so': { 'liba.so': '/1/liba.so' } });
     assert.equal(answersLost(older, swapped).length, 3);
+  });
+
+  test('is told by the last path of the answer, and by none where that is a directory', () => {
+    const path = (target: string) => ({ kind: 'path', path: target, beforeLibraryPath: false }) as const;
+    const hint = { kind: 'hint', dir: '/h', beforeLibraryPath: false } as const;
+    const pathOf = (...steps: ClosureStep[]) => {
+      const older = { objects: [{ path: '', check: 0, size: 1, answers: [{ soname: 'liba.so', steps }] }] };
+      return answersLost(older, { objects: [] })[0]?.path;
+    };
+    assert.equal(pathOf(path('/1/liba.so'), path('/2/liba.so'), path('/3/liba.so')), '/3/liba.so');
+    assert.equal(pathOf(path('/1/liba.so')), '/1/liba.so');
+    assert.equal(pathOf(path('/1/liba.so'), hint), '');
+    assert.equal(pathOf(), '');
   });
 
   test('is of the system where a loader finds that very file without a run path', () => {

@@ -131,6 +131,7 @@ describe('the tunable', () => {
     assert.equal(tunableFor(tls([{ size: 288 }]), 2), undefined);
     assert.equal(tunableFor(tls([{ size: 280, align: 16, firstByte: 4 }], { optional: 16 }), 1), 512 + 64);
     assert.equal(tunableFor(tls([{ size: 280, align: 16, firstByte: 4 }], { optional: 50 }), 1), 512 + 128);
+    assert.equal(tunableFor(tls([{ size: 287, align: 16, firstByte: 4 }], { optional: 40 }), 1), 512 + 128);
   });
 
   test('is joined to others, and a larger value of it stays', () => {

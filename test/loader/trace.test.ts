@@ -97,6 +97,11 @@ describe('how the process is started', () => {
     assert.deepEqual(paths(root, { libraryPath: '/e' }), ['/bin/program', '/e/liba.so']);
     const preload = ' /e/libp.so:/q/libq.so ';
     assert.deepEqual(paths(root, { preload }).slice(1), ['/e/libp.so', '/q/libq.so', '/s/liba.so']);
+    const { lookups } = traceFile(join(root, 'bin/program'), { root, hwcaps: 'none', preload });
+    assert.deepEqual(
+      lookups.map(({ tag, name }) => `${tag} ${name}`),
+      ['preload /e/libp.so', 'preload /q/libq.so', 'needed liba.so'],
+    );
   });
 
   test('what /etc/ld.so.preload names comes behind, but for comments', t => {
