@@ -1,6 +1,7 @@
 import type { ElfView } from '../elf/view.js';
 import type { Commit, WritePlan } from '../layout/model/plan.js';
 import { planFile } from '../layout/plan-file.js';
+import { findRecord } from '../layout/undo/find.js';
 import { AUDIT, PLANNED_AUDIT, RELEASED_AUDIT } from './invariants/audit.js';
 import { OTHER_EDITS, OTHER_RELEASED_EDITS, PATH, STRINGS } from './invariants/audit-strings.js';
 import { CONTENTS } from './invariants/contents.js';
@@ -9,7 +10,7 @@ import { type Invariant, type Report, refuse, refuseFaults, reversed, Side } fro
 import { NOTE, RELEASED } from './invariants/notes.js';
 import { ENTRIES, PROGRAM } from './invariants/program.js';
 import { recordFaults, undoneFaults, unprovedFaults } from './invariants/record.js';
-import { KEPT_NOTES, OLD_LOADS, SEGMENTS } from './invariants/segments.js';
+import { KEPT_NOTES, LOSSES, OLD_LOADS, SEGMENTS } from './invariants/segments.js';
 import { TABLE } from './invariants/table.js';
 
 const WITH_AUDIT: readonly Invariant[] = [...AUDIT, ...STRINGS, ...SEGMENTS];
@@ -32,13 +33,19 @@ const INVARIANTS: Readonly<Record<Exclude<Commit['kind'], 'undo'>, readonly Inva
     ...RELEASED,
     ...PROGRAM,
     ...RELEASED_EDITS,
+    ...LOSSES,
     ...reversed([...SEGMENTS, ...OLD_LOADS, ...KEPT_NOTES]),
     ...ENTRIES,
     ...TABLE,
     ...CONTENTS,
   ],
   'audit-in': [PLANNED_AUDIT, ...WITH_AUDIT, ...TABLE, ...KEPT_NOTES, OTHER_EDITS, ...PATH],
-  'audit-out': [RELEASED_AUDIT, ...reversed([...WITH_AUDIT, ...TABLE, ...KEPT_NOTES]), OTHER_RELEASED_EDITS],
+  'audit-out': [
+    RELEASED_AUDIT,
+    ...LOSSES,
+    ...reversed([...WITH_AUDIT, ...TABLE, ...KEPT_NOTES]),
+    OTHER_RELEASED_EDITS,
+  ],
 };
 
 /**
@@ -53,9 +60,10 @@ export function verifyPlan(view: ElfView, plan: WritePlan): void {
   const report = (fault: string) => refuse(path, fault);
   const undo = commits.filter(({ kind }) => kind === 'undo');
   for (const commit of commits) orderFaults(commit, report);
-  unprovedFaults(view, undo, report);
+  const record = undo.length === 0 ? undefined : findRecord(view)?.record;
+  if (record === undefined) unprovedFaults(view, undo, report);
   const base = view.with(...undo);
-  if (undo.length > 0) undoneFaults(view, base, plan, report);
+  if (undo.length > 0) undoneFaults(view, base, plan, record, report);
   let now = new Side(base);
   let bare = now;
   const added: Commit[] = [];

@@ -194,6 +194,17 @@ test('a release that leaves the reader, or takes more than that, is refused', ()
   refuses(changed, sabotaged(removal, 'audit-out', more), 'the dynamic section has other entries');
 });
 
+test('a release after which less is loaded is refused', () => {
+  const changed = Buffer.from(RESULT);
+  changed.writeBigUInt64LE(0x2000n, IMAGE.header.e_phoff + 56 * grown + 48);
+  const removal = planRemoval(viewOf(changed));
+  assert.ok(removal.kind === 'write');
+  const sizes = IMAGE.header.e_phoff + 56 * grown + 32;
+  const less = changed.readBigUInt64LE(sizes) - 1n;
+  const edits = [sizes, sizes + 8].map(offset => word(offset, Number(less)));
+  refuses(changed, sabotaged(removal, 'audit-out', ...edits), 'a segment loses more than notes');
+});
+
 test('a release that takes another entry, or none, is refused though the mark is gone', () => {
   const other = Buffer.from(RESULT);
   other.writeBigUInt64LE(BigInt(DT_BIND_NOW), slot + 16);

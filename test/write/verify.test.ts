@@ -491,6 +491,45 @@ describe('taking a note out', () => {
     }
   });
 
+  /** The plan, with the segment of the note some bytes shorter in the end. */
+  const shorter = (bytes: Buffer, removal: WritePlan, less: number): WritePlan => {
+    const { offset } = bfd.section('.note.nixos.ldcache');
+    const left = new Elf(applied(bytes, removal));
+    const index = left.phdrs.findLastIndex(p => p.type === LOAD && p.offset < offset);
+    const size = bfd.e.wordBytes((left.phdrs[index]?.filesz ?? 0) - less);
+    const edit = { offset: left.phoff + 56 * index + 32, bytes: Buffer.concat([size, size]) };
+    const commits = removal.commits.map((commit, i) =>
+      i === removal.commits.length - 1
+        ? { ...commit, edits: [...commit.edits, { ...edit, step: 99, why: 'sabotage' }] }
+        : commit,
+    );
+    return { ...removal, commits };
+  };
+
+  it('leaves all that was loaded besides', () => {
+    const made = bfd.result.bytes;
+    const removal = planRemoval(viewOf(made));
+    assert.ok(removal.kind === 'write' && removal.exact === true);
+    // Bytes that the record's hash is of.
+    const foreign = Buffer.from(made);
+    const record = foreign.indexOf('elfnote\0', bfd.note().at) + 8;
+    foreign.fill(0xff, record + 2, record + 4);
+    const release = planRemoval(viewOf(foreign));
+    assert.ok(release.kind === 'write' && release.exact === false);
+    for (const [bytes, whole, fault] of [
+      [made, removal, 'undone, the file is not what the undo record says that it was'],
+      [foreign, release, 'a segment loses more than notes'],
+    ] as const) {
+      assert.doesNotThrow(() => verifyPlan(viewOf(bytes), whole));
+      for (const less of [1, 16, 64])
+        assert.throws(
+          () => verifyPlan(viewOf(bytes), shorter(bytes, whole, less)),
+          (error: unknown) => error instanceof ElfnoteError && isFault(error.message, fault),
+          `${fault}, by ${less} bytes`,
+        );
+    }
+  });
+
   it('a note that was released and is written again passes, and the release takes nothing else', () => {
     // Another tool has changed the segment since, so the record does not count.
     const foreign = Buffer.from(written);

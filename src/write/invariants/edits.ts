@@ -71,7 +71,7 @@ function gapFaults(source: ByteSource, from: number, to: number, why: string, re
 }
 
 /** Whether the bytes are those of a cache note and what elfnote has put behind it. */
-function isOwn({ image, source }: ElfView, from: number, to: number): boolean {
+export function isOwn({ image, source }: ElfView, from: number, to: number): boolean {
   return image.cacheNotes.some(note => note.offset <= from && to <= ownEnd(image, source, note));
 }
 

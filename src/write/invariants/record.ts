@@ -93,10 +93,17 @@ function followed(source: ByteSource, { writes, oldSize }: UndoRecord): ByteSour
 }
 
 /**
- * The hashes say that the old bytes are back; they are those of the same program, without a note. An audit module that is older
+ * The old bytes are back, as the record's hash of them tells, where there is a record: the ELF header, the program header
+ * table and all else that was changed. They are those of the same program, without a note. An audit module that is older
  * than the record is the one that stays, or goes next.
  */
-export function undoneFaults(noted: ElfView, undone: ElfView, plan: WritePlan, report: Report): void {
+export function undoneFaults(
+  noted: ElfView,
+  undone: ElfView,
+  plan: WritePlan,
+  record: UndoRecord | undefined,
+  report: Report,
+): void {
   const notes = undone.image.cacheNotes.length;
   if (notes > 0) report(`the old note is still there: ${notes}`);
   const auditModule = ownAuditModule(undone.image, undone.source);
@@ -106,6 +113,8 @@ export function undoneFaults(noted: ElfView, undone: ElfView, plan: WritePlan, r
   const what = 'undone, the file says something else';
   kindFaults(noted.image, undone.image, what, String, report);
   saidFaults(noted.image, undone.image, what, report);
+  if (record !== undefined && !hashOfOld(record, undone).equals(record.was))
+    report('undone, the file is not what the undo record says that it was');
 }
 
 /**
@@ -113,7 +122,7 @@ export function undoneFaults(noted: ElfView, undone: ElfView, plan: WritePlan, r
  * section headers none that is loaded.
  */
 export function unprovedFaults(noted: ElfView, undo: readonly Commit[], report: Report): void {
-  if (undo.length === 0 || findRecord(noted) !== undefined) return;
+  if (undo.length === 0) return;
   const ranges = occupiedRanges(noted.image);
   const content = largest(ranges.map(({ end }) => end));
   const used = hasSections(noted.image) ? ranges.filter(({ kind }) => kind !== 'load') : ranges;

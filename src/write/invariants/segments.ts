@@ -2,6 +2,7 @@ import { PF_W, PT_NOTE } from '../../elf/constants.js';
 import { addressOfOffset, type ElfImage, type ProgramHeader } from '../../elf/image.js';
 import { endOfNotes } from '../../elf/notes.js';
 import { isCongruent, MIN_PAGE_SIZE, mapsNothing, maxPageSize } from '../../layout/model/pages.js';
+import { isOwn } from './edits.js';
 import {
   hex,
   type Invariant,
@@ -29,6 +30,11 @@ export const OLD_LOADS: readonly Invariant[] = [
 
 /** Every note that a `PT_NOTE` covered is still covered, wherever it is now. */
 export const KEPT_NOTES: readonly Invariant[] = [{ name: 'no PT_NOTE is lost', check: lostFaults }];
+
+/** Of a commit that takes something out: whatever else was loaded is loaded still, at the same address. */
+export const LOSSES: readonly Invariant[] = [
+  { name: 'a segment loses nothing but notes of elfnote', check: lossFaults },
+];
 
 function loadFaults({ before, after }: Step, report: Report): void {
   let i = -1;
@@ -132,6 +138,14 @@ function oldLoadFaults({ before, after, plan }: Step, report: Report): void {
   for (const load of added) {
     if (load.p_align < page)
       report(`a new PT_LOAD is aligned to less than the largest page: ${load.p_align}, not ${page}`);
+  }
+}
+
+function lossFaults({ before, after }: Step, report: Report): void {
+  for (const was of before.loads) {
+    const size = loadAt(after, was.p_vaddr)?.p_memsz ?? 0;
+    if (size >= was.p_memsz || isOwn(before, was.p_offset + size, was.p_offset + was.p_memsz)) continue;
+    report(`a segment loses more than notes: of ${tell(was)} there are ${hex(size)} bytes left`);
   }
 }
 
