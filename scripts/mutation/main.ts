@@ -45,7 +45,16 @@ const TESTS: Readonly<Record<string, Tests>> = {
     ],
     outside: SEQUENCES,
   },
-  write: { inside: [VERIFIER, PIPELINE, 'test/layout/undo/*.test.ts', ...SLOW], outside: SEQUENCES },
+  write: {
+    inside: [
+      'test/write/{commit-change,copy,in-place}.test.ts',
+      VERIFIER,
+      PIPELINE,
+      'test/layout/undo/*.test.ts',
+      ...SLOW,
+    ],
+    outside: SEQUENCES,
+  },
   resolve: {
     inside: ['test/resolve/*.test.ts', 'test/loader/{closure,edges}.test.ts', PIPELINE],
     outside: LOOKUPS,

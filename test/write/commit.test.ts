@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import fs, {
-  appendFileSync,
+import {
   chmodSync,
   chownSync,
   copyFileSync,
@@ -11,22 +10,13 @@ import fs, {
   readdirSync,
   readFileSync,
   realpathSync,
-  rmSync,
   statSync,
-  symlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { after, describe, type TestContext, test } from 'node:test';
-import { ElfnoteError } from '../../src/errors.js';
 import { ownerOfThisProcess } from '../../src/files/owner.js';
-import { FileSource } from '../../src/files/source.js';
-import { runNow } from '../../src/files/steps.js';
-import { lockBeside } from '../../src/files/temporary.js';
-import type { Change, CommitOptions } from '../../src/write/change.js';
-import { commitChange, writeCopy } from '../../src/write/commit.js';
 import {
   BIN,
   elfnoteAsNobody,
@@ -38,11 +28,10 @@ import {
   runOk,
 } from '../support/cli.js';
 import { elfnoteHere, elfnoteHereOk } from '../support/cli-here.js';
+import { assertAlone, ORIGINAL, program } from '../support/commits.js';
 import { compileOnce } from '../support/compile-once.js';
 import { tempDir } from '../support/temp.js';
 import { needs, needsRoot, needsSuccess } from '../support/tools.js';
-
-const ORIGINAL = readFileSync(join(FIXTURES, 'kinds/pie-bfd'));
 
 const ATTRIBUTES = needs('getfattr') || needsSuccess('setfattr', '-n', 'user.origin', '-v', 'trial');
 const CAPABILITIES = needsRoot('getcap') || needsSuccess('setcap', 'cap_net_raw+ep');
@@ -55,12 +44,6 @@ function needsOverlay(): string | false {
     'cd "$0" && mount -t tmpfs n . && cd "$0" && mkdir u w && mount -t overlay n -o lowerdir=.,upperdir=u,workdir=w .';
   const dir = tempDir({ after });
   return run('unshare', ['-m', 'sh', '-c', script, dir]).status === 0 ? false : 'overlayfs cannot be mounted';
-}
-
-function program(t: TestContext): string {
-  const file = join(tempDir(t), 'program');
-  copyFileSync(join(FIXTURES, 'kinds/pie-bfd'), file);
-  return file;
 }
 
 function noted(file: string, ...args: readonly string[]): RunResult {
@@ -85,11 +68,6 @@ function reference(): Buffer {
   }
   assert.ok(!known.equals(ORIGINAL));
   return known;
-}
-
-/** The directory holds these names and nothing else: no temporary file stayed behind. */
-function assertAlone(file: string, ...names: readonly string[]): void {
-  assert.deepEqual(readdirSync(join(file, '..')).sort(), ['program', ...names].sort());
 }
 
 describe('a file that is written', () => {
@@ -300,6 +278,16 @@ describe('a file that is written', () => {
     assert.equal(noted(file).status, 0);
     const after = statSync(file, { bigint: true });
     assert.deepEqual([after.mtimeNs, after.ctimeNs], [before.mtimeNs, before.ctimeNs]);
+  });
+
+  test('writes through a symbolic link, which stays one', t => {
+    const file = program(t);
+    const link = join(file, '../link');
+    runOk('ln', ['-s', 'program', link]);
+    assert.equal(noted(link).status, 0);
+    assertWritten(file);
+    assert.equal(realpathSync(link), realpathSync(file));
+    assertAlone(file, 'link');
   });
 });
 
@@ -543,326 +531,5 @@ describe('a write that fails', { skip: needs('prlimit') }, () => {
     assert.match(result.stderr, /^elfnote: [^\n]+: cannot write[^\n]*: the file would become too large\n$/);
     assert.ok(readFileSync(file).equals(ORIGINAL));
     assertAlone(file);
-  });
-});
-
-/** A change with one edit of what is there and one behind its end. */
-const CHANGE: Change = {
-  commits: [
-    {
-      edits: [
-        { offset: ORIGINAL.length, bytes: Buffer.from('behind the end'), step: 1, why: 'test' },
-        { offset: 100, bytes: Buffer.from('inside'), step: 2, why: 'test' },
-      ],
-      size: ORIGINAL.length + 14,
-    },
-  ],
-  inPlaceIsSafe: true,
-};
-
-const FAST: CommitOptions = { fast: true };
-
-function changed(): Buffer {
-  const bytes = Buffer.concat([ORIGINAL, Buffer.from('behind the end')]);
-  bytes.write('inside', 100);
-  return bytes;
-}
-
-/** Opens the file, lets `meanwhile` happen, and then commits. */
-function commit(
-  file: string,
-  change: Change,
-  meanwhile: () => void = () => {},
-  options: CommitOptions = {},
-): string {
-  const source = FileSource.open(file);
-  try {
-    source.read(0, source.size);
-    meanwhile();
-    return runNow(commitChange(file, source, change, options));
-  } finally {
-    source.close();
-  }
-}
-
-/** Every write that the system is asked for meanwhile. */
-function writesOf(t: TestContext, work: () => void): string[] {
-  const writes: string[] = [];
-  const { writeSync } = fs;
-  const fake = (fd: number, bytes: Buffer, start: number, length: number, position: number) => {
-    writes.push(`${bytes.toString('latin1', start, start + length)} at ${position}`);
-    return writeSync(fd, bytes, start, length, position);
-  };
-  const { mock } = t.mock.method(fs, 'writeSync', fake);
-  syncBuiltinESMExports();
-  try {
-    work();
-  } finally {
-    mock.restore();
-    syncBuiltinESMExports();
-  }
-  return writes;
-}
-
-/** Lets those calls of a function of node:fs fail that are meant. */
-function failing(
-  t: TestContext,
-  name: 'fsyncSync' | 'renameSync' | 'statSync',
-  code: string,
-  isMeant: (...args: unknown[]) => boolean,
-): void {
-  const original: (...args: never[]) => unknown = fs[name];
-  t.mock.method(fs, name, (...args: never[]) => {
-    if (isMeant(...args)) throw Object.assign(new Error(`${code}: made up`), { code });
-    return original(...args);
-  });
-  syncBuiltinESMExports();
-  t.after(() => {
-    t.mock.restoreAll();
-    syncBuiltinESMExports();
-  });
-}
-
-const isDirectory = (fd: unknown) => fs.fstatSync(Number(fd)).isDirectory();
-
-function isElfnoteError(code: string, path: string): (error: unknown) => boolean {
-  return error => error instanceof ElfnoteError && error.code === code && error.path === path;
-}
-
-describe('commitChange', () => {
-  test('with `fast` edits in place, or replaces where no order of writes is safe; the bytes are the same', t => {
-    const [inPlace, replaced] = [program(t), program(t)];
-    const inode = (file: string) => statSync(file).ino;
-    const before = [inode(inPlace), inode(replaced)];
-    assert.equal(commit(inPlace, CHANGE, undefined, FAST), 'in-place');
-    assert.equal(commit(replaced, { ...CHANGE, inPlaceIsSafe: false }, undefined, FAST), 'replaced');
-    assert.equal(inode(inPlace), before[0]);
-    assert.notEqual(inode(replaced), before[1]);
-    for (const file of [inPlace, replaced]) {
-      assertWritten(file, changed());
-      assertAlone(file);
-    }
-  });
-
-  test('joins neighbours of one step into one write, and never those of two', t => {
-    const file = program(t);
-    const at = (offset: number, text: string, step: number) => ({
-      offset,
-      bytes: Buffer.from(text),
-      step,
-      why: 'test',
-    });
-    const edits = [
-      at(1000, 'ab', 1),
-      at(1002, 'cd', 1),
-      at(1004, 'ef', 1),
-      at(1007, 'gap', 1),
-      at(900, 'before', 1),
-      at(906, 'next step', 2),
-    ];
-    const writes = writesOf(t, () =>
-      commit(file, { commits: [{ edits, size: ORIGINAL.length }], inPlaceIsSafe: true }, undefined, FAST),
-    );
-    assert.deepEqual(writes, ['abcdef at 1000', 'gap at 1007', 'before at 900', 'next step at 906']);
-    const expected = Buffer.from(ORIGINAL);
-    for (const { offset, bytes } of edits) bytes.copy(expected, offset);
-    assertWritten(file, expected);
-  });
-
-  test('cuts a file that becomes shorter', t => {
-    const file = program(t);
-    commit(file, { commits: [{ edits: [], size: 5000 }], inPlaceIsSafe: true });
-    assertWritten(file, ORIGINAL.subarray(0, 5000));
-  });
-
-  test('with `fast` sees what comes between two writes by another name of the file, whose lock is another', t => {
-    const file = program(t);
-    linkSync(file, `${file}.other`);
-    const { writeSync } = fs;
-    const fake = (...args: Parameters<typeof writeSync>) => {
-      mock.restore();
-      syncBuiltinESMExports();
-      const written = writeSync(...args);
-      const fd = fs.openSync(`${file}.other`, 'r+');
-      writeSync(fd, Buffer.from('other'), 0, 5, 2000);
-      fs.closeSync(fd);
-      return written;
-    };
-    const { mock } = t.mock.method(fs, 'writeSync', fake);
-    syncBuiltinESMExports();
-    assert.throws(() => commit(file, CHANGE, undefined, FAST), isElfnoteError('changed', file));
-    assert.equal(readFileSync(file).toString('latin1', 2000, 2005), 'other');
-  });
-
-  for (const fast of [true, false]) {
-    const way = fast ? 'in place' : 'by a copy';
-    const MEANWHILE: Readonly<Record<string, (file: string) => void>> = {
-      grew: file => appendFileSync(file, 'more'),
-      'was written to': file => {
-        const bytes = Buffer.from(ORIGINAL);
-        bytes.write('other', 2000);
-        writeFileSync(file, bytes);
-        utimesSync(file, 1_000_000_000, 1_000_000_000);
-      },
-      'was replaced': file => {
-        copyFileSync(file, `${file}.new`);
-        runOk('mv', [`${file}.new`, file]);
-      },
-    };
-    for (const [what, meanwhile] of Object.entries(MEANWHILE)) {
-      test(`refuses, ${way}, a file that ${what} since it was read, and leaves it as it is now`, t => {
-        const file = program(t);
-        let now = Buffer.alloc(0);
-        const happen = () => {
-          meanwhile(file);
-          now = readFileSync(file);
-        };
-        assert.throws(() => commit(file, CHANGE, happen, { fast }), isElfnoteError('changed', file));
-        assert.ok(now.length > 0 && readFileSync(file).equals(now));
-        assertAlone(file);
-      });
-    }
-  }
-
-  test('calls beforeReplacing before a replacement, which it can prevent, and not before an edit in place', t => {
-    const file = program(t);
-    let calls = 0;
-    const beforeReplacing = () => {
-      calls++;
-      throw new ElfnoteError('refused', 'no', { path: file });
-    };
-    assert.throws(
-      () => commit(file, { ...CHANGE, inPlaceIsSafe: false }, undefined, { beforeReplacing }),
-      isElfnoteError('refused', file),
-    );
-    assert.ok(readFileSync(file).equals(ORIGINAL));
-    assertAlone(file);
-    assert.equal(commit(file, CHANGE, undefined, { beforeReplacing, fast: true }), 'in-place');
-    assert.equal(calls, 1);
-  });
-
-  test('writes through a symbolic link, which stays one', t => {
-    const file = program(t);
-    const link = join(file, '../link');
-    runOk('ln', ['-s', 'program', link]);
-    assert.equal(noted(link).status, 0);
-    assertWritten(file);
-    assert.equal(realpathSync(link), realpathSync(file));
-    assertAlone(file, 'link');
-  });
-
-  test('replaces the target of a symbolic link, not the link', t => {
-    const file = program(t);
-    const link = join(file, '../link');
-    runOk('ln', ['-s', 'program', link]);
-    assert.equal(commit(link, { ...CHANGE, inPlaceIsSafe: false }), 'replaced');
-    assertWritten(file, changed());
-    assert.equal(realpathSync(link), realpathSync(file));
-    assertAlone(file, 'link');
-  });
-});
-
-describe('the last look at a file', () => {
-  for (const options of [{}, { fast: true }] as const) {
-    const way = 'fast' in options ? 'in place' : 'to a copy';
-
-    test(`that a disk refuses is blamed on nobody else (${way})`, t => {
-      const file = program(t);
-      failing(t, 'statSync', 'EIO', path => path === file);
-      assert.throws(() => commit(file, CHANGE, undefined, options), {
-        code: 'unwritable',
-        message: 'cannot look at the file once more: input/output error',
-      });
-      assertAlone(file);
-    });
-
-    test(`that finds no file says that another process took it away (${way})`, t => {
-      const file = program(t);
-      failing(t, 'statSync', 'none', path => {
-        if (path === file) rmSync(file, { force: true });
-        return false;
-      });
-      assert.throws(() => commit(file, CHANGE, undefined, options), {
-        code: 'changed',
-        message: /took the file away/,
-      });
-    });
-  }
-});
-
-describe('what is in the way of a copy', () => {
-  for (const code of ['EINVAL', 'EACCES']) {
-    test(`a directory that is not brought to the disk (${code}) is none to fail on`, t => {
-      const file = program(t);
-      failing(t, 'fsyncSync', code, isDirectory);
-      assert.equal(commit(file, CHANGE), 'replaced');
-      assertWritten(file, changed());
-    });
-  }
-
-  test('a directory whose disk fails is told of, and the file is written', t => {
-    const file = program(t);
-    failing(t, 'fsyncSync', 'EIO', isDirectory);
-    assert.throws(() => commit(file, CHANGE), {
-      code: 'unwritable',
-      message: /its new name may not be on the disk yet/,
-    });
-    assertWritten(file, changed());
-    assertAlone(file);
-  });
-
-  // A mount point is busy, another's file in a sticky directory may not be replaced.
-  for (const code of ['EBUSY', 'EACCES', 'EPERM', 'EROFS', 'EXDEV']) {
-    test(`a name that cannot be taken (${code}) makes it an edit in place`, t => {
-      const file = program(t);
-      failing(t, 'renameSync', code, (_, to) => to === file);
-      assert.equal(commit(file, CHANGE), 'in-place');
-      assertWritten(file, changed());
-      assertAlone(file);
-    });
-  }
-
-  test('a name that cannot be given leaves the file as it was', t => {
-    const file = program(t);
-    failing(t, 'renameSync', 'EIO', (_, to) => to === file);
-    assert.throws(() => commit(file, CHANGE), {
-      code: 'unwritable',
-      message: /cannot give the copy its name/,
-    });
-    assert.ok(readFileSync(file).equals(ORIGINAL));
-    assertAlone(file);
-  });
-
-  test('the lock of another elfnote leaves the file as it was', t => {
-    const file = program(t);
-    symlinkSync(ownerOfThisProcess(), lockBeside(file));
-    assert.throws(() => commit(file, CHANGE), isElfnoteError('changed', file));
-    assert.ok(readFileSync(file).equals(ORIGINAL));
-  });
-});
-
-describe('writeCopy', () => {
-  test('writes the whole output or, when the directory is not there, nothing', t => {
-    const file = program(t);
-    const source = FileSource.open(file);
-    t.after(() => source.close());
-    const output = join(file, '../output');
-    runNow(writeCopy(file, output, source, CHANGE));
-    assertWritten(output, changed());
-    assert.ok(readFileSync(file).equals(ORIGINAL));
-    assert.throws(
-      () => runNow(writeCopy(file, join(file, '../none/output'), source, CHANGE)),
-      isElfnoteError('unwritable', file),
-    );
-    assertAlone(file, 'output');
-  });
-
-  test('without a change copies the file as it is', t => {
-    const file = program(t);
-    const source = FileSource.open(file);
-    t.after(() => source.close());
-    const output = join(file, '../output');
-    runNow(writeCopy(file, output, source, undefined));
-    assertWritten(output, ORIGINAL);
   });
 });
