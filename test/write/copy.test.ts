@@ -185,6 +185,13 @@ describe('who may not give a file away', { skip: needsRoot() }, () => {
 });
 
 describe('an output', () => {
+  test('has the dates of the file where that is asked for', t => {
+    const file = program(t);
+    utimesSync(file, 1e9, 1e9 + 1);
+    assert.equal(statSync(output(file, { preserveDates: true })).mtimeMs, 1e12 + 1000);
+    assert.ok(statSync(output(file)).mtimeMs > 1.1e12);
+  });
+
   test('is not written of a file that changed since it was read', t => {
     const file = program(t);
     assert.throws(
