@@ -15,6 +15,7 @@ import {
 import { before, describe, type TestContext, test } from 'node:test';
 import { run, runOk } from '../support/cli.js';
 import { answered, ClosureShop, closureNote } from '../support/closure-shop.js';
+import { EXTENT } from '../support/extent.js';
 import { generation, onGeneration, SUITES } from '../support/generations.js';
 import { needsTracing } from '../support/reader.js';
 import { assertSame, sayings } from '../support/reader-shop.js';
@@ -489,7 +490,7 @@ describe('a closure note in a file, for a program that may not be changed', {
       state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
       return Math.floor((state / 2 ** 32) * limit);
     };
-    for (let round = 0; round < 150; round++) {
+    for (let round = 0; round < EXTENT.closureMutants; round++) {
       const bytes = Buffer.from(note);
       for (let count = 1 + random(3); count > 0; count--)
         bytes[random(bytes.length)] = [0, 1, 2, 0xff, 0x2f][random(8)] ?? random(256);
@@ -499,13 +500,17 @@ describe('a closure note in a file, for a program that may not be changed', {
       answers += stderr.split('\n').filter(line => /: \/\S+$/.test(line)).length;
     }
     // Some were still good enough to be used.
-    assert.ok(answers > 50, `${answers} answers`);
+    assert.ok(answers > EXTENT.closureMutants / 3, `${answers} answers`);
   });
 
   test('is worth nothing, and does no harm, cut off at any length or absent', () => {
     const plain = shop.plain(files.program);
     const short = shop.at('short');
-    for (let size = note.length; size >= 0; size -= size > 60 && size < note.length - 8 ? 7 : 1) {
+    for (
+      let size = note.length;
+      size >= 0;
+      size -= size > 60 && size < note.length - 8 ? EXTENT.closureCut : 1
+    ) {
       writeFileSync(short, note);
       truncateSync(short, size);
       const { status, stdout } = shop.explained(files.program, [], { ELFNOTE_CLOSURE: short });

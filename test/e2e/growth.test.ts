@@ -5,7 +5,6 @@ import { before, describe, test } from 'node:test';
 import { jsonLines, objectIn, runOk } from '../support/cli.js';
 import { elfnoteHereOk } from '../support/cli-here.js';
 import { entriesIn } from '../support/dump.js';
-import { EXTENT, share } from '../support/extent.js';
 import { allNewComplaints } from '../support/readelf.js';
 import { suiteScope, tempDir } from '../support/temp.js';
 import { needs, type Skip } from '../support/tools.js';
@@ -45,7 +44,7 @@ describe('a note that outgrows its place', { skip }, () => {
     built = build(tempDir(scope), { nameOf: longName });
   });
 
-  for (const linker of share(LINKERS, EXTENT.growingFiles)) {
+  for (const linker of LINKERS) {
     test(`${linker.name}: from one entry to twelve and back, the program runs and the file stays sound`, {
       skip: linker.skip,
     }, t => {

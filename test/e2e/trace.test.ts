@@ -5,7 +5,7 @@ import { before, describe, type TestContext, test } from 'node:test';
 import { type TraceOptions, traceFile } from '../../src/loader/trace.js';
 import { runOk } from '../support/cli.js';
 import { elfnoteHereOk } from '../support/cli-here.js';
-import { EXTENT } from '../support/extent.js';
+import { EXTENT, share } from '../support/extent.js';
 import { generation, SUITES } from '../support/generations.js';
 import { listedObjects, straceLoader, tracedCalls, tracedObjects } from '../support/loader-calls.js';
 import { annotateStore, makePackageStore, type PackageStore } from '../support/package-store.js';
@@ -16,13 +16,11 @@ import { type Skip, unavailable } from '../support/tools.js';
 /** Where a program may be, and arguments with which it starts and soon ends. */
 type Program = readonly [name: string, places: readonly string[], args: readonly string[]];
 
-const QUICK: readonly Program[] = [
-  ['git', ['/usr/bin/git'], ['--version']],
-  ['curl', ['/usr/bin/curl'], ['--version']],
-  ['convert', ['/usr/bin/convert-im6.q16', '/usr/bin/magick'], ['--version']],
-];
+const QUICK: readonly Program[] = [['curl', ['/usr/bin/curl'], ['--version']]];
 
 const MORE: readonly Program[] = [
+  ['git', ['/usr/bin/git'], ['--version']],
+  ['convert', ['/usr/bin/convert-im6.q16', '/usr/bin/magick'], ['--version']],
   ['gdb', ['/usr/bin/gdb'], ['--version']],
   ['ffmpeg', ['/usr/bin/ffmpeg'], ['-version']],
   ['emacs', ['/usr/bin/emacs-gtk', '/usr/bin/emacs-nox'], ['--version']],
@@ -141,17 +139,17 @@ describe('trace and the stock loader', { skip: needsTracing('patchelf', 'ldd', '
   const [curl, , options] = ['/usr/bin/curl', '', ['--version']];
   const skip = existsSync(curl) ? false : unavailable('not on this machine: curl');
 
-  test('a store with DT_RPATH, as Spack makes them', { skip }, t => {
-    const store = makeStore(t, curl);
-    setRunPath(store, (_, dir) => dir);
-    assertEveryWay(t, store, options);
-  });
-
-  test('a store with $ORIGIN, as conda makes them', { skip }, t => {
-    const store = makeStore(t, curl);
-    setRunPath(store, byOrigin(store));
-    assertEveryWay(t, store, options);
-  });
+  const kinds: readonly [string, (store: PackageStore) => Form][] = [
+    ['DT_RPATH, as Spack makes them', () => (_, dir) => dir],
+    ['$ORIGIN, as conda makes them', byOrigin],
+  ];
+  for (const [kind, form] of share(kinds, EXTENT.stores)) {
+    test(`a store with ${kind}`, { skip }, t => {
+      const store = makeStore(t, curl);
+      setRunPath(store, form(store));
+      assertEveryWay(t, store, options);
+    });
+  }
 
   test('LD_LIBRARY_PATH in front of a store, also with the audit module', { skip }, t => {
     const store = makeStore(t, curl);
@@ -176,7 +174,7 @@ describe('trace and the stock loader', { skip: needsTracing('patchelf', 'ldd', '
     ['DT_RPATH', () => (_, dir) => dir],
     ['$ORIGIN', byOrigin],
   ];
-  for (const [kind, form] of forms) {
+  for (const [kind, form] of share(forms, EXTENT.closures)) {
     test(`a closure note on the program alone, in a store with ${kind}`, { skip }, t => {
       const store = makeStore(t, curl);
       if (form !== undefined) setRunPath(store, form(store));
@@ -189,7 +187,7 @@ describe('trace and the stock loader', { skip: needsTracing('patchelf', 'ldd', '
     });
   }
 
-  for (const suite of SUITES) {
+  for (const suite of share(SUITES, EXTENT.stores)) {
     const later = generation(suite);
     test(`the loader of Debian ${suite}, which searches fewer subdirectories`, {
       skip: skip || later.skip,
