@@ -255,13 +255,19 @@ describe('mode and dates of a file that is edited in place', () => {
 describe('a file of which overlayfs has made a copy when it was opened for writing', () => {
   const OVERLAYFS = 0x794c7630;
 
-  /** Commits to a file that had another inode and hard links when it was read. */
-  function commitCopied(t: Parameters<typeof callsTo>[0], type: number, meanwhile: () => void, file: string) {
+  /** Commits to a file that had another inode and one or more names when it was read. */
+  function commitCopied(
+    t: Parameters<typeof callsTo>[0],
+    type: number,
+    meanwhile: () => void,
+    file: string,
+    nlink = 2n,
+  ) {
     let isRead = false;
     instead(t, 'statfsSync', () => () => ({ type }));
     instead(t, 'fstatSync', original => (...args) => {
       const stats = original(...args);
-      return isRead ? stats : Object.assign(Object.create(Object(stats)), { ino: 1n, nlink: 2n });
+      return isRead ? stats : Object.assign(Object.create(Object(stats)), { ino: 1n, nlink });
     });
     const lost: string[] = [];
     const onLoss = (what: string) => lost.push(what);
@@ -280,6 +286,10 @@ describe('a file of which overlayfs has made a copy when it was opened for writi
       ['hard links'],
     );
     assert.ok(readFileSync(file).equals(changed()));
+    assert.deepEqual(
+      commitCopied(t, OVERLAYFS, () => {}, program(t), 1n),
+      [],
+    );
   });
 
   test('is refused on another file system, and where it is not what was read', t => {

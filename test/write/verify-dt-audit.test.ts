@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { DT_BIND_NOW, DT_NEEDED, DT_STRSZ, DT_STRTAB, DT_VERSYM, PT_LOAD } from '../../src/elf/constants.js';
+import {
+  DT_BIND_NOW,
+  DT_NEEDED,
+  DT_STRSZ,
+  DT_STRTAB,
+  DT_VERSYM,
+  PT_DYNAMIC,
+  PT_LOAD,
+} from '../../src/elf/constants.js';
 import { dynamicStrings, readAudit } from '../../src/elf/dt-audit.js';
 import { ElfnoteError } from '../../src/errors.js';
 import type { Commit, Edit, WritePlan } from '../../src/layout/model/plan.js';
@@ -112,6 +120,24 @@ const FAULTS: readonly (readonly [string, Pick<Edit, 'offset' | 'bytes'>, string
   ],
 ];
 
+test('a segment that grows in memory alone is refused', () => {
+  const at = IMAGE.header.e_phoff + 56 * grown + 40;
+  const more = word(at, RESULT.readUInt32LE(at) + 8);
+  refuses(FILE, sabotaged(PLAN, 'audit-in', more), 'what grew is no full PT_LOAD');
+});
+
+test('a new entry in the place of the last DT_NULL is refused', () => {
+  const index = IMAGE.programHeaders.findIndex(p => p.p_type === PT_DYNAMIC);
+  const start = IMAGE.programHeaders[index]?.p_offset ?? 0;
+  const sizeAt = IMAGE.header.e_phoff + 56 * index + 32;
+  for (const size of [slot + 16 - start, slot + 31 - start])
+    refuses(
+      FILE,
+      sabotaged(PLAN, 'audit-in', word(sizeAt, size)),
+      `no DT_NULL ends the dynamic section: at ${slot + 16} of ${start + size}`,
+    );
+});
+
 for (const [what, edit, why] of FAULTS) {
   test(`a reader with ${what} is refused`, () => {
     refuses(FILE, sabotaged(PLAN, 'audit-in', edit), why);
@@ -163,6 +189,20 @@ test('the path itself may stand where something was that has moved', () => {
   const plan = planned(bytes);
   assert.equal(plan.inPlaceIsSafe, false);
   verifyPlan(viewOf(bytes), plan);
+
+  const last = plan.commits.at(-1);
+  const { image } = viewOf(applied(bytes, plan));
+  const { image: noted } = viewOf(applied(bytes, { ...plan, commits: plan.commits.slice(0, -1) }));
+  const index = image.sectionHeaders.findIndex(
+    ({ name, sh_offset }, i) => name !== '.dynstr' && sh_offset !== noted.sectionHeaders[i]?.sh_offset,
+  );
+  const moved = image.sectionHeaders[index];
+  assert.ok(last?.kind === 'audit-in' && moved !== undefined);
+  const { name, sh_offset, sh_size } = moved;
+  const byte = { offset: sh_offset + sh_size - 1, bytes: Buffer.from('X') };
+  refuses(bytes, sabotaged(plan, 'audit-in', byte), `section ${name} has other contents in its new place`);
+  const elsewhere = word(image.header.e_shoff + 64 * index + 24, sh_offset + 8);
+  refuses(bytes, sabotaged(plan, 'audit-in', elsewhere), `section ${name} is not loaded`);
 });
 
 test('another cache note is refused', () => {

@@ -10,6 +10,8 @@ import { hashOfWritten } from '../../src/layout/undo/hash.js';
 import type { CacheEntry } from '../../src/note/cache.js';
 import { encodeUndo, type UndoRecord } from '../../src/note/undo.js';
 import { refuseFaults, Side } from '../../src/write/invariants/invariant.js';
+import { unprovedFaults } from '../../src/write/invariants/record.js';
+import { SEGMENTS } from '../../src/write/invariants/segments.js';
 import { TABLE } from '../../src/write/invariants/table.js';
 import { verifyPlan } from '../../src/write/verify-plan.js';
 import { Elf } from '../support/elf-reader.js';
@@ -26,6 +28,7 @@ const INTERP = 3;
 const NOTE = 4;
 const PHDR = 6;
 const STACK = 0x6474e551;
+const PROPERTY = 0x6474e553;
 
 const fixture = (name: string): Buffer =>
   readFileSync(new URL(`../../fixtures/kinds/${name}`, import.meta.url));
@@ -178,6 +181,62 @@ it('a good plan passes, whatever the linker and the rung', () => {
   assert.deepEqual(tables.plan.rung, { note: 'slack', table: 'move-tables' });
 });
 
+it('a good plan passes where the table moves, which only the plan that says so may', () => {
+  const items = [{ kind: 'rodata', size: 200 }, { kind: 'dynsym' }, { kind: 'dynstr' }] as const;
+  const full: LayoutSpec = { ...tight, items, phdr: false };
+  const subject = new Subject(buildLayout(full).bytes, { moveTable: true });
+  assert.equal(subject.plan.rung.table, 'move-table');
+  assert.doesNotThrow(() => subject.verify());
+});
+
+it('a good plan passes where a long note takes the place of zeros', () => {
+  const segments = tight.segments.map(segment => ({ ...segment, gap: 9000 }));
+  const path = `/${'p'.repeat(3000)}`;
+  const entries = ['libone.so', 'libtwo.so'].map(
+    (soname): CacheEntry => ({ soname, steps: [{ kind: 'path', path }] }),
+  );
+  const subject = new Subject(buildLayout({ ...tight, segments }).bytes, {}, entries);
+  assert.equal(subject.plan.rung.note, 'slack');
+  assert.doesNotThrow(() => subject.verify());
+});
+
+it('a good plan passes where a PT_NOTE was not loaded to begin with', () => {
+  const bytes = Buffer.from(fixture('pie-bfd'));
+  const elf = new Elf(bytes);
+  const last = elf.phdrs.findLastIndex(p => p.type === NOTE);
+  bytes.writeBigUInt64LE(0x1000_0000n, elf.phoff + last * 56 + 16);
+  assert.ok(elf.phdrs.filter(p => p.type === NOTE).length > 1);
+  const subject = new Subject(bytes);
+  assert.doesNotThrow(() => subject.verify());
+  const first = subject.phdr(NOTE);
+  subject.refuses('a PT_NOTE is not loaded', subject.with(subject.field(first, 'vaddr', 0x1000)));
+});
+
+it('a good plan passes where a segment was on the table to begin with', () => {
+  const bytes = Buffer.from(fixture('pie-bfd'));
+  const { phoff, phdrs } = new Elf(bytes);
+  const at = phoff + 56 * phdrs.findIndex(p => p.type === PROPERTY);
+  for (const field of [8, 16, 24]) bytes.writeBigUInt64LE(BigInt(phoff + 56), at + field);
+  const subject = new Subject(bytes);
+  assert.doesNotThrow(() => subject.verify());
+});
+
+it('what is undone is undone first', () => {
+  const bytes = bfd.result.bytes;
+  const entries: CacheEntry[] = [{ soname: 'libtwo.so', steps: [{ kind: 'hint', dir: '/run/lib' }] }];
+  const update = planFile(viewOf(bytes), { entries });
+  assert.ok(update.kind === 'write');
+  assert.deepEqual(
+    update.commits.map(({ kind }) => kind),
+    ['undo', 'undo', 'note'],
+  );
+  assert.doesNotThrow(() => verifyPlan(viewOf(bytes), update));
+  assert.throws(() => verifyPlan(viewOf(bytes), { ...update, commits: update.commits.toReversed() }), {
+    code: 'verify',
+    message: 'refusing to write: what is undone is not undone first',
+  });
+});
+
 describe('the same program', () => {
   it('has the same type, machine and flags', () => {
     bfd.refuses('the ELF header changed', bfd.with(bfd.half(16, 2)));
@@ -280,6 +339,42 @@ describe('a PT_LOAD', () => {
       "a segment grew into the next one's page",
       lld.with(lld.field(first, 'memsz', size), lld.field(first, 'filesz', size)),
     );
+  });
+});
+
+describe('a segment that grew', () => {
+  /** The first segment grows by 8 bytes from a size in the program. */
+  const grow = (subject: Subject, size: number, align: number) => {
+    const first = subject.phdr(LOAD);
+    const side = (bytes: number) =>
+      new Side(
+        viewOf(
+          applied(
+            subject.bytes,
+            subject.with(
+              subject.field(first, 'filesz', bytes),
+              subject.field(first, 'memsz', bytes),
+              subject.field(first, 'align', align),
+            ),
+          ),
+        ),
+      );
+    const { plan } = subject;
+    const [commit] = plan.commits;
+    assert.ok(commit !== undefined);
+    refuseFaults('', SEGMENTS, { before: side(size), after: side(size + 8), commit, plan });
+  };
+
+  it('may have shared a larger page with the next before, and never one of 4 KiB', () => {
+    const { vaddr } = bfd.at(bfd.phdr(LOAD, 1));
+    assert.equal(vaddr, 0x1000);
+    for (const align of [0x1000, 0x2000, 0x10000]) grow(bfd, 0xff8, align);
+    const shared = lld.at(lld.phdr(LOAD, 1)).vaddr;
+    assert.notEqual(shared % 0x1000, 0);
+    const what = /a segment grew into the next one's page: number 0 to .*, pages of 4096$/;
+    assert.throws(() => grow(lld, Math.floor(shared / 0x1000) * 0x1000 + 8, 0x1000), what);
+    assert.throws(() => grow(lld, Math.floor(shared / 0x1000) * 0x1000 - 7, 0x1000), what);
+    grow(lld, Math.floor(shared / 0x1000) * 0x1000 - 8, 0x1000);
   });
 });
 
@@ -620,6 +715,52 @@ describe('the undo record', () => {
     full.refuses('there is no undo record', full.with({ offset: record, bytes: Buffer.from([99]) }));
     const cut = full.plan.commits.map(commit => ({ ...commit, size: commit.size - 4 }));
     full.refuses('there is no undo record', { ...full.plan, commits: cut });
+  });
+});
+
+describe('what is undone without a record', () => {
+  const program = fixture('pie-bfd');
+  const stripped = Buffer.from(program);
+  stripped.fill(0, 40, 48);
+  stripped.fill(0, 60, 64);
+
+  const faults = (bytes: Buffer, [from, to]: readonly [number, number], size = bytes.length) => {
+    const told: string[] = [];
+    const edits = [{ offset: from, bytes: Buffer.alloc(to - from), step: 1, why: 'test' }];
+    const commit = { kind: 'undo', edits, size, inPlaceIsSafe: true } as const;
+    unprovedFaults(viewOf(bytes), [commit], fault => told.push(fault));
+    return told;
+  };
+  const [init, plt] = [bfd.section('.init'), bfd.section('.plt')];
+  const gap = [init.offset + init.size, plt.offset] as const;
+  assert.ok(gap[1] - gap[0] > 2);
+
+  it('is nothing that a section describes, and where there are none, nothing that is loaded', () => {
+    assert.deepEqual(faults(program, gap), []);
+    for (const [from, to] of [
+      [gap[0] - 1, gap[1]],
+      [gap[0], gap[1] + 1],
+      [gap[1] - 1, gap[1] + 1],
+    ] as const) {
+      const [fault, ...more] = faults(program, [from, to]);
+      assert.match(
+        fault ?? '',
+        new RegExp(`^what no record proves is undone: bytes ${from} to ${to} of section \\d+$`),
+      );
+      assert.deepEqual(more, []);
+    }
+    assert.match(
+      faults(stripped, gap)[0] ?? '',
+      /^what no record proves is undone: bytes \d+ to \d+ of load \d+$/,
+    );
+  });
+
+  it('cuts nothing that is described', () => {
+    const appended = Buffer.concat([program, Buffer.alloc(100)]);
+    assert.deepEqual(faults(appended, gap, program.length), []);
+    assert.deepEqual(faults(appended, gap, program.length - 1), [
+      `what no record proves is cut: the file at ${program.length - 1}, its content ends at ${program.length}`,
+    ]);
   });
 });
 
