@@ -6,6 +6,7 @@ import {
   DT_STRSZ,
   DT_STRTAB,
   DT_VERSYM,
+  PF_W,
   PT_DYNAMIC,
   PT_LOAD,
 } from '../../src/elf/constants.js';
@@ -14,6 +15,8 @@ import { ElfnoteError } from '../../src/errors.js';
 import type { Commit, Edit, WritePlan } from '../../src/layout/model/plan.js';
 import { planFile, planRemoval } from '../../src/layout/plan-file.js';
 import type { CacheEntry } from '../../src/note/cache.js';
+import { AUDIT } from '../../src/write/invariants/audit.js';
+import { refuseFaults, Side } from '../../src/write/invariants/invariant.js';
 import { verifyPlan } from '../../src/write/verify-plan.js';
 import { buildLayout, PROGRAM, RX } from '../support/layout-builder.js';
 import { applied, isFault, viewOf } from '../support/plans.js';
@@ -34,9 +37,9 @@ function planned(bytes: Buffer, auditModule = READER): WritePlan {
 const PLAN = planned(FILE);
 const RESULT = applied(FILE, PLAN);
 const { image: IMAGE, source: SOURCE } = viewOf(RESULT);
-const AUDIT = readAudit(IMAGE, SOURCE);
+const OWN = readAudit(IMAGE, SOURCE);
 const STRINGS = dynamicStrings(IMAGE);
-assert.ok(AUDIT !== undefined && STRINGS !== undefined);
+assert.ok(OWN !== undefined && STRINGS !== undefined);
 
 /** The plan with more edits behind those of one of its commits. */
 function sabotaged(
@@ -80,8 +83,8 @@ function sectionAt(name: string): number {
   return IMAGE.header.e_shoff + index * 64;
 }
 
-const slot = AUDIT.entry.offset;
-const pathAt = STRINGS.offset + AUDIT.entry.d_val;
+const slot = OWN.entry.offset;
+const pathAt = STRINGS.offset + OWN.entry.d_val;
 const stackHeader = IMAGE.header.e_phoff + 56 * IMAGE.programHeaders.findIndex(p => p.p_type === 0x6474e551);
 const grown = IMAGE.programHeaders.findIndex(p => p.p_type === PT_LOAD);
 
@@ -256,4 +259,32 @@ test('a release that takes another entry, or none, is refused though the mark is
   };
   refuses(other, release(mark), 'the dynamic section has other entries');
   refuses(other, release(mark, word(slot + 16, 0)), 'the dynamic section has other entries');
+});
+
+test('a writable segment grows only where it is the last, in the file and in memory', () => {
+  const segments = PROGRAM.segments.map(segment => ({ ...segment, bss: 0 }));
+  const { bytes } = buildLayout({ ...PROGRAM, segments, sections: 'none' });
+  const { image } = viewOf(bytes);
+  const index = image.programHeaders.findLastIndex(p => p.p_type === PT_LOAD);
+  const at = image.header.e_phoff + 56 * index;
+  const last = image.programHeaders[index];
+  assert.ok(
+    last !== undefined && (last.p_flags & PF_W) !== 0 && last.p_offset + last.p_filesz <= bytes.length,
+  );
+  const end = last.p_offset + last.p_filesz;
+  const invariants = AUDIT.filter(({ name }) => name === 'one segment may end later');
+  assert.equal(invariants.length, 1);
+  const [commit] = PLAN.commits;
+  assert.ok(commit !== undefined);
+
+  /** The file where the segment has so many bytes, and as many as the file ends behind. */
+  const side = (size: number, behind: number) => {
+    const made = Buffer.concat([bytes.subarray(0, end), Buffer.alloc(size + behind)]);
+    for (const field of [32, 40]) made.writeBigUInt64LE(BigInt(last.p_filesz + size), at + field);
+    return new Side(viewOf(made));
+  };
+  const grow = (behind: number) =>
+    refuseFaults('', invariants, { before: side(0, behind), after: side(16, behind), commit, plan: PLAN });
+  grow(0);
+  assert.throws(() => grow(4), /a segment grew that is not read-only data: /);
 });
