@@ -20,6 +20,8 @@ const ENTRIES = join(ROOT, 'node_modules/.cache/elfnote-tests', RUN);
 /** Files that take more than a few seconds, the longest first: what is left to the end keeps one processor alone. */
 const LONG = [
   'e2e/matrix',
+  'e2e/matrix-machines',
+  'e2e/matrix-pairs',
   'e2e/restore',
   'e2e/reader',
   'e2e/fixtures',

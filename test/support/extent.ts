@@ -83,6 +83,8 @@ export const IN_PARTS: readonly string[] = [
   'test/corrupt/corrupt.test.ts',
   'test/e2e/fixtures.test.ts',
   'test/e2e/matrix.test.ts',
+  'test/e2e/matrix-machines.test.ts',
+  'test/e2e/matrix-pairs.test.ts',
   'test/e2e/patchelf-generations.test.ts',
   'test/e2e/reader.test.ts',
   'test/e2e/restore.test.ts',
@@ -95,11 +97,11 @@ export const IN_PARTS: readonly string[] = [
 ];
 
 export const EXTENT = {
-  /** e2e/matrix.test.ts: each cell sees one tool in so many, each tool one cell in so many. */
+  /** e2e/matrix.test.ts and e2e/matrix-machines.test.ts: each cell sees one tool in so many, each tool one cell in so many. */
   toolsPerCell: 12,
   /** The same of e2e/reader.test.ts, which has fewer cells. */
   toolsPerProgram: 6,
-  /** e2e/matrix.test.ts: of the ordered pairs of tools after each of six cells, one in so many. */
+  /** e2e/matrix-pairs.test.ts: of the ordered pairs of tools after each of six cells, one in so many. */
   pairs: 36,
   /** e2e/patchelf-generations.test.ts: of the operations of each patchelf, one in so many. */
   operations: 5,
