@@ -17,6 +17,9 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 /** Where the files that the runner is given are, when it runs all tests. */
 const ENTRIES = join(ROOT, 'node_modules/.cache/elfnote-tests', RUN);
 
+/** Directories whose tests take longer than a process takes to start, or ask how much memory theirs takes. */
+const LARGE = ['audit', 'batch', 'cli', 'docs', 'hardening', 'layout'];
+
 /** Files that take more than a few seconds, the longest first: what is left to the end keeps one processor alone. */
 const LONG = [
   'e2e/matrix',
@@ -88,15 +91,16 @@ function isWanted(file: string): boolean {
 }
 
 /**
- * What the runner is given, in the order of the names: a file for each test file that takes long, and one for all of
- * a directory's others, since most of these are done before their process has started.
+ * What the runner is given, in the order of the names: a file for each test file that takes long, one for all others of
+ * each large directory, and one for what is left, since most of these are done before their process has started.
  */
 function entriesFor(wanted: readonly string[]): string[] {
   rmSync(ENTRIES, { recursive: true, force: true });
   mkdirSync(ENTRIES, { recursive: true });
   const groups = new Map(LONG.filter(file => wanted.includes(file)).map(file => [file, [file]]));
   for (const file of wanted.filter(one => !LONG.includes(one)).sort()) {
-    const name = hasHooks(file) ? file : file.split('/').slice(0, -1).slice(0, 2).join('/');
+    const directory = file.split('/')[1] ?? '';
+    const name = hasHooks(file) ? file : LARGE.includes(directory) ? directory : 'others';
     groups.set(name, [...(groups.get(name) ?? []), file]);
   }
   return [...groups].map(([name, group], i) => {
