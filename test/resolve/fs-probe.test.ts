@@ -47,7 +47,7 @@ const whyOf = (candidate: Candidate) => (candidate.kind === 'elf' ? undefined : 
 
 /** Lets a function of node:fs be counted or fail, for everyone who imported it. */
 function replace(
-  name: 'accessSync' | 'openSync' | 'readdirSync' | 'readSync',
+  name: 'accessSync' | 'openSync' | 'readdirSync' | 'readlinkSync' | 'readSync',
   code: string | undefined,
   only?: string,
 ) {
@@ -96,6 +96,8 @@ describe('what stands at a path', () => {
   const broken: [rule: string, bytes: Buffer, why: RegExp][] = [
     ['an empty file is too short', Buffer.alloc(0), /^too short$/],
     ['a file of 15 bytes is too short', ELF.subarray(0, 15), /^too short$/],
+    ['one of 16 bytes is looked at', ELF.subarray(0, 16), /ends inside the ELF header/],
+    ['also where it is no ELF file', Buffer.alloc(16, 'x'), /^not an ELF file$/],
     ['a linker script is no ELF file', Buffer.from('GROUP ( /lib/libc.so.6 )\n'), /^not an ELF file$/],
     ['a file that ends in its header is broken', ELF.subarray(0, 40), /ends inside the ELF header/],
     ['a file of an unknown class is broken', Buffer.from(ELF).fill(9, 4, 5), /^EI_CLASS is 9$/],
@@ -354,6 +356,11 @@ describe('links below a root', () => {
   test('.. below what does not exist is missing, as for the kernel', () => {
     file('lib/liba.so');
     assert.equal(new FileSystemProbe(root).directory('/none/../lib'), 'missing');
+    link('lib/libb.so', 'none/../liba.so');
+    assert.deepEqual(new FileSystemProbe(root).candidate('/lib/libb.so'), {
+      kind: 'absent',
+      why: 'dangling link',
+    });
   });
 
   test('.. below a file is nothing to search, as for the kernel', () => {
@@ -413,6 +420,14 @@ describe('real paths', () => {
     file('store/a/liba.so');
     link('lib', 'store/a');
     assert.equal(new FileSystemProbe().realPath(join(root, 'lib/liba.so')), join(root, 'store/a/liba.so'));
+  });
+
+  test('without a root the kernel follows the links to a candidate', () => {
+    file('lib/liba.so');
+    link('lib/libb.so', 'liba.so');
+    const read = replace('readlinkSync', undefined);
+    assert.equal(kindOf(new FileSystemProbe().candidate(join(root, 'lib/libb.so'))), 'elf');
+    assert.equal(read.mock.callCount(), 0);
   });
 
   test('what does not exist has none', () => {

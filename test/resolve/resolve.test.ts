@@ -417,6 +417,66 @@ describe('an answer carries how it was found', () => {
   });
 });
 
+describe('what the loader finds behind the run path', () => {
+  const files = { '/s/x/liba.so': ELF, '/t/libb.so': ELF };
+  const asked: string[] = [];
+
+  /** With a system library of that path. */
+  function behind(path: string | undefined, runpath = '/s/x', needed = 'libsys.so', storeRoots?: string[]) {
+    asked.length = 0;
+    return resolveImage(imageOf({ needed: [needed], runpath }), new MemoryProbe({ files }), {
+      storeRoots: storeRoots ?? ['/s'],
+      systemLibrary: soname => {
+        asked.push(soname);
+        return path;
+      },
+    });
+  }
+
+  test('is recorded, and said to be of the system, where nothing can come in between later', () => {
+    for (const [path, component] of [
+      ['/usr/lib/libsys.so', '/usr/lib'],
+      ['/libsys.so', '/'],
+    ] as const)
+      assert.deepEqual(behind(path).entries, [
+        {
+          soname: 'libsys.so',
+          steps: [{ kind: 'path', path }],
+          attempts: [
+            { component: '/s/x', outcome: 'passed-over', why: 'not there' },
+            { component, outcome: 'recorded', why: 'system' },
+          ],
+        },
+      ]);
+    assert.deepEqual(misses(behind(undefined)), [['libsys.so', 'not-found']]);
+  });
+
+  test('is not asked for where a directory is outside of the stores, or only the loader can search it', () => {
+    for (const runpath of ['/s/x:/t', '/t', '/s/x:$ORIGIN', '/s/gone']) {
+      assert.deepEqual(behind('/usr/lib/libsys.so', runpath).entries, [], runpath);
+      assert.deepEqual(asked, [], runpath);
+    }
+    const options = { systemLibrary: () => assert.fail('no stores are known') };
+    const image = imageOf({ needed: ['libsys.so'], runpath: '/s/x' });
+    assert.deepEqual(misses(resolveImage(image, new MemoryProbe({ files }), options)), [
+      ['libsys.so', 'not-found'],
+    ]);
+  });
+
+  test('is asked for only where no directory has the library, and its name can be', () => {
+    assert.deepEqual(lists(behind('/usr/lib/liba.so', '/s/x', 'liba.so')), { 'liba.so': ['=/s/x/liba.so'] });
+    assert.deepEqual(asked, []);
+    assert.deepEqual(misses(behind('/usr/lib/a:b', '/s/x', 'a:b')), [['a:b', 'not-encodable']]);
+    assert.deepEqual(asked, []);
+  });
+
+  test('is not recorded with a colon in its path, nor as an element that the loader skips', () => {
+    assert.deepEqual(misses(behind('/usr/l:b/libsys.so')), [['libsys.so', 'not-found']]);
+    const long = (length: number) => behind(`/${'p'.repeat(length - 1)}`).entries.length;
+    assert.deepEqual([long(4094), long(4095)], [1, 0]);
+  });
+});
+
 describe('what is remembered of a run path', () => {
   const RUNPATH = '/other:/ok:$ORIGIN:/broken/:/s/x';
   const files = {
