@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { BufferSource } from '../../../src/elf/bytes.js';
-import { appendedData, isWiped, occupiedRanges } from '../../../src/layout/model/occupied.js';
+import { appendedData, isWiped, occupiedRanges, rangesOn } from '../../../src/layout/model/occupied.js';
 import { image, program, section } from '../../support/image.js';
 
 const TABLE = 0x400;
@@ -76,6 +76,21 @@ describe('appended data', () => {
     assert.equal(hasData(Buffer.alloc(100), true), false);
     assert.equal(hasData(Buffer.concat([Buffer.from('data'), Buffer.alloc(100)]), true), true);
   });
+});
+
+it('a range is on bytes of which it has one', () => {
+  const sectionHeaders = [0x100, 0x120, 0x140].map(sh_offset => section({ sh_offset, sh_size: 0x20 }));
+  const file = image({ size: 0x1000, sectionHeaders: [section({ sh_type: 0 }), ...sectionHeaders] });
+  const on = (from: number, to: number) =>
+    rangesOn(file, from, to).flatMap(({ kind, start }) => (kind === 'section' ? [start] : []));
+  assert.deepEqual(on(0x120, 0x140), [0x120]);
+  assert.deepEqual(on(0x11f, 0x141), [0x100, 0x120, 0x140]);
+  assert.deepEqual(on(0x130, 0x131), [0x120]);
+  assert.deepEqual(on(0x160, 0x200), []);
+  const kinds = occupiedRanges({ ...file, header: { ...file.header, e_shoff: 0x200 } }).map(
+    ({ kind }) => kind,
+  );
+  assert.deepEqual(kinds.slice(-2), ['section', 'section-headers']);
 });
 
 it('what patchelf has wiped is X or Z, with the zeros that aligned what stood there', () => {

@@ -203,6 +203,30 @@ describe('a gap inside a read-only segment', () => {
     assert.deepEqual(gapsOf('\0', 4096), [gap]);
   });
 
+  it('is of the segment that it is in, and does not start it', () => {
+    const second = program({ p_flags: 4, p_offset: 0x1000, p_filesz: 0x800 });
+    const sections = [0x100, 0x1000, 0x1010].map(sh_offset =>
+      section({ sh_offset, sh_size: 4, sh_addralign: 16 }),
+    );
+    const behind = section({ sh_offset: 0x110, sh_size: 4, sh_addralign: 16 });
+    const [one, ...others] = sections;
+    assert.ok(one !== undefined);
+    const file = image({
+      size: 0x2000,
+      programHeaders: [program({ p_flags: 4, p_filesz: 0x800 }), second],
+      sectionHeaders: [section({ sh_type: 0 }), one, behind, ...others],
+      header: { e_shoff: 0x1900 },
+    });
+    const found = findGaps(file, new BufferSource(Buffer.alloc(0x2000)), occupiedRanges(file), 0x100);
+    assert.deepEqual(
+      found.map(({ load, offset, size }) => [load, offset, size]),
+      [
+        [0, 0x104, 12],
+        [1, 0x1004, 12],
+      ],
+    );
+  });
+
   it("is no zeros that the alignment does not account for, which may be somebody's", () => {
     assert.deepEqual(gapsOf('\0', 0x800), []);
   });

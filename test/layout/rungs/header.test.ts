@@ -73,6 +73,11 @@ describe('the one write', () => {
     assert.ok(!plan(4096 - 2 * 56 + 8).atomic);
   });
 
+  it('is impossible for a table that starts inside the ELF header', () => {
+    assert.ok(!plan(63).atomic);
+    assert.ok(plan(64).atomic);
+  });
+
   it('is impossible for a table behind the first page; then the table comes before the header', () => {
     const { edits, atomic } = plan(0x2000);
     assert.ok(!atomic);

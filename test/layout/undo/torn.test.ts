@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { CACHE_NOTE_OWNER } from '../../../src/elf/constants.js';
 import { editsOf, type WritePlan } from '../../../src/layout/model/plan.js';
 import { planFile, planRemoval } from '../../../src/layout/plan-file.js';
 import { encodeNote } from '../../../src/note/cache.js';
@@ -12,10 +13,10 @@ const AARCH64 = 183;
 const PAGE = 4096;
 
 /** Pages are 64 KiB there, so slack has room for notes that go over several pages of 4 KiB. */
-function roomy(padded: boolean): Buffer {
+function roomy(padded: boolean, littleEndian = true): Buffer {
   return buildLayout({
     is64: true,
-    littleEndian: true,
+    littleEndian,
     machine: AARCH64,
     align: 0x10000,
     rela: true,
@@ -84,6 +85,18 @@ for (const [where, bytes] of Object.entries({
     });
   });
 }
+
+test('a big-endian file is rid of such notes too, and no file of notes of another owner', () => {
+  for (const littleEndian of [true, false]) {
+    const bytes = roomy(true, littleEndian);
+    const torn = tornAt(bytes, noted(bytes, 4000).plan, borderIn);
+    assert.ok(removed(torn).bytes.equals(bytes));
+    const at = torn.indexOf(CACHE_NOTE_OWNER);
+    assert.ok(at > 0);
+    torn.write('x', at);
+    assert.equal(planRemoval(viewOf(torn)).kind, 'skip');
+  }
+});
 
 test("what nothing proves is verified to be nobody else's", () => {
   const bytes = roomy(true);
