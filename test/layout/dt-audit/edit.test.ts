@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { alignUp, Encoding, largest } from '../../../src/elf/bytes.js';
-import { PT_LOAD } from '../../../src/elf/constants.js';
-import { readAudit } from '../../../src/elf/dt-audit.js';
+import { DT_AUDIT, DT_STRSZ, PT_LOAD } from '../../../src/elf/constants.js';
+import { dynamicStrings, readAudit } from '../../../src/elf/dt-audit.js';
 import { PHDR } from '../../../src/elf/structs.js';
 import { ElfnoteError } from '../../../src/errors.js';
 import { planAudit } from '../../../src/layout/dt-audit/edit.js';
+import { releaseAudit } from '../../../src/layout/dt-audit/release.js';
 import type { PlanOptions, WritePlan } from '../../../src/layout/model/plan.js';
 import { planFile, planRemoval } from '../../../src/layout/plan-file.js';
 import type { CacheEntry } from '../../../src/note/cache.js';
@@ -213,6 +214,14 @@ describe('what is refused', () => {
     assert.deepEqual(removed(edited), built.bytes, 'the one that ends the table may have any');
   });
 
+  test('a DT_AUDIT of somebody else, by its name', () => {
+    const built = buildLayout(PROGRAM);
+    const { end } = dynamicOf(built);
+    built.bytes.writeBigUInt64LE(BigInt(DT_AUDIT), end);
+    built.bytes.writeBigUInt64LE(1n, end + 8);
+    cannot(built.bytes, /its DT_AUDIT names another audit module \(.+\)$/);
+  });
+
   test('section headers that say something else, or nothing', () => {
     cannot(
       buildLayout({ ...PROGRAM, sections: 'none' }).bytes,
@@ -267,6 +276,32 @@ describe('an audit module that is older than the record', () => {
       () => verifyPlan(viewOf(withOlderReader()), { ...plan, commits }),
       /the old audit module is still there/,
     );
+  });
+});
+
+describe('an audit module that no record covers', () => {
+  test('is taken out, and the string table is cut where nothing was added since', () => {
+    const roomy = items(item => [item.kind === 'versym' ? { ...item, gap: 64 } : item]);
+    const { bytes } = buildLayout({ ...PROGRAM, items: roomy });
+    const made = applied(bytes, planned(bytes));
+    const whys = (bytes: Buffer) => releaseAudit(viewOf(bytes))?.edits.map(({ why }) => why);
+    const taken = ['DT_AUDIT is taken out', 'bytes of the audit module'];
+    const [entry, text, ...sizes] = whys(made) ?? [];
+    assert.deepEqual([[entry, text], sizes.length], [taken, 2]);
+
+    const { image } = viewOf(made);
+    const table = dynamicStrings(image);
+    const size = image.dynamic?.entries.find(({ d_tag }) => d_tag === DT_STRSZ);
+    const index = image.sectionHeaders.findIndex(({ name }) => name === '.dynstr');
+    assert.ok(table !== undefined && size !== undefined && index > 0);
+    const more = Buffer.from(made);
+    for (const at of [size.offset + 8, image.header.e_shoff + 64 * index + 32])
+      more.writeBigUInt64LE(BigInt(table.size + 4), at);
+    assert.deepEqual(whys(more), taken);
+  });
+
+  test('is none where there is no DT_AUDIT', () => {
+    assert.equal(releaseAudit(viewOf(buildLayout(PROGRAM).bytes)), undefined);
   });
 });
 

@@ -65,8 +65,9 @@ describe('appended data', () => {
   });
 
   it('is not a section header of the last known type, the first of a system, or with a name of before', () => {
-    for (const fields of [{ type: 18 }, { type: 0x60000000 }, { name: 4096 + 0x1f }])
+    for (const fields of [{ type: 18 }, { type: 0x60000000 }, { name: 4096 + 0x1f }, { align: 2 ** 16 }])
       assert.equal(hasData(header(fields)), false, JSON.stringify(fields));
+    assert.equal(hasData(header({ align: 2 ** 17 })), true);
     assert.equal(hasData(header({ name: 4096 + 0x20 })), true);
     assert.equal(hasData(header({ name: 4095 }), false, 9), false, 'where no section has the names');
     assert.equal(hasData(header({ name: 4096 }), false, 9), true);
@@ -91,6 +92,11 @@ it('a range is on bytes of which it has one', () => {
     ({ kind }) => kind,
   );
   assert.deepEqual(kinds.slice(-2), ['section', 'section-headers']);
+  const before = occupiedRanges({ ...file, header: { ...file.header, e_shoff: 0x80 } }).slice(-4);
+  assert.deepEqual(
+    before.map(({ kind }) => kind),
+    ['section-headers', 'section', 'section', 'section'],
+  );
 });
 
 it('what patchelf has wiped is X or Z, with the zeros that aligned what stood there', () => {

@@ -69,6 +69,18 @@ describe('the rung', () => {
     assert.equal(rung(spec([INTERP, ABI, ...TABLES], 500, { tableGap: 56 })), 'slack free');
   });
 
+  it('moves nothing of which nobody knows who points at it, wherever it stands among the sections', () => {
+    const { moved } = written(
+      spec([{ kind: 'rodata', size: 64 }, INTERP, ABI, ...TABLES], 500, { phdr: true }),
+    );
+    assert.ok(!moved.includes('.rodata'), moved.join());
+  });
+
+  it('is no copied note where the file cannot get a section header for it', () => {
+    const { rung, moved } = written(spec([INTERP, ABI, ...TABLES], 500, { appended: 64 }));
+    assert.deepEqual([rung.table, moved], ['move-notes', ['.interp', '.note.gnu.build-id']]);
+  });
+
   it('is a copied note rather than anything that moves', () => {
     const result = written(spec([INTERP, ABI, ...TABLES], 500));
     assert.deepEqual(result.rung, { note: 'slack', table: 'reuse-note' });
@@ -405,6 +417,7 @@ describe('a file is refused by name', () => {
     const refused = (address: number) => {
       bytes.writeBigUInt64LE(BigInt(address), entry.offset + 8);
       const result = planFile(viewOf(bytes), { entries: entries(20) });
+      assert.ok(result.kind !== 'skip' || result.reason === 'unsupported-layout');
       return result.kind === 'skip' ? result.detail : result.kind;
     };
     const end = load.p_vaddr + load.p_memsz;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { PT_INTERP, PT_NOTE } from '../../../src/elf/constants.js';
 import { placeInTail } from '../../../src/layout/rungs/place.js';
-import { type MovedRoom, NO_SPARE } from '../../../src/layout/rungs/room.js';
+import { type MovedRoom, NO_SPARE, type StillRoom } from '../../../src/layout/rungs/room.js';
 import { image, program } from '../../support/image.js';
 
 const FILE_END = 0x3000;
@@ -29,6 +29,19 @@ it('a new segment starts before what has moved into it and stands before the las
   const { load, front } = startOf(0);
   assert.equal(load, FILE_END);
   assert.equal(front, FILE_END + 16);
+});
+
+it('it starts with the note where nothing has moved', () => {
+  const room: StillRoom = {
+    kind: 'free',
+    spare: NO_SPARE,
+    front: undefined,
+    note: undefined,
+    load: undefined,
+  };
+  const file = image({ size: FILE_END, programHeaders: [program({ p_filesz: 0x800 })] });
+  const place = placeInTail(file, room, 0x40, FILE_END);
+  assert.deepEqual([place?.newLoad?.p_offset, place?.note.offset], [FILE_END, FILE_END]);
 });
 
 it('it starts with what has moved into it where that stands behind them', () => {

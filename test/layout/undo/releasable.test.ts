@@ -46,6 +46,10 @@ describe('a note that no record covers is released', () => {
   });
 
   test('nor at the end of a segment that is written to', () => {
-    assert.equal(reasonOf({ p_flags: PF_R | PF_W }, {}), 'the cache note ends a segment that is written to');
+    const why = 'the cache note ends a segment that is written to';
+    assert.equal(reasonOf({ p_flags: PF_R | PF_W }, {}), why);
+    const alone = { p_offset: 0x800, p_vaddr: 0x800, p_filesz: 0x40 };
+    assert.equal(reasonOf({ p_flags: PF_R | PF_W, ...alone }, {}), why);
+    assert.equal(reasonOf({ p_flags: PF_R, ...alone }, {}), undefined);
   });
 });
