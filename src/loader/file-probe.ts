@@ -71,10 +71,12 @@ export class FileLoaderProbe implements LoaderProbe {
     if (place === undefined) return ABSENT;
     const found = tryStat(place);
     if ('code' in found) return failed(found.code);
-    if (found.isDirectory()) return broken('directory', 'is a directory');
     if (found.isFile()) return openFile(place);
     const code = failureToOpen(place, found);
-    return code === undefined ? broken('other', 'is not a regular file') : failed(code);
+    if (code !== undefined) return failed(code);
+    return found.isDirectory()
+      ? broken('directory', 'is a directory')
+      : broken('other', 'is not a regular file');
   }
 }
 

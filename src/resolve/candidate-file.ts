@@ -44,8 +44,8 @@ export function readCandidate(path: Buffer): Candidate {
 }
 
 /**
- * With which code open(2) fails on a device, a pipe or a socket, without opening it; undefined where it does not. To open
- * one does something: a tape is wound back, a watchdog starts, who waits to write into a pipe waits no longer. So what a
+ * With which code open(2) fails on what is no regular file, without opening it; undefined where it does not. To open
+ * one may do something: a tape is wound back, a watchdog starts, who waits to write into a pipe waits no longer. So what a
  * run path names is looked at first.
  */
 export function failureToOpen(path: Buffer, stats: Pick<Stats, 'isSocket'>): string | undefined {

@@ -155,6 +155,25 @@ describe('what a file is opened for', () => {
     }
   });
 
+  test('a directory, a pipe and a device that may not be read end no search: ld.so goes on', {
+    skip: needs('mkfifo'),
+  }, t => {
+    const root = world(t);
+    runOk('mkfifo', [join(root, 'pipe')]);
+    mock.method(fs, 'accessSync', () => {
+      throw Object.assign(new Error('EACCES'), { code: 'EACCES' });
+    });
+    syncBuiltinESMExports();
+    try {
+      const probe = new FileLoaderProbe();
+      for (const path of [join(root, 'lib'), join(root, 'pipe'), '/dev/null'])
+        assert.deepEqual(probe.open(path), { kind: 'failed', code: 'EACCES' });
+    } finally {
+      mock.restoreAll();
+      syncBuiltinESMExports();
+    }
+  });
+
   test('it is closed again', t => {
     const probe = new FileLoaderProbe(world(t));
     const before = readdirSync('/proc/self/fd').length;
