@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-const { existsSync, readFileSync, statSync, writeSync } = require('node:fs');
+const { existsSync, readdirSync, readFileSync, statSync, writeSync } = require('node:fs');
 const { join } = require('node:path');
 const { Script } = require('node:vm');
 
@@ -65,6 +65,12 @@ function compiledFor(command = '') {
   return places.find(place => changed(join(place, 'main.js')) >= changed(join(CLI, 'main.js')));
 }
 
+/** What is not there yet nobody else has written to. */
+function isOwnAlone(directory) {
+  const stats = statSync(directory, { throwIfNoEntry: false });
+  return stats === undefined || (stats.uid === process.getuid() && (stats.mode & 0o022) === 0);
+}
+
 /**
  * Node 22 and later keep what they have compiled, here beside the closure notes: in a directory that is the user's own,
  * since whoever writes there says what runs, and which no group may write to, whatever the umask. Node's own choice is
@@ -75,11 +81,14 @@ function keepCompiled({ HOME = '' } = process.env) {
   if (nodeModule.enableCompileCache === undefined || !HOME.startsWith('/')) return;
   try {
     const cache = `${HOME}/.cache/elfnote`;
+    const kept = `${cache}/compiled`;
     if (statSync(HOME).uid !== process.getuid()) return;
-    if ((statSync(cache, { throwIfNoEntry: false })?.mode & 0o022) !== 0) return;
+    // One for each version of Node, and each may be older than its parent's mode.
+    const versions = existsSync(kept) ? readdirSync(kept).map(name => join(kept, name)) : [];
+    if (![cache, kept, ...versions].every(isOwnAlone)) return;
     const mask = process.umask(0o077);
     try {
-      nodeModule.enableCompileCache(`${cache}/compiled`);
+      nodeModule.enableCompileCache(kept);
     } finally {
       process.umask(mask);
     }

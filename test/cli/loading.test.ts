@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import {
   chmodSync,
+  chownSync,
   cpSync,
   existsSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -16,7 +18,7 @@ import { dirname, join, relative } from 'node:path';
 import { describe, test } from 'node:test';
 import { BIN, FIXTURES, PROJECT, ROOT, run, runOk } from '../support/cli.js';
 import { tempDir } from '../support/temp.js';
-import { needs } from '../support/tools.js';
+import { needs, needsRoot } from '../support/tools.js';
 import { copies } from '../support/tree.js';
 
 const DIST = join(PROJECT, 'dist/cli');
@@ -119,23 +121,56 @@ test('a clone that is not built, and a Node that is too old, are one line and st
 
 /** Does of Node's own what can be seen: Node 20 has no such function. */
 const KEEPS = `require('node:module').enableCompileCache = dir =>
-  require('node:fs').mkdirSync(dir, { recursive: true });`;
+  require('node:fs').mkdirSync(dir + '/now', { recursive: true });`;
 
-test('what Node compiles, and closure notes, are where no group may write, whatever the umask', t => {
-  const home = tempDir(t);
-  const keeps = join(home, 'keeps.cjs');
-  writeFileSync(keeps, KEEPS);
-  const cache = join(home, '.cache/elfnote');
-  const start = () => {
+describe('what Node compiles is kept beside the closure notes', () => {
+  const PARTS = ['', 'compiled', 'compiled/older'];
+
+  /** Whether it is kept below a home directory. */
+  const start = (home: string): boolean => {
+    const keeps = join(home, 'keeps.cjs');
+    writeFileSync(keeps, KEEPS);
     const node = [process.execPath, '--enable-source-maps', '--require', keeps, BIN, '--version'];
     runOk('sh', ['-c', 'umask 002; exec "$0" "$@"', ...node], { env: { HOME: home } });
-    return existsSync(join(cache, 'compiled'));
+    return existsSync(join(home, '.cache/elfnote/compiled/now'));
   };
-  assert.equal(start(), true);
-  assert.equal(statSync(cache).mode & 0o777, 0o700);
-  rmSync(join(cache, 'compiled'), { recursive: true });
-  chmodSync(cache, 0o770);
-  assert.equal(start(), false, 'a group may write to it');
+
+  test('where no group may write, whatever the umask', t => {
+    const home = tempDir(t);
+    assert.equal(start(home), true);
+    for (const part of ['', 'compiled', 'compiled/now'])
+      assert.equal(statSync(join(home, '.cache/elfnote', part)).mode & 0o777, 0o700);
+  });
+
+  for (const part of PARTS) {
+    const whoMayWrite: readonly (readonly [
+      who: string,
+      skip: string | false,
+      change: (dir: string) => void,
+    ])[] = [
+      ['a group', false, dir => chmodSync(dir, 0o770)],
+      ['another user', needsRoot(), dir => chownSync(dir, 65534, 65534)],
+    ];
+    for (const [who, skip, change] of whoMayWrite) {
+      test(`and not where ${who} may write to elfnote/${part}, which stays as it is`, { skip }, t => {
+        const home = tempDir(t);
+        for (const each of PARTS) mkdirSync(join(home, '.cache/elfnote', each), { recursive: true });
+        for (const each of PARTS) chmodSync(join(home, '.cache/elfnote', each), 0o755);
+        const dir = join(home, '.cache/elfnote', part);
+        change(dir);
+        const { uid, mode } = statSync(dir);
+        assert.equal(start(home), false);
+        assert.deepEqual([statSync(dir).uid, statSync(dir).mode], [uid, mode]);
+      });
+    }
+  }
+
+  test('also where it was before, and only its owner may write', t => {
+    const home = tempDir(t);
+    for (const each of PARTS) mkdirSync(join(home, '.cache/elfnote', each), { recursive: true });
+    for (const each of PARTS) chmodSync(join(home, '.cache/elfnote', each), 0o755);
+    assert.equal(start(home), true);
+  });
 });
 
 test('what another Node has compiled, or nothing whole, is passed over', t => {
