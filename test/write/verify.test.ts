@@ -221,6 +221,38 @@ it('a good plan passes where a segment was on the table to begin with', () => {
   assert.doesNotThrow(() => subject.verify());
 });
 
+it('a good plan passes where an empty segment has the address of the next', () => {
+  const whole = fixture('pie-bfd');
+  const { phoff, phdrs } = new Elf(whole);
+  const stack = phdrs.findIndex(p => p.type === STACK);
+  const entry = (i: number) => whole.subarray(phoff + 56 * i, phoff + 56 * (i + 1));
+  const loads = phdrs.flatMap((p, i) => (p.type === LOAD ? [i] : []));
+  assert.ok(loads.length > 2);
+  for (const load of loads) {
+    const empty = Buffer.from(entry(load)).fill(0, 32, 48);
+    const table = phdrs.flatMap((_, i) => (i === stack ? [] : i === load ? [empty, entry(i)] : [entry(i)]));
+    const bytes = Buffer.from(whole);
+    Buffer.concat(table).copy(bytes, phoff);
+    for (const options of [{}, { placement: 'tail' }] as const) {
+      const subject = new Subject(bytes, options);
+      assert.doesNotThrow(() => subject.verify());
+      const made = applied(bytes, subject.plan);
+      // Another tool has changed a program header since, so the record does not count.
+      const changed = Buffer.from(made);
+      const { offset, bytes: flags } = subject.field(subject.phdr(NOTE), 'flags', 6);
+      flags.copy(changed, offset);
+      for (const [from, exact] of [
+        [made, true],
+        [changed, false],
+      ] as const) {
+        const removal = planRemoval(viewOf(from));
+        assert.ok(removal.kind === 'write' && removal.exact === exact);
+        assert.doesNotThrow(() => verifyPlan(viewOf(from), removal));
+      }
+    }
+  }
+});
+
 it('what is undone is undone first', () => {
   const bytes = bfd.result.bytes;
   const entries: CacheEntry[] = [{ soname: 'libtwo.so', steps: [{ kind: 'hint', dir: '/run/lib' }] }];

@@ -87,7 +87,7 @@ function pageFaults({ before, after }: Step, report: Report): void {
   for (const load of after.loads) {
     i++;
     const next = after.loads[i + 1];
-    const old = next && loadAt(before, load.p_vaddr);
+    const old = next && counterpart(before, load);
     if (next === undefined || old === undefined || old.p_memsz === load.p_memsz) continue;
     for (let page = MIN_PAGE_SIZE; page <= Math.max(MIN_PAGE_SIZE, load.p_align); page *= 2) {
       const last = (p: ProgramHeader) => Math.floor((p.p_vaddr + p.p_memsz - 1) / page);
@@ -100,10 +100,19 @@ function pageFaults({ before, after }: Step, report: Report): void {
   }
 }
 
-/** The first segment at an address. */
-function loadAt({ loads }: Side, address: number): ProgramHeader | undefined {
-  for (let i = 0; i < loads.length; i++) if (loads[i]?.p_vaddr === address) return loads[i];
-  return undefined;
+/**
+ * What another side's segment is here: the first at its address that is empty as it is, and otherwise the first there.
+ * strip leaves empty ones, and what is put behind the last segment may then start where it does.
+ */
+function counterpart({ loads }: Side, { p_vaddr, p_memsz }: ProgramHeader): ProgramHeader | undefined {
+  let first: ProgramHeader | undefined;
+  for (let i = 0; i < loads.length; i++) {
+    const load = loads[i];
+    if (load?.p_vaddr !== p_vaddr) continue;
+    if ((load.p_memsz === 0) === (p_memsz === 0)) return load;
+    first ??= load;
+  }
+  return first;
 }
 
 function otherFaults({ before, after }: Step, report: Report): void {
@@ -119,7 +128,7 @@ function oldLoadFaults({ before, after, plan }: Step, report: Report): void {
   let i = -1;
   for (const was of before.loads) {
     i++;
-    const now = loadAt(after, was.p_vaddr);
+    const now = counterpart(after, was);
     if (now === undefined || !isSameButSize(now, was)) {
       report(`a PT_LOAD changed: number ${i}, ${tell(was)} is ${tell(now)}`);
       continue;
@@ -130,7 +139,7 @@ function oldLoadFaults({ before, after, plan }: Step, report: Report): void {
     if (!sameSize && !(grew && (was.p_flags & PF_W) === 0))
       report(`a segment grew that is not read-only data: number ${i}, ${tell(was)} is ${tell(now)}`);
   }
-  const added = after.loads.filter(load => loadAt(before, load.p_vaddr) === undefined);
+  const added = after.loads.filter(load => counterpart(before, load) === undefined);
   // What is released may have had one.
   const most = plan.rung.note === 'removed' ? 1 : Math.max(1, plan.addedLoads);
   if (added.length > most) report(`a PT_LOAD appeared: ${added.length}, at most ${most}`);
@@ -143,7 +152,7 @@ function oldLoadFaults({ before, after, plan }: Step, report: Report): void {
 
 function lossFaults({ before, after }: Step, report: Report): void {
   for (const was of before.loads) {
-    const size = loadAt(after, was.p_vaddr)?.p_memsz ?? 0;
+    const size = counterpart(after, was)?.p_memsz ?? 0;
     if (size >= was.p_memsz || isOwn(before, was.p_offset + size, was.p_offset + was.p_memsz)) continue;
     report(`a segment loses more than notes: of ${tell(was)} there are ${hex(size)} bytes left`);
   }
