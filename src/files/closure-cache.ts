@@ -18,7 +18,9 @@ const SUFFIX = '.closure';
 
 /**
  * `$XDG_CACHE_HOME/elfnote`, or `~/.cache/elfnote`: a relative path in a variable is no path (XDG base directories).
- * @throws ElfnoteError `unwritable` where there is no home directory.
+ * Nothing is made in a home directory that is another user's, as under sudo(8), who then could not use it.
+ *
+ * @throws ElfnoteError `unwritable` where there is no home directory, `refused` where it is another user's.
  */
 export function closureCacheDir(environment: NodeJS.ProcessEnv): string {
   const { XDG_CACHE_HOME: given } = environment;
@@ -26,6 +28,9 @@ export function closureCacheDir(environment: NodeJS.ProcessEnv): string {
   const doing = 'the user has no home directory for a cache';
   const home = during('unwritable', doing, undefined, homedir);
   if (!isAbsolute(home)) throw new ElfnoteError('unwritable', `${doing}: HOME is no absolute path`);
+  const stats = during('unwritable', doing, home, () => statSync(home));
+  if (stats.uid !== process.geteuid?.())
+    throw new ElfnoteError('refused', "the home directory is another user's", { path: home });
   return join(home, '.cache/elfnote');
 }
 
@@ -98,8 +103,7 @@ export class ClosureCache {
 }
 
 /**
- * Whoever writes a note says what the program loads. So a home directory that is another user's, as under sudo(8), does
- * not count. Which group is the user's own alone, nobody tells: as sshd(8) does, none is trusted.
+ * Whoever writes a note says what the program loads. So a directory that is another user's does not count. Which group is the user's own alone, nobody tells: as sshd(8) does, none is trusted.
  *
  * @throws ElfnoteError `refused`
  */

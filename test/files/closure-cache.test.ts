@@ -57,14 +57,35 @@ for (const [who, skip, change] of whoMayWrite) {
   });
 }
 
-test('a cache is never below a directory that is not absolute', () => {
-  const home = process.env.HOME;
+/** `closureCacheDir` for the user with this home directory. */
+function cacheDirBelow(home: string, environment: NodeJS.ProcessEnv = {}): string {
+  const before = process.env.HOME;
   try {
-    process.env.HOME = '';
-    for (const XDG_CACHE_HOME of [undefined, '', 'relative'])
-      assert.throws(() => closureCacheDir({ XDG_CACHE_HOME }), /the user has no home directory for a cache/);
-    assert.equal(closureCacheDir({ XDG_CACHE_HOME: '/x' }), '/x/elfnote');
-  } finally {
     process.env.HOME = home;
+    return closureCacheDir(environment);
+  } finally {
+    process.env.HOME = before;
   }
+}
+
+test('a cache is never below a directory that is not absolute', () => {
+  for (const XDG_CACHE_HOME of [undefined, '', 'relative'])
+    assert.throws(() => cacheDirBelow('', { XDG_CACHE_HOME }), /the user has no home directory for a cache/);
+  assert.equal(cacheDirBelow('', { XDG_CACHE_HOME: '/x' }), '/x/elfnote');
+});
+
+test('a cache is below a home directory that is there', t => {
+  const home = tempDir(t);
+  assert.equal(cacheDirBelow(home), join(home, '.cache/elfnote'));
+  assert.throws(() => cacheDirBelow(join(home, 'absent')), /the user has no home directory for a cache/);
+});
+
+test("no cache is made in another user's home directory", { skip: needsRoot() }, t => {
+  const home = tempDir(t);
+  chownSync(home, 65534, 65534);
+  assert.throws(() => cacheDirBelow(home), {
+    code: 'refused',
+    message: "the home directory is another user's",
+  });
+  assert.equal(cacheDirBelow(home, { XDG_CACHE_HOME: home }), join(home, 'elfnote'));
 });
