@@ -350,6 +350,15 @@ describe('what a pointer leads into', () => {
   }
 });
 
+it('a table that something besides its dynamic entry leads into does not move either', () => {
+  const free = spec([{ kind: 'dynsym' }, { kind: 'dynstr' }, { kind: 'relocations' }], 500);
+  assert.deepEqual([rung(free), written(free).moved], ['slack move-tables', ['.dynsym', '.dynstr']]);
+  for (const by of ['symbol', 'relocation', 'relr', 'unknown-entry'] as const) {
+    const pinned = plan({ ...free, pins: [{ target: 'dynsym', by }] });
+    assert.ok(pinned.kind === 'skip' && pinned.reason === 'no-room', by);
+  }
+});
+
 describe('a file is skipped by name', () => {
   it('when the table has no room', () => {
     const { kind, ...why } = plan(spec([{ kind: 'rodata', size: 300 }, ...TABLES], 500));
