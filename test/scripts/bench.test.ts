@@ -22,5 +22,8 @@ describe('npm run bench', { skip: needs('npm', 'sh') }, () => {
 
   test('refuses an argument that no option takes', () => {
     assert.throws(() => benchOptions(['/a/patchelf']), /Unexpected argument/);
+    // `npm run bench --peer`, and `npm run bench --rounds 3 --peer PATCHELF`.
+    for (const args of [[], ['3', '/a/patchelf']])
+      assert.throws(() => benchOptions(args, 'true'), /--peer needs one path/);
   });
 });
