@@ -1,7 +1,6 @@
 import { type BigIntStats, statSync } from 'node:fs';
 import { during, ElfnoteError } from '../errors.js';
 import type { OpenFile } from '../files/open-file.js';
-import { isUnchanged } from '../files/source.js';
 import type { Commit, Edit } from '../layout/model/plan.js';
 
 export interface Change {
@@ -31,12 +30,6 @@ export interface CommitOptions {
 export interface LockState {
   /** False: other elfnotes cannot be held off. */
   readonly isLocked: boolean;
-}
-
-/** @throws ElfnoteError `changed` */
-export function checkUnchanged(path: string, now: BigIntStats, stats: BigIntStats): void {
-  if (!isUnchanged(now, stats))
-    throw new ElfnoteError('changed', 'the file changed while it was read', { path });
 }
 
 /**

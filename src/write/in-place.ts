@@ -5,14 +5,7 @@ import { OpenFile } from '../files/open-file.js';
 import { type FileSource, isUnchanged } from '../files/source.js';
 import type { Edit } from '../layout/model/plan.js';
 import { OWN_OWNER } from '../note/own.js';
-import {
-  type Change,
-  type CommitOptions,
-  checkUnchanged,
-  joined,
-  type LockState,
-  lookAgain,
-} from './change.js';
+import { type Change, type CommitOptions, joined, type LockState, lookAgain } from './change.js';
 
 export type InPlaceOptions = CommitOptions & LockState;
 
@@ -87,7 +80,7 @@ function checkSameFile(
     (['size', 'mtimeNs', 'mode', 'uid', 'gid'] as const).every(field => now[field] === stats[field]) &&
     during('unreadable', 'cannot ask for the file system', path, () => statfsSync(path).type) === OVERLAYFS &&
     source.agreesWith(file);
-  if (!isCopiedUp) checkUnchanged(path, now, stats);
+  if (!isCopiedUp) throw new ElfnoteError('changed', 'the file changed while it was read', { path });
   if (now.nlink < stats.nlink) options.onLoss?.('hard links');
   return now;
 }

@@ -128,7 +128,11 @@ describe('commitChange', () => {
           meanwhile(file);
           now = readFileSync(file);
         };
-        assert.throws(() => commit(file, CHANGE, happen, { fast }), isElfnoteError('changed', file));
+        assert.throws(() => commit(file, CHANGE, happen, { fast }), {
+          code: 'changed',
+          path: file,
+          message: 'the file changed while it was read',
+        });
         assert.ok(now.length > 0 && readFileSync(file).equals(now));
         assertAlone(file);
       });
@@ -150,6 +154,44 @@ describe('commitChange', () => {
     assertAlone(file);
     assert.equal(commit(file, CHANGE, undefined, { beforeReplacing, fast: true }), 'in-place');
     assert.equal(calls, 1);
+  });
+
+  test('with hard links is an edit in place, or refused; --force and unshare replace the one name alone', t => {
+    const linked = () => {
+      const file = program(t);
+      linkSync(file, `${file}.other`);
+      return file;
+    };
+    const refused = linked();
+    const copied = { ...CHANGE, inPlaceIsSafe: false };
+    assert.throws(() => commit(refused, copied), {
+      code: 'refused',
+      path: refused,
+      message: 'has 2 hard links and cannot be edited in place; --force replaces this one alone',
+    });
+    assertWritten(refused, ORIGINAL);
+    assertAlone(refused, 'program.other');
+    for (const [change, options, outcome] of [
+      [CHANGE, {}, 'in-place'],
+      [CHANGE, { unshare: true }, 'replaced'],
+      [CHANGE, { unshare: true, fast: true }, 'replaced'],
+      [copied, { unshare: true }, 'replaced'],
+      [copied, { force: true }, 'replaced'],
+    ] as const) {
+      const file = linked();
+      assert.equal(commit(file, change, undefined, options), outcome);
+      assertWritten(file, changed());
+      assertWritten(`${file}.other`, outcome === 'in-place' ? changed() : ORIGINAL);
+    }
+  });
+
+  test('of a file that is gone is told', t => {
+    const file = program(t);
+    assert.throws(() => commit(file, CHANGE, () => rmSync(file)), {
+      code: 'unwritable',
+      path: file,
+      message: 'cannot find: no such file or directory',
+    });
   });
 
   test('replaces the target of a symbolic link, not the link', t => {
@@ -185,6 +227,7 @@ describe('the last look at a file', () => {
       });
       assert.throws(() => commit(file, CHANGE, undefined, options), {
         code: 'changed',
+        path: file,
         message: /took the file away/,
       });
     });

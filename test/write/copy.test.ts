@@ -87,6 +87,16 @@ describe('a copy in the place of a file', () => {
     commit(file, COPIED);
     assert.deepEqual(calls.slice(-3), ['sync', 'rename', 'sync directory']);
     assert.equal(calls.filter(call => call.startsWith('sync')).length, 2);
+    assert.ok(!calls.some(call => call.startsWith('cut')), 'the last write gives it its size');
+    calls.length = 0;
+    const [grown] = CHANGE.commits;
+    assert.ok(grown !== undefined);
+    const longer = { ...grown, size: grown.size + 10 };
+    commit(program(t), { commits: [longer, { edits: [], size: longer.size }], inPlaceIsSafe: false });
+    assert.deepEqual(
+      calls.filter(call => call.startsWith('cut')),
+      [`cut ${longer.size}`],
+    );
     calls.length = 0;
     commit(program(t), COPIED, undefined, { fast: true });
     assert.deepEqual(
