@@ -106,7 +106,7 @@ export function* writeCopy(
 
 /** Where a symbolic link leads, so that it stays one. */
 function targetOf(output: string): string {
-  return during('unwritable', `cannot write ${output}`, output, () => {
+  return during('unwritable', 'cannot write', output, () => {
     const found = statSync(output, { throwIfNoEntry: false });
     if (found === undefined) return output;
     if (found.isFile()) return realpathSync(output);

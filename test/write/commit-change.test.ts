@@ -185,6 +185,43 @@ describe('commitChange', () => {
     }
   });
 
+  test('tells an error of the path that it was given, and one that says so, or names none, as it is', t => {
+    const file = program(t);
+    const link = join(file, '../link');
+    symlinkSync('program', link);
+    const told = (error: Error): unknown => {
+      try {
+        commit(link, { ...CHANGE, inPlaceIsSafe: false }, undefined, {
+          beforeReplacing: () => {
+            throw error;
+          },
+        });
+        return undefined;
+      } catch (caught) {
+        return caught;
+      }
+    };
+    for (const path of [undefined, link]) {
+      const known = new ElfnoteError('refused', 'no', { path });
+      assert.equal(told(known), known);
+    }
+    const target = new ElfnoteError('refused', 'no', { path: file, offset: 7, cause: 'why' });
+    for (const [error, code, message] of [
+      [target, 'refused', 'no'],
+      [
+        Object.assign(new Error('EIO: made up'), { code: 'EIO' }),
+        'unwritable',
+        'cannot write: input/output error',
+      ],
+    ] as const) {
+      const under = told(error);
+      assert.ok(under instanceof ElfnoteError);
+      assert.deepEqual([under.code, under.message, under.path], [code, message, link]);
+      assert.deepEqual([under.offset, under.cause], error === target ? [7, 'why'] : [undefined, error]);
+    }
+    assertAlone(file, 'link');
+  });
+
   test('of a file that is gone is told', t => {
     const file = program(t);
     assert.throws(() => commit(file, CHANGE, () => rmSync(file)), {

@@ -5,16 +5,20 @@ import fs, {
   chownSync,
   mkdirSync,
   readFileSync,
+  readlinkSync,
+  rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   utimesSync,
+  writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { FileSource } from '../../src/files/source.js';
 import { runNow } from '../../src/files/steps.js';
 import type { Change, CommitOptions } from '../../src/write/change.js';
-import { writeCopy } from '../../src/write/commit.js';
+import { commitChange, writeCopy } from '../../src/write/commit.js';
 import {
   assertAlone,
   CHANGE,
@@ -194,7 +198,42 @@ describe('who may not give a file away', { skip: needsRoot() }, () => {
   });
 });
 
+test('a source knows whether another file has its name by now', t => {
+  const file = program(t);
+  const outcome = (write: (source: FileSource) => void) => {
+    const source = FileSource.open(file);
+    try {
+      write(source);
+      return [source.isReplaced, source.isEdited];
+    } finally {
+      source.close();
+    }
+  };
+  const name = join(file, '../output');
+  assert.deepEqual(
+    outcome(source => runNow(writeCopy(file, name, source, CHANGE))),
+    [false, false],
+  );
+  assert.deepEqual(
+    outcome(source => runNow(commitChange(file, source, COPIED))),
+    [true, false],
+  );
+  assert.deepEqual(
+    outcome(source => runNow(commitChange(file, source, CHANGE, { copyLoses: true }))),
+    [false, true],
+  );
+});
+
 describe('an output', () => {
+  test('is whole, whoever writes to the file at the last moment', t => {
+    const file = program(t);
+    failing(t, 'renameSync', 'none', () => {
+      appendFileSync(file, 'more');
+      return false;
+    });
+    assert.ok(readFileSync(output(file)).equals(changed()));
+  });
+
   test('has the dates of the file where that is asked for', t => {
     const file = program(t);
     utimesSync(file, 1e9, 1e9 + 1);
@@ -209,6 +248,25 @@ describe('an output', () => {
       isElfnoteError('changed', file),
     );
     assertAlone(file);
+  });
+
+  test('is written to where a symbolic link leads, and nowhere where that is a loop', t => {
+    const file = program(t);
+    const link = join(file, '../output');
+    symlinkSync('target', link);
+    writeFileSync(join(file, '../target'), 'old');
+    assert.ok(readFileSync(output(file)).equals(changed()));
+    assertAlone(file, 'output', 'target');
+    assert.ok(readFileSync(join(file, '../target')).equals(changed()));
+    assert.equal(readlinkSync(link), 'target');
+
+    rmSync(link);
+    symlinkSync('output', link);
+    assert.throws(() => output(file), {
+      code: 'unwritable',
+      path: file,
+      message: `${link}: cannot write: too many levels of symbolic links`,
+    });
   });
 
   test('does not take the place of a directory', t => {
