@@ -94,6 +94,7 @@ type Failing =
   | 'ftruncateSync'
   | 'futimesSync'
   | 'openSync'
+  | 'readSync'
   | 'renameSync'
   | 'statSync'
   | 'writeSync';

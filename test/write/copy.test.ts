@@ -4,6 +4,7 @@ import fs, {
   chmodSync,
   chownSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   rmSync,
@@ -134,6 +135,14 @@ describe('a copy in the place of a file', () => {
     assert.ok(readFileSync(file).equals(changed()));
     assert.equal(statSync(file).mode & 0o7777, 0o600);
     assert.equal(commit(program(t), COPIED, undefined, { force: true }), 'replaced', 'nobody need be told');
+  });
+
+  test('leaves no file open, nor the directory', t => {
+    const open = () => readdirSync('/proc/self/fd').length;
+    const files = [program(t), program(t), program(t)];
+    const before = open();
+    for (const file of files) commit(file, COPIED);
+    assert.equal(open(), before);
   });
 
   test('needs no right to give files away where it is of the same owner', t => {

@@ -10,8 +10,11 @@ import fs, {
   utimesSync,
 } from 'node:fs';
 import { describe, test } from 'node:test';
+import { FileSource } from '../../src/files/source.js';
+import { runNow } from '../../src/files/steps.js';
 import type { Edit } from '../../src/layout/model/plan.js';
 import type { Change } from '../../src/write/change.js';
+import { commitChange } from '../../src/write/commit.js';
 import {
   assertAlone,
   CHANGE,
@@ -74,6 +77,10 @@ describe('the pages of the first edit of a commit', () => {
       for (const place of places) bytes.write('elfnote\0', place + 12, 'latin1');
       return change([at(4096, bytes)]);
     };
+    const three = Buffer.alloc(2 * 4096 + 100);
+    three.write('elfnote\0', 5000 + 12, 'latin1');
+    commit(program(t), change([at(4096, three)]), undefined, FAST);
+    assert.deepEqual(calls.splice(0), ['write 4096 4096', 'write 8192 4096', 'write 12288 100']);
     const front = ['write 4096 4096', 'write 8192 100'];
     for (const [expected, ...places] of [
       [front, 4095],
@@ -113,6 +120,30 @@ describe('an edit in place', () => {
     const expected = ['write 100 1', `cut ${SIZE + 20}`, 'write 200 1', `cut ${SIZE - 50}`];
     assert.deepEqual(calls, [`write ${SIZE - 5} 10`, ...expected]);
     assert.equal(statSync(file).size, SIZE - 50);
+  });
+
+  test('with `fast` under a lock asks nothing between its writes, and reads nothing back', t => {
+    const file = program(t);
+    instead(t, 'statfsSync', () => () => assert.fail('nothing has changed'));
+    const counts = { stats: 0, reads: 0 };
+    const count = (name: 'fstatSync' | 'readSync', key: 'stats' | 'reads') =>
+      failing(t, name, 'none', () => {
+        counts[key]++;
+        return false;
+      });
+    const edits = [at(100, 1), at(200, 1, 2), at(300, 1, 3), at(400, 1, 4)];
+    const meanwhile = () => {
+      count('fstatSync', 'stats');
+      count('readSync', 'reads');
+    };
+    assert.equal(commit(file, change(edits), meanwhile, FAST), 'in-place');
+    assert.deepEqual(counts, { stats: 1, reads: 0 });
+  });
+
+  test('of nothing leaves the file as it is', t => {
+    const file = program(t);
+    assert.equal(commit(file, change(), undefined, FAST), 'in-place');
+    assert.ok(readFileSync(file).equals(ORIGINAL));
   });
 
   for (const options of [{ copyLoses: true }, { copyLoses: true, fast: true }]) {
@@ -177,8 +208,10 @@ describe('another process that writes while a file is edited in place', () => {
   for (const n of [1, 2, 3]) {
     test(`is noticed where it appends behind write ${n}, and nothing is undone`, t => {
       const file = program(t);
+      const calls = callsTo(t);
       behindWrite(t, n, () => appendFileSync(file, 'more'));
       assert.throws(() => commit(file, long, undefined, { copyLoses: true }), COMPANY);
+      assert.equal(calls.filter(call => call.startsWith('write')).length, n);
       assert.equal(readFileSync(file).toString('latin1', 100, 101), 'x');
       assert.match(readFileSync(file).toString('latin1'), /more$/);
     });
@@ -199,6 +232,47 @@ describe('another process that writes while a file is edited in place', () => {
       assert.equal(readFileSync(file).toString('latin1', 5001, 5002), '!');
     });
   }
+
+  test('is noticed by the time stamp where nobody looks at the bytes', t => {
+    const file = program(t);
+    behindWrite(t, 1, () => {
+      const fd = fs.openSync(file, 'r+');
+      fs.writevSync(fd, [Buffer.from('!')], 9000);
+      fs.closeSync(fd);
+    });
+    // Time stamps are as coarse as the kernel's clock.
+    let looks = 0;
+    instead(t, 'fsyncSync', original => (...args) => {
+      if (looks++ === 0) utimesSync(file, 1e9, 1e9);
+      return original(...args);
+    });
+    const source = FileSource.open(file);
+    t.after(() => source.close());
+    assert.throws(() => runNow(commitChange(file, source, long, { copyLoses: true })), COMPANY);
+    assert.equal(readFileSync(file).toString('latin1', 5000, 5001) === 'x', false);
+  });
+
+  test('is noticed with `fast` too where the file would grow over what was appended', t => {
+    const file = program(t);
+    const calls = callsTo(t);
+    behindWrite(t, 1, () => appendFileSync(file, 'more'));
+    const growing = {
+      commits: [{ edits: [at(100, 1), at(SIZE, 14, 2)], size: SIZE + 14 }],
+      inPlaceIsSafe: true,
+    };
+    assert.throws(() => commit(file, growing, undefined, FAST), COMPANY);
+    assert.deepEqual(calls, ['write 100 1']);
+    assert.match(readFileSync(file).toString('latin1'), /more$/);
+  });
+
+  test('is noticed with `fast` too where the file would be cut', t => {
+    const file = program(t);
+    const calls = callsTo(t);
+    behindWrite(t, 1, () => appendFileSync(file, 'more'));
+    const cut = { commits: [{ edits: [at(100, 1)], size: SIZE - 10 }], inPlaceIsSafe: true };
+    assert.throws(() => commit(file, cut, undefined, FAST), COMPANY);
+    assert.deepEqual(calls, ['write 100 1']);
+  });
 
   test('is noticed where it puts another file in its place', t => {
     const file = program(t);
@@ -290,6 +364,19 @@ describe('a file of which overlayfs has made a copy when it was opened for writi
       commitCopied(t, OVERLAYFS, () => {}, program(t), 1n),
       [],
     );
+  });
+
+  test('is not written where nobody can tell what file system that is', t => {
+    const file = program(t);
+    const ask = () =>
+      instead(t, 'statfsSync', () => () => {
+        throw Object.assign(new Error('EIO: made up'), { code: 'EIO' });
+      });
+    assert.throws(() => commitCopied(t, OVERLAYFS, ask, file), {
+      code: 'unwritable',
+      path: file,
+      message: 'cannot ask for the file system: input/output error',
+    });
   });
 
   test('is refused on another file system, and where it is not what was read', t => {
