@@ -28,6 +28,7 @@ import {
   ORIGINAL,
   program,
 } from '../support/commits.js';
+import { needsRoot } from '../support/tools.js';
 
 const SIZE = ORIGINAL.length;
 
@@ -265,6 +266,12 @@ describe('another process that writes while a file is edited in place', () => {
     assert.match(readFileSync(file).toString('latin1'), /more$/);
   });
 
+  test('is noticed with `fast` too where it appends behind the last write', t => {
+    const file = program(t);
+    behindWrite(t, 1, () => appendFileSync(file, 'more'));
+    assert.throws(() => commit(file, change([at(100, 1)]), undefined, FAST), COMPANY);
+  });
+
   test('is noticed with `fast` too where the file would be cut', t => {
     const file = program(t);
     const calls = callsTo(t);
@@ -278,7 +285,8 @@ describe('another process that writes while a file is edited in place', () => {
     const file = program(t);
     copyFileSync(file, `${file}.new`);
     behindWrite(t, 3, () => renameSync(`${file}.new`, file));
-    const replaced = isNoticed(/^another process replaced the file while it was written$/);
+    const what = /^another process replaced the file while it was written$/;
+    const replaced = { ...isNoticed(what), path: file };
     assert.throws(() => commit(file, long, undefined, { copyLoses: true }), replaced);
     assert.ok(readFileSync(file).equals(ORIGINAL));
   });
@@ -317,6 +325,19 @@ describe('mode and dates of a file that is edited in place', () => {
     failing(t, 'fchmodSync', 'EPERM', () => true);
     failing(t, 'futimesSync', 'EPERM', () => true);
     assert.deepEqual(losses(t, file, 0o4755, true), ['mode', 'dates']);
+    const other = program(t);
+    behindWrite(t, 1, () => clear(other));
+    chmodSync(other, 0o4755);
+    assert.equal(commit(other, CHANGE, undefined, FAST), 'in-place', 'nobody need be told');
+  });
+
+  test('are left alone where root writes, for whom the kernel clears nothing', { skip: needsRoot() }, t => {
+    const file = program(t);
+    chmodSync(file, 0o4755);
+    failing(t, 'fchmodSync', 'EPERM', () => true);
+    const onLoss = (what: string) => assert.fail(what);
+    assert.equal(commit(file, CHANGE, undefined, { fast: true, onLoss }), 'in-place');
+    assert.equal(statSync(file).mode & 0o7777, 0o4755);
   });
 
   test('without a bit to lose the mode is left alone', t => {
