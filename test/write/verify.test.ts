@@ -189,6 +189,13 @@ it('a good plan passes where the table moves, which only the plan that says so m
   assert.doesNotThrow(() => subject.verify());
 });
 
+it('a good plan passes where a library loses its PT_PHDR', () => {
+  const items = [{ kind: 'rodata', size: 200 }, { kind: 'dynsym' }, { kind: 'dynstr' }] as const;
+  const subject = new Subject(buildLayout({ ...tight, items }).bytes);
+  assert.equal(subject.plan.rung.table, 'phdr');
+  assert.doesNotThrow(() => subject.verify());
+});
+
 it('a good plan passes where a long note takes the place of zeros', () => {
   const segments = tight.segments.map(segment => ({ ...segment, gap: 9000 }));
   const path = `/${'p'.repeat(3000)}`;
@@ -643,6 +650,11 @@ describe('taking a note out', () => {
     foreign.fill(0xff, record + 2, record + 4);
     const release = planRemoval(viewOf(foreign));
     assert.ok(release.kind === 'write' && release.exact === false);
+    const commits = release.commits.map(commit => ({ ...commit, edits: [], size: foreign.length }));
+    assert.throws(() => verifyPlan(viewOf(foreign), { ...release, commits }), {
+      code: 'verify',
+      message: 'refusing to write: the old note is still there: 1 are 1',
+    });
     for (const [bytes, whole, fault] of [
       [made, removal, 'undone, the file is not what the undo record says that it was'],
       [foreign, release, 'a segment loses more than notes'],
