@@ -15,7 +15,7 @@ import {
 import { before, describe, type TestContext, test } from 'node:test';
 import { run, runOk } from '../support/cli.js';
 import { answered, ClosureShop, closureNote } from '../support/closure-shop.js';
-import { EXTENT } from '../support/extent.js';
+import { EXTENT, share } from '../support/extent.js';
 import { generation, onGeneration, SUITES } from '../support/generations.js';
 import { needsTracing } from '../support/reader.js';
 import { assertSame, sayings } from '../support/reader-shop.js';
@@ -522,7 +522,7 @@ describe('a closure note in a file, for a program that may not be changed', {
   });
 });
 
-for (const suite of SUITES) {
+for (const suite of share(SUITES, EXTENT.suites)) {
   const later = generation(suite);
   test(`a closure note is used by the loader of Debian ${suite}`, { skip: later.skip || needs('gcc') }, t => {
     const shop = new ClosureShop(tempDir(t));

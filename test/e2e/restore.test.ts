@@ -182,7 +182,7 @@ describe('alternating updates', () => {
     },
   ];
 
-  for (const way of WAYS) {
+  for (const way of WAYS.slice(0, EXTENT.ways)) {
     test(`${way.updates} ${way.name}: each gives the bytes of a first run, and none makes a file grow`, t => {
       const dir = tempDir(t);
       copyFixtures(dir);

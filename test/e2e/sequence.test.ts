@@ -301,7 +301,7 @@ const skip = needs('gcc', 'readelf', 'eu-readelf', 'strip', 'objcopy', 'patchelf
 
 describe(`random sequences of elfnote, strip, objcopy and patchelf, SEQUENCE_SEED=${SEED}`, { skip }, () => {
   const scope = suiteScope();
-  const cells = pairCells();
+  const cells = pairCells().filter((_, i) => i % EXTENT.walkedCells === 0);
   const walks = new Map<Cell, Walk[]>();
   const ready = whenAsked(async () => {
     const shop = new Workshop(tempDir(scope));

@@ -187,7 +187,7 @@ describe('trace and the stock loader', { skip: needsTracing('patchelf', 'ldd', '
     });
   }
 
-  for (const suite of share(SUITES, EXTENT.stores)) {
+  for (const suite of share(SUITES, EXTENT.suites)) {
     const later = generation(suite);
     test(`the loader of Debian ${suite}, which searches fewer subdirectories`, {
       skip: skip || later.skip,

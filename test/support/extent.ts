@@ -91,6 +91,7 @@ export const IN_PARTS: readonly string[] = [
   'test/e2e/sequence.test.ts',
   'test/e2e/trace-machines.test.ts',
   'test/e2e/trace.test.ts',
+  'test/generations.test.ts',
   'test/layout/dt-audit/edit.test.ts',
   'test/layout/layouts.property.test.ts',
   'test/layout/undo/undo.test.ts',
@@ -103,20 +104,27 @@ export const EXTENT = {
   toolsPerProgram: 6,
   /** e2e/matrix-pairs.test.ts: of the ordered pairs of tools after each of six cells, one in so many. */
   pairs: 36,
-  /** e2e/patchelf-generations.test.ts: of the operations of each patchelf, one in so many. */
+  /** e2e/patchelf-generations.test.ts: of the shapes, and of the operations of each patchelf, one in so many. */
+  shapes: 2,
   operations: 5,
   /** e2e/restore.test.ts: every second cell has one placement of three. */
   placementsPerCell: 6,
-  /** e2e/restore.test.ts: how often a note is replaced. One of the three ways is taken to its end. */
+  /** e2e/restore.test.ts: how often a note is replaced, in so many ways. One of the three ways is taken to its end. */
   updates: 6,
+  ways: count(2, 1),
   manyUpdates: count(100, 6),
   /** e2e/restore.test.ts: of the tools that keep a note, one in so many after each cell. */
   keepingTools: 3,
-  /** e2e/fixtures.test.ts: of the tools that strip every kind, and of the kinds that run, one in so many. */
-  strips: 3,
-  kinds: 2,
-  /** e2e/sequence.test.ts: random walks of a cell. */
+  /** e2e/fixtures.test.ts: of the tools that strip every kind, of the kinds that run, and of the machines with tools of their
+   * own, one in so many. */
+  strips: 4,
+  kinds: 3,
+  machines: 3,
+  /** e2e/sequence.test.ts: one cell in so many, and random walks of each. */
+  walkedCells: count(1, 3),
   walks: count(2, 1),
+  /** Of Debian's later releases one in so many. */
+  suites: 2,
   /** e2e/trace.test.ts: of the kinds of stores, and of what a closure note finds there, one in so many; programs of the machine. */
   stores: 2,
   closures: 3,
