@@ -15,7 +15,7 @@ import {
   type Trial,
   writeNotes,
 } from '../support/later-tools.js';
-import { matrix, numberOf, pairCells, testedMatrix } from '../support/matrix.js';
+import { machineOf, matrix, numberOf, pairCells, testedMatrix } from '../support/matrix.js';
 import { withMovedTable } from '../support/moved-table.js';
 import { copyFixtures } from '../support/programs.js';
 import { runAll } from '../support/run-all.js';
@@ -84,7 +84,7 @@ const skip = needs('gcc', 'readelf');
 
 /** Each cell has another placement than the one before it, where it does not have all. */
 const placementsFor = (cell: Cell) =>
-  share(PLACEMENTS, EXTENT.placementsPerCell, numberOf(cell), cell.target.name);
+  share(PLACEMENTS, EXTENT.placementsPerCell, numberOf(cell), machineOf(cell));
 
 for (const { name, cells } of testedMatrix()) {
   describe(`${name}: remove-cache after build-cache gives the old bytes`, { skip }, () => {

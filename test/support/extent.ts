@@ -13,8 +13,11 @@ export const RUN: Extent = EXTENT_OF[process.env.ELFNOTE_TESTS ?? ''] ?? 'quick'
 /** A number for `test:all`, and the one for `npm test`. */
 const count = (all: number, quick: number): number => (RUN === 'quick' ? quick : all);
 
-/** Machines below qemu that `npm test` leaves out: it has one of each class and byte order. */
-const FURTHER_MACHINES: readonly string[] = ['i686', 'riscv64', 'ppc64le', 'mips'];
+/**
+ * Machines below qemu that `npm test` leaves out: it has one of each class and byte order. And Go, which first compiles
+ * its own library.
+ */
+const FURTHER_MACHINES: readonly string[] = ['i686', 'riscv64', 'ppc64le', 'mips', 'go'];
 
 export function isTested(machine: string): boolean {
   return RUN !== 'quick' || !FURTHER_MACHINES.includes(machine);

@@ -19,7 +19,7 @@ import {
   type Verdict,
   writeNotes,
 } from './later-tools.js';
-import { type CellGroup, numberOf } from './matrix.js';
+import { type CellGroup, machineOf, numberOf } from './matrix.js';
 import { suiteScope, tempDir, whenAsked } from './temp.js';
 import { needs, type Skip } from './tools.js';
 import { buildCells, type Cell, Workshop } from './workshop.js';
@@ -197,7 +197,7 @@ export function skipOf(cell: Cell, tools: readonly LaterTool[]): string | false 
 
 /** Each cell sees other tools than the one before it, where it does not see all. */
 const toolsFor = (cell: Cell): LaterTool[] =>
-  share(LATER_TOOLS, EXTENT.toolsPerCell, numberOf(cell), cell.target.name);
+  share(LATER_TOOLS, EXTENT.toolsPerCell, numberOf(cell), machineOf(cell));
 
 /** The tests of a group: each cell gets its note, and keeps running under the tools of its share. */
 export function testGroup({ name, cells }: CellGroup): void {
