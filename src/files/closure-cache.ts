@@ -103,7 +103,8 @@ export class ClosureCache {
 }
 
 /**
- * Whoever writes a note says what the program loads. So a directory that is another user's does not count. Which group is the user's own alone, nobody tells: as sshd(8) does, none is trusted.
+ * Whoever writes a note says what the program loads. So a directory that is another user's does not count. Which group is
+ * the user's own alone, nobody tells: as sshd(8) does, none is trusted.
  *
  * @throws ElfnoteError `refused`
  */

@@ -55,11 +55,13 @@ export interface StaticTls {
 /** What the libraries of a closure take of the surplus. */
 export function staticTlsOf({ objects }: Pick<Closure, 'objects'>): StaticTls {
   const parts: Part[] = [];
-  let [program, optional, isBelow] = [0, 0, true];
+  let [program, optional] = [0, 0];
+  // All objects of a process are of one machine.
+  const machine = objects[0]?.facts?.image.header.e_machine;
+  const isBelow = machine === undefined || BELOW.has(machine);
   for (const { index, path, facts } of objects) {
     if (facts === undefined) continue;
     const part = partOf(path, facts.image);
-    isBelow = BELOW.has(facts.image.header.e_machine);
     if (part === undefined) continue;
     if (index === 0) program = alignUp(part.size, part.align);
     else if (hasStaticTls(facts.image)) parts.push(part);

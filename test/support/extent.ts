@@ -101,7 +101,7 @@ export const IN_PARTS: readonly string[] = [
 ];
 
 export const EXTENT = {
-  /** e2e/matrix.test.ts and e2e/matrix-machines.test.ts: each cell sees one tool in so many, each tool one cell in so many. */
+  /** e2e/matrix and e2e/matrix-machines: each cell sees one tool in so many, each tool one cell in so many. */
   toolsPerCell: 12,
   /** The same of e2e/reader.test.ts, which has fewer cells. */
   toolsPerProgram: 6,
@@ -118,8 +118,7 @@ export const EXTENT = {
   manyUpdates: count(100, 6),
   /** e2e/restore.test.ts: of the tools that keep a note, one in so many after each cell. */
   keepingTools: 3,
-  /** e2e/fixtures.test.ts: of the tools that strip every kind, of the kinds that run, and of the machines with tools of their
-   * own, one in so many. */
+  /** e2e/fixtures.test.ts: of the tools that strip every kind, of kinds that run, and of machines, one in so many. */
   strips: 4,
   kinds: 3,
   machines: 3,
@@ -128,9 +127,10 @@ export const EXTENT = {
   walks: count(2, 1),
   /** Of Debian's later releases one in so many. */
   suites: 2,
-  /** e2e/trace.test.ts: of the kinds of stores, and of what a closure note finds there, one in so many; programs of the machine. */
+  /** e2e/trace.test.ts: of the kinds of stores, and of those where a closure note is, one in so many. */
   stores: 2,
   closures: 3,
+  /** e2e/trace.test.ts: programs of the machine. */
   programs: count(Number.POSITIVE_INFINITY, 0),
   /** audit/closure.test.ts: notes with bytes that are wrong, and by how much each cut is shorter. */
   closureMutants: count(150, 30),

@@ -335,6 +335,9 @@ export function numberOf({ name }: Cell): number {
 
 const NUMBERS = matrix().flatMap(({ cells }) => cells.map(cell => cell.name));
 
+/** Whether the cells of a group run below qemu. */
+export const isForeign = ({ name }: CellGroup): boolean => FOREIGN.some(target => target.name === name);
+
 /** The cells of the machines that this run is for. */
 export function testedMatrix(): CellGroup[] {
   return matrix().flatMap(({ name, cells }) => {
