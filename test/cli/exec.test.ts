@@ -6,13 +6,10 @@ import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import { BIN, elfnote, elfnoteOk, FIXTURES, PROJECT, run, runOk } from '../support/cli.js';
 import { architecture } from '../support/programs.js';
-import { READER_SOURCES } from '../support/reader.js';
+import { INSTALLED } from '../support/reader.js';
 import { ANSWERED, annotatedClosure, type Closure, ReaderShop, sayings } from '../support/reader-shop.js';
 import { suiteScope, tempDir } from '../support/temp.js';
 import { needs, needsRoot } from '../support/tools.js';
-
-/** Built when the package is installed, where there is a compiler. */
-const INSTALLED = join(READER_SOURCES, 'build/elfnote-audit-x86_64.so');
 
 describe('elfnote exec', { skip: needs('gcc', 'sh', INSTALLED) }, () => {
   const scope = suiteScope();

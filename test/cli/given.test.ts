@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { BIN, elfnoteOk, run } from '../support/cli.js';
 import { elfnoteHere } from '../support/cli-here.js';
+import { INSTALLED } from '../support/reader.js';
 import { tempDir } from '../support/temp.js';
+import { needs } from '../support/tools.js';
 
 describe('an empty argument, which is a variable that is not set, is a mistake: status 2 and one line', () => {
   const PATH = "argument 'path' is empty";
@@ -33,7 +35,9 @@ describe('an empty argument, which is a variable that is not set, is a mistake: 
     });
   }
 
-  test('but not where it is a list, or an argument of the program that is run', () => {
+  test('but not where it is a list, or an argument of the program that is run', {
+    skip: needs('printf', INSTALLED),
+  }, () => {
     const { status, stderr } = elfnoteHere(['trace', '--library-path', '', '--preload', '', '/no/such']);
     assert.deepEqual([status, stderr], [2, 'elfnote: /no/such: cannot open: no such file or directory\n']);
     assert.equal(elfnoteOk(['exec', 'printf', '<%s>', '']).stdout, '<>');
@@ -61,7 +65,7 @@ describe('an argument that is not UTF-8, of which Node would make another one', 
     assert.deepEqual(readdirSync(dir), ['f\ufffd']);
   });
 
-  test('is none that has the replacement character itself', t => {
+  test('is none that has the replacement character itself', { skip: needs('touch', INSTALLED) }, t => {
     const file = join(tempDir(t), 'f\ufffd');
     elfnoteOk(['exec', 'touch', file]);
     assert.ok(existsSync(file));

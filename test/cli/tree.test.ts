@@ -26,7 +26,7 @@ import {
 } from '../support/cli.js';
 import { elfnoteHere, elfnoteHereOk } from '../support/cli-here.js';
 import { tempDir } from '../support/temp.js';
-import { needsRoot } from '../support/tools.js';
+import { needs, needsRoot } from '../support/tools.js';
 import { completeOf, copies, IN_PLACE, malformed, REPLACED, stateOf } from '../support/tree.js';
 
 const BUILD = ['build-cache', '--root', ROOT];
@@ -328,7 +328,9 @@ describe('--files-from', () => {
     assert.equal(stateOf(more[0] ?? ''), 'complete');
   });
 
-  test('- is standard input, and -0 ends paths with NUL, as find -print0 does', t => {
+  test('- is standard input, and -0 ends paths with NUL, as find -print0 does', {
+    skip: needs('find'),
+  }, t => {
     const { dir, files } = tree(t);
     const strange = join(dir, 'new\nline');
     writeFileSync(strange, IN_PLACE.original);
@@ -338,7 +340,7 @@ describe('--files-from', () => {
     assert.deepEqual(completeOf(dir, [...files, strange]), [...files, strange]);
   });
 
-  test('waits for a list that comes slowly', t => {
+  test('waits for a list that comes slowly', { skip: needs('sh', 'find') }, t => {
     const { dir, files } = tree(t);
     const script = `(sleep 0.2; find "$1"; sleep 0.2; echo "$2") | "$3" "$4" build-cache --root "$5" --files-from -`;
     const { stdout } = runOk('sh', [
@@ -360,7 +362,7 @@ describe('--files-from', () => {
     assert.equal(missing.stderr, `elfnote: ${dir}/none: cannot open: no such file or directory\n`);
   });
 
-  test('reports names that are not UTF-8', t => {
+  test('reports names that are not UTF-8', { skip: needs('find') }, t => {
     const { dir, files } = tree(t, 1);
     const foreign = Buffer.from([...Buffer.from(`${dir}/x`), 0xe9]);
     writeFileSync(foreign, IN_PLACE.original);

@@ -7,6 +7,9 @@ import { needs, type Skip, toolPath, unavailable } from './tools.js';
 
 export const READER_SOURCES = join(PROJECT, 'audit');
 
+/** Built when the package is installed, where there is a compiler. */
+export const INSTALLED = join(READER_SOURCES, 'build/elfnote-audit-x86_64.so');
+
 /**
  * A copy of the reader, built from its sources as they are now: the one that was installed may be older. Each compiler
  * builds it once for all test files.
