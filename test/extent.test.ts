@@ -20,18 +20,33 @@ describe('npm test', () => {
     assert.deepEqual(found.sort(), [...IN_PARTS].sort());
   });
 
-  test('takes a share, and a run of the rest takes what it has left; one of all takes all', () => {
+  test('takes a share; a run of all takes more, one of the rest what the first has left of that, and one of every all', () => {
     const program = `
       import { share } from './test/support/extent.js';
-      const rounds = [0, 1, 2].map(round => share([...'abcdefg'], 3, round).join(''));
-      console.log([...rounds, share([...'abc'], 3, 0, 'riscv64').join('')].join());`;
-    const taken = ['', 'rest', 'all'].map(ELFNOTE_TESTS =>
+      const part = { quick: 4, all: 2 };
+      const rounds = [0, 1, 2].map(round => share([...'abcdefg'], part, round).join(''));
+      console.log([...rounds, share([...'abc'], part, 0, false).join('')].join());`;
+    const taken = ['', 'rest', 'all', 'every'].map(ELFNOTE_TESTS =>
       runOk(process.execPath, ['--import', 'tsx', '--input-type=module', '--eval', program], {
         cwd: PROJECT,
         env: { ELFNOTE_TESTS },
       }).stdout.trim(),
     );
-    assert.deepEqual(taken, ['adg,cf,be,abc', 'bcef,abdeg,acdfg,abc', 'abcdefg,abcdefg,abcdefg,abc']);
+    const every = 'abcdefg,abcdefg,abcdefg,abc';
+    assert.deepEqual(taken, ['ae,d,cg,', 'cg,bf,ae,ac', 'aceg,bdf,aceg,ac', every]);
+  });
+
+  /** In a process of its own: a run's extent is that of its process. */
+  const unmet = (ELFNOTE_TESTS: string) => {
+    const args = ['--import', 'tsx', 'test/support/coverage.ts'];
+    const said: unknown = JSON.parse(
+      runOk(process.execPath, args, { cwd: PROJECT, env: { ELFNOTE_TESTS } }).stdout,
+    );
+    return said;
+  };
+
+  test('all: each tool meets each linker, form, variant and machine, and each other tool', () => {
+    assert.deepEqual(unmet('all'), []);
   });
 
   /** `npm test -- ARGS`. */

@@ -6,7 +6,7 @@ import { buildAuditModule } from '../support/audit-module.js';
 import { FIXTURES, jsonLines, objectIn, type RunResult, run, runOk } from '../support/cli.js';
 import { elfnoteHere, elfnoteHereOk } from '../support/cli-here.js';
 import { dumpJson } from '../support/dump.js';
-import { EXTENT, isTested, RUN, shareOf } from '../support/extent.js';
+import { EXTENT, RUN, share } from '../support/extent.js';
 import { LATER_TOOLS, type LaterTool } from '../support/later-tools.js';
 import { matrix, X86_64 } from '../support/matrix.js';
 import { runAll } from '../support/run-all.js';
@@ -119,14 +119,13 @@ function goesWith(tool: LaterTool, { name }: Cell): boolean {
 
 for (const [i, name] of PROGRAMS.entries()) {
   const cell = cellNamed(name);
-  const isLeftOut = !QUICK.includes(name);
-  if (!isTested(cell.target.name) || (isLeftOut && RUN === 'quick')) continue;
-  const tools = shareOf(
-    isLeftOut,
+  const mayBeQuick = QUICK.includes(name);
+  if (RUN === 'quick' && !mayBeQuick) continue;
+  const tools = share(
     TOOLS.filter(tool => goesWith(tool, cell)),
     EXTENT.toolsPerProgram,
     i,
-    cell.target.name,
+    mayBeQuick,
   );
   describe(`a program with an audit module: ${name}`, { skip: skip || cell.skip }, () => {
     const scope = suiteScope();

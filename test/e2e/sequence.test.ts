@@ -3,7 +3,7 @@ import { copyFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { PROJECT, run, runOk } from '../support/cli.js';
-import { EXTENT } from '../support/extent.js';
+import { EXTENT, share } from '../support/extent.js';
 import { generation } from '../support/generations.js';
 import {
   type Dumped,
@@ -301,7 +301,7 @@ const skip = needs('gcc', 'readelf', 'eu-readelf', 'strip', 'objcopy', 'patchelf
 
 describe(`random sequences of elfnote, strip, objcopy and patchelf, SEQUENCE_SEED=${SEED}`, { skip }, () => {
   const scope = suiteScope();
-  const cells = pairCells().filter((_, i) => i % EXTENT.walkedCells === 0);
+  const cells = share(pairCells(), EXTENT.walkedCells);
   const walks = new Map<Cell, Walk[]>();
   const ready = whenAsked(async () => {
     const shop = new Workshop(tempDir(scope));

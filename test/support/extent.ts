@@ -1,17 +1,25 @@
 /**
- * What `npm test` leaves to `npm run test:all`, all of it here; everything else runs in both. `npm test` has every
- * kind of test, every linker, tool and rung, and one machine of each class and byte order; `test:all` has every
- * combination of them. CI runs `npm test` and then `npm run test:rest`: what that has left out, in whole files.
+ * How much of each large sweep a run takes. `npm test` has every kind of test, every linker, tool and rung, and one machine
+ * of each class and byte order. `npm run test:all` has every pair: each tool after each linker, form, variant and machine,
+ * and after each other tool; test/extent.test.ts holds that. CI runs it as `npm test` and `npm run test:rest`, what that
+ * has left out. `npm run test:every` has every combination, for a release and for whoever changes how a file is laid out.
  */
 
-type Extent = 'quick' | 'all' | 'rest';
+type Extent = 'quick' | 'all' | 'rest' | 'every';
 
-const EXTENT_OF: Readonly<Record<string, Extent>> = { all: 'all', rest: 'rest' };
+const EXTENT_OF: Readonly<Record<string, Extent>> = { all: 'all', rest: 'rest', every: 'every' };
 
 export const RUN: Extent = EXTENT_OF[process.env.ELFNOTE_TESTS ?? ''] ?? 'quick';
 
-/** A number for `test:all`, and the one for `npm test`. */
-const count = (all: number, quick: number): number => (RUN === 'quick' ? quick : all);
+/** How many; a run of the rest repeats what is counted. */
+const count = (every: number, all: number, quick: number): number =>
+  RUN === 'every' ? every : RUN === 'quick' ? quick : all;
+
+/** One in so many for `npm test` and for `test:all`. The first is a multiple of the second, so that nothing is lost. */
+export interface Part {
+  readonly quick: number;
+  readonly all: number;
+}
 
 /**
  * Machines below qemu that `npm test` leaves out: it has one of each class and byte order. And Go, which first compiles
@@ -19,26 +27,24 @@ const count = (all: number, quick: number): number => (RUN === 'quick' ? quick :
  */
 const FURTHER_MACHINES: readonly string[] = ['i686', 'riscv64', 'ppc64le', 'mips', 'go'];
 
+/** Whether `npm test` has something of this machine. */
+export const isInQuick = (machine: string): boolean => !FURTHER_MACHINES.includes(machine);
+
 export function isTested(machine: string): boolean {
-  return RUN !== 'quick' || !FURTHER_MACHINES.includes(machine);
+  return RUN !== 'quick' || isInQuick(machine);
 }
 
-/**
- * Takes every n-th of a list for `npm test`, from another start in each round, so that together they take each; and
- * the others for `test:rest`, which has all of a machine that `npm test` has nothing of.
- */
-export function share<T>(items: readonly T[], n: number, round = 0, machine = ''): T[] {
-  const isWhole = RUN === 'all' || FURTHER_MACHINES.includes(machine);
-  return items.filter((_, i) => isWhole || ((i + round) % n === 0) === (RUN === 'quick'));
+/** Whether this run takes what is the n-th of its kind; `npm test` takes only what it may. */
+export function isTaken({ quick, all }: Part, n: number, mayBeQuick = true): boolean {
+  if (RUN === 'every') return true;
+  const isQuick = mayBeQuick && n % quick === 0;
+  if (RUN === 'quick') return isQuick;
+  return n % all === 0 && (RUN === 'all' || !isQuick);
 }
 
-/**
- * A share of what belongs to one item of a list, of which `npm test` itself leaves some out: all of what belongs to
- * these is for `test:rest`.
- */
-export function shareOf<T>(isLeftOut: boolean, ...args: Parameters<typeof share<T>>): readonly T[] {
-  if (isLeftOut && RUN !== 'all') return RUN === 'quick' ? [] : args[0];
-  return share(...args);
+/** Takes a part of a list, from another start in each round, so that together they take each. */
+export function share<T>(items: readonly T[], part: Part, round = 0, mayBeQuick = true): T[] {
+  return items.filter((_, i) => isTaken(part, i + round, mayBeQuick));
 }
 
 /** Whole files that `npm test` leaves out, each about something that hardly any change touches; named, they run. */
@@ -101,46 +107,49 @@ export const IN_PARTS: readonly string[] = [
 ];
 
 export const EXTENT = {
-  /** e2e/matrix and e2e/matrix-machines: each cell sees one tool in so many, each tool one cell in so many. */
-  toolsPerCell: 12,
+  /** e2e/matrix: each cell sees one tool in so many, each tool one cell in so many. */
+  toolsPerCell: { quick: 12, all: 3 },
+  /** The same of e2e/matrix-machines, each of which has some fifteen tools and a dozen cells. */
+  toolsPerForeignCell: { quick: 12, all: 6 },
   /** The same of e2e/reader.test.ts, which has fewer cells. */
-  toolsPerProgram: 6,
-  /** e2e/matrix-pairs.test.ts: of the ordered pairs of tools after each of six cells, one in so many. */
-  pairs: 36,
+  toolsPerProgram: { quick: 6, all: 3 },
+  /** e2e/matrix-pairs.test.ts: of the ordered pairs of tools one in so many after each of six cells. */
+  pairs: { quick: 36, all: 6 },
   /** e2e/patchelf-generations.test.ts: of the shapes, and of the operations of each patchelf, one in so many. */
-  shapes: 2,
-  operations: 5,
-  /** e2e/restore.test.ts: every second cell has one placement of three. */
-  placementsPerCell: 6,
-  /** e2e/restore.test.ts: how often a note is replaced, in so many ways. One of the three ways is taken to its end. */
+  shapes: { quick: 2, all: 1 },
+  operations: { quick: 6, all: 2 },
+  /** e2e/restore.test.ts: of the three placements; in `npm test` every second cell has one. */
+  placements: { quick: 6, all: 3 },
+  /** e2e/restore.test.ts: how often a note is replaced, in how many ways, and of how many files one is in it. */
   updates: 6,
-  ways: count(2, 1),
-  manyUpdates: count(100, 6),
+  ways: count(2, 2, 1),
+  manyUpdates: count(100, 100, 6),
+  updatedFiles: count(1, 8, 1),
   /** e2e/restore.test.ts: of the tools that keep a note, one in so many after each cell. */
-  keepingTools: 3,
+  keepingTools: { quick: 3, all: 3 },
   /** e2e/fixtures.test.ts: of the tools that strip every kind, of kinds that run, and of machines, one in so many. */
-  strips: 4,
-  kinds: 3,
-  machines: 3,
+  strips: { quick: 4, all: 2 },
+  kinds: { quick: 4, all: 2 },
+  machines: { quick: 3, all: 1 },
   /** e2e/sequence.test.ts: one cell in so many, and random walks of each. */
-  walkedCells: count(1, 3),
-  walks: count(2, 1),
+  walkedCells: { quick: 3, all: 1 },
+  walks: count(2, 1, 1),
   /** Of Debian's later releases one in so many. */
-  suites: 2,
+  suites: { quick: 2, all: 1 },
   /** e2e/trace.test.ts: of the kinds of stores, and of those where a closure note is, one in so many. */
-  stores: 2,
-  closures: 3,
+  stores: { quick: 2, all: 1 },
+  closures: { quick: 3, all: 1 },
   /** e2e/trace.test.ts: programs of the machine. */
-  programs: count(Number.POSITIVE_INFINITY, 0),
+  programs: count(Number.POSITIVE_INFINITY, 2, 0),
   /** audit/closure.test.ts: notes with bytes that are wrong, and by how much each cut is shorter. */
-  closureMutants: count(150, 30),
-  closureCut: count(7, 35),
+  closureMutants: count(150, 60, 30),
+  closureCut: count(7, 21, 35),
   /** corrupt/corrupt.test.ts: of the wrong values of a field one in so many, and files with bytes flipped at random. */
-  wrongValues: 8,
-  flippedFiles: count(250, 30),
+  wrongValues: { quick: 8, all: 4 },
+  flippedFiles: count(250, 80, 30),
   /** layout: what fast-check draws: layouts, a planner's preferences and bytes to change. */
-  layouts: Number(process.env.LAYOUT_RUNS ?? count(500, 150)),
-  auditedLayouts: count(300, 80),
-  preferences: count(400, 80),
-  flips: count(3000, 600),
+  layouts: Number(process.env.LAYOUT_RUNS ?? count(500, 250, 150)),
+  auditedLayouts: count(300, 150, 80),
+  preferences: count(400, 150, 80),
+  flips: count(3000, 1200, 600),
 } as const;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
-import { EXTENT, share } from './extent.js';
+import { EXTENT, isInQuick, share } from './extent.js';
 import {
   breaksAnyInterpreter,
   dumpAll,
@@ -196,8 +196,13 @@ export function skipOf(cell: Cell, tools: readonly LaterTool[]): string | false 
 }
 
 /** Each cell sees other tools than the one before it, where it does not see all. */
-const toolsFor = (cell: Cell): LaterTool[] =>
-  share(LATER_TOOLS, EXTENT.toolsPerCell, numberOf(cell), machineOf(cell));
+export const toolsFor = (cell: Cell): LaterTool[] =>
+  share(
+    LATER_TOOLS,
+    cell.target.emulator === undefined ? EXTENT.toolsPerCell : EXTENT.toolsPerForeignCell,
+    numberOf(cell),
+    isInQuick(machineOf(cell)),
+  );
 
 /** The tests of a group: each cell gets its note, and keeps running under the tools of its share. */
 export function testGroup({ name, cells }: CellGroup): void {
