@@ -234,13 +234,13 @@ describe('alternating updates', () => {
   });
 
   // Whose undo record comes to the end of the file, or fits since it tells what was wiped in a few bytes.
-  test(`${EXTENT.manyUpdates} of files whose slack has no room for an undo record, with removals between`, {
+  test(`${EXTENT.updatesWithRemovals} of files whose slack has no room for an undo record, with removals between`, {
     skip,
   }, t => {
     const cells = cellsNamed(
       /^(?:x86_64 (?:gold nopie|gold shared no-build-id|(?:gold shared|lld pie|lld shared|mold pie|mold shared) patched)|(?:riscv64|s390x) bfd nopie)$/,
     );
-    toAndFro(t, cells, EXTENT.manyUpdates, 5);
+    toAndFro(t, cells, EXTENT.updatesWithRemovals, 5);
   });
 
   /** @param removals one after so many updates. */

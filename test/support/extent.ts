@@ -124,7 +124,8 @@ export const EXTENT = {
   updates: 6,
   ways: count(2, 2, 1),
   manyUpdates: count(100, 100, 6),
-  updatedFiles: count(1, 8, 1),
+  updatesWithRemovals: count(100, 20, 6),
+  updatedFiles: count(1, 8, 4),
   /** e2e/restore.test.ts: of the tools that keep a note, one in so many after each cell. */
   keepingTools: { quick: 3, all: 3 },
   /** e2e/fixtures.test.ts: of the tools that strip every kind, of kinds that run, and of machines, one in so many. */
@@ -134,8 +135,8 @@ export const EXTENT = {
   /** e2e/sequence.test.ts: one cell in so many, and random walks of each. */
   walkedCells: { quick: 3, all: 1 },
   walks: count(2, 1, 1),
-  /** Of Debian's later releases one in so many. */
-  suites: { quick: 2, all: 1 },
+  /** Of Debian's later releases one in so many: trixie, and where every one is tried, sid. */
+  suites: { quick: 2, all: 2 },
   /** e2e/trace.test.ts: of the kinds of stores, and of those where a closure note is, one in so many. */
   stores: { quick: 2, all: 1 },
   closures: { quick: 3, all: 1 },
