@@ -3,7 +3,7 @@ import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, statSync, w
 import { dirname, join, relative } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { FIXTURES, type JsonObject, ROOT, runOk } from '../support/cli.js';
-import { EXTENT, isInQuick, share } from '../support/extent.js';
+import { EXTENT, share } from '../support/extent.js';
 import {
   dumpAll,
   elfnoteAll,
@@ -15,7 +15,7 @@ import {
   type Trial,
   writeNotes,
 } from '../support/later-tools.js';
-import { machineOf, matrix, numberOf, pairCells, testedMatrix } from '../support/matrix.js';
+import { matrix, mayBeQuick, numberOf, pairCells, testedMatrix } from '../support/matrix.js';
 import { withMovedTable } from '../support/moved-table.js';
 import { copyFixtures } from '../support/programs.js';
 import { runAll } from '../support/run-all.js';
@@ -83,8 +83,7 @@ interface Placed {
 const skip = needs('gcc', 'readelf');
 
 /** Each cell has another placement than the one before it, where it does not have all. */
-const placementsFor = (cell: Cell) =>
-  share(PLACEMENTS, EXTENT.placements, numberOf(cell), isInQuick(machineOf(cell)));
+const placementsFor = (cell: Cell) => share(PLACEMENTS, EXTENT.placements, numberOf(cell), mayBeQuick(cell));
 
 for (const { name, cells } of testedMatrix()) {
   describe(`${name}: remove-cache after build-cache gives the old bytes`, { skip }, () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
-import { EXTENT, isInQuick, share } from './extent.js';
+import { EXTENT, share } from './extent.js';
 import {
   breaksAnyInterpreter,
   dumpAll,
@@ -19,7 +19,7 @@ import {
   type Verdict,
   writeNotes,
 } from './later-tools.js';
-import { type CellGroup, machineOf, numberOf } from './matrix.js';
+import { type CellGroup, mayBeQuick, numberOf } from './matrix.js';
 import { suiteScope, tempDir, whenAsked } from './temp.js';
 import { needs, type Skip } from './tools.js';
 import { buildCells, type Cell, Workshop } from './workshop.js';
@@ -201,7 +201,7 @@ export const toolsFor = (cell: Cell): LaterTool[] =>
     LATER_TOOLS,
     cell.target.emulator === undefined ? EXTENT.toolsPerCell : EXTENT.toolsPerForeignCell,
     numberOf(cell),
-    isInQuick(machineOf(cell)),
+    mayBeQuick(cell),
   );
 
 /** The tests of a group: each cell gets its note, and keeps running under the tools of its share. */
