@@ -15,10 +15,17 @@ export interface Counts {
   leftovers: number;
   /** One line each: what must not be. */
   readonly wrong: string[];
+  /** A run that has to find something ends with it. */
+  readonly proof?: RegExp;
 }
 
-export function noCounts(): Counts {
-  return { faults: 0, old: 0, new: 0, unfinished: 0, leftovers: 0, wrong: [] };
+export function noCounts(proof?: RegExp): Counts {
+  const counts = { faults: 0, old: 0, new: 0, unfinished: 0, leftovers: 0, wrong: [] };
+  return proof === undefined ? counts : { ...counts, proof };
+}
+
+export function isProved({ proof, wrong }: Pick<Counts, 'proof' | 'wrong'>): boolean {
+  return proof !== undefined && wrong.some(text => proof.test(text));
 }
 
 type Operation = 'build' | 'remove';
@@ -44,11 +51,14 @@ const MAY_FILL = new Set([
   'mkdirSync',
 ]);
 
-/** Those that can happen to a call. */
-export function faultsOf(call: Call): Fault[] {
+/** Errors of a full disk. */
+export const FULL_DISK: readonly string[] = ['ENOSPC', 'EDQUOT'];
+
+/** Those that can happen to a call; `codes` are of `FULL_DISK`. */
+export function faultsOf(call: Call, codes: readonly string[] = FULL_DISK): Fault[] {
   const { name } = call;
   const faults: Fault[] = [{ kind: 'kill' }, { kind: 'fail', code: 'EIO' }];
-  if (MAY_FILL.has(name)) for (const code of ['ENOSPC', 'EDQUOT']) faults.push({ kind: 'fail', code });
+  if (MAY_FILL.has(name)) for (const code of codes) faults.push({ kind: 'fail', code });
   if (name === 'writeSync') faults.push({ kind: 'short' });
   if (name === 'copyFileSync' || (name === 'writeSync' && pageEndIn(call) > 0))
     faults.push({ kind: 'kill-midway' });
@@ -65,11 +75,17 @@ interface Trial {
   readonly sabotage: Rule;
 }
 
+interface Bounds {
+  readonly stride?: number;
+  readonly sabotage?: Rule;
+  readonly codes?: readonly string[];
+}
+
 /**
  * Every fault at every call of building and of removing, for one kind of file.
  *
  * @param below what is watched: the file, and the libraries that it names.
- * @param stride every n-th call, for a short run.
+ * @param stride every n-th call, for a short run; `codes` as for `faultsOf`.
  * @param sabotage takes away what is guarded.
  */
 export function tryFaults(
@@ -77,7 +93,7 @@ export function tryFaults(
   below: string,
   options: BuildOptions,
   counts: Counts,
-  { stride = 1, sabotage = () => undefined }: { readonly stride?: number; readonly sabotage?: Rule } = {},
+  { stride = 1, sabotage = () => undefined, codes }: Bounds = {},
 ): void {
   const all = { ...kind.options, ...options };
   const original = snapshotOf(kind.file);
@@ -102,7 +118,7 @@ export function tryFaults(
       withFaults(below, note, () => operate(kind, operation, all));
       for (let i = 0; i < calls.length; i += stride) {
         const call = calls[i];
-        for (const fault of call === undefined ? [] : faultsOf(call)) tryFault(trial, below, i, fault);
+        for (const fault of call === undefined ? [] : faultsOf(call, codes)) tryFault(trial, below, i, fault);
       }
     }
   } finally {

@@ -3,6 +3,7 @@ import { basename, dirname, join } from 'node:path';
 import { runOver } from '../../src/batch/run.js';
 import { findFiles } from '../../src/batch/walk.js';
 import { type BuildOptions, buildCache, removeCache } from '../../src/pipeline.js';
+import { isProved } from './faults.js';
 import { EXPECTED, type Kind } from './kinds.js';
 import { type Call, type Dice, diceFrom, type Fault, PAGE, withFaults, withFaultsLater } from './shim.js';
 import { die, passTime, restore, type Snapshot, snapshotOf } from './state.js';
@@ -12,6 +13,8 @@ export interface PowerCounts {
   cuts: number;
   disks: number;
   readonly wrong: string[];
+  /** A run that has to find something ends with it. */
+  readonly proof?: RegExp;
 }
 
 /** What a run has asked of the disk. A file is known by a number, whatever its names are. */
@@ -191,7 +194,7 @@ export function tryPowerCuts(
     withFaults(dirname(kind.file), sabotage, run, (call, result) => recorder.note(call, result));
     const dice = diceFrom(1);
     const seen = new Set<string>();
-    for (let done = 0; done <= recorder.asked.length; done++) {
+    for (let done = 0; done <= recorder.asked.length && !isProved(counts); done++) {
       counts.cuts++;
       for (const disk of disksAfter(recorder, recorder.asked.slice(0, done), dice)) {
         const key = [...disk].map(([name, bytes]) => `${name}\0${bytes.toString('latin1')}`).join('\0');
@@ -203,6 +206,7 @@ export function tryPowerCuts(
             `${kind.name}: ${operation}${options.fast ? ' --fast' : ''}: power cut after call ${done}: ${text}`,
           );
         judge({ kind, before, after, isLinked, run }, disk, wrong);
+        if (isProved(counts)) break;
       }
     }
   }
@@ -281,7 +285,7 @@ export async function tryPowerTogether(
       const note = (call: Call, result: unknown) => recorder.note(call, result);
       await withFaultsLater(dir, sabotage, run, note, diceFrom(order));
       const { asked } = recorder;
-      for (let done = 0; done <= asked.length; done++) {
+      for (let done = 0; done <= asked.length && !isProved(counts); done++) {
         counts.cuts++;
         const told = new Set(asked.slice(0, done).flatMap(one => (one.kind === 'told' ? [one.name] : [])));
         for (const disk of disksAfter(recorder, asked.slice(0, done), diceFrom(1))) {

@@ -5,13 +5,14 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
-import { noCounts, tryFaults } from '../../scripts/hardening/faults.js';
+import { FULL_DISK, noCounts, tryFaults } from '../../scripts/hardening/faults.js';
 import { type Kind, makeKinds } from '../../scripts/hardening/kinds.js';
 import { tryOutputDir } from '../../scripts/hardening/output-dir.js';
 import { type PowerCounts, tryPowerCuts, tryPowerTogether } from '../../scripts/hardening/power.js';
 import { type RaceCounts, tryRaces } from '../../scripts/hardening/races.js';
 import type { Call, Fault } from '../../scripts/hardening/shim.js';
 import { tryTogether } from '../../scripts/hardening/together.js';
+import { EXTENT } from '../support/extent.js';
 import { memoryDir, suiteScope } from '../support/temp.js';
 import { needs } from '../support/tools.js';
 
@@ -44,7 +45,8 @@ describe('a file of each way of writing', { skip: needs('gcc', 'patchelf') }, ()
 
   test('is the old, the new, or one that runs and is finished by the next run, after a fault at any call', () => {
     const counts = noCounts();
-    for (const kind of kinds) tryFaults(kind, dir, {}, counts);
+    const codes = FULL_DISK.slice(0, EXTENT.fullDisk);
+    for (const kind of kinds) tryFaults(kind, dir, {}, counts, { codes });
     assert.deepEqual(counts.wrong, []);
     assert.ok(counts.faults > 300 && counts.old > 100 && counts.new > 50 && counts.unfinished > 10);
     assert.ok(counts.leftovers > 50);
@@ -60,31 +62,41 @@ describe('a file of each way of writing', { skip: needs('gcc', 'patchelf') }, ()
 
   test('is whole or not there below --output-dir, and what is missing is told of', async () => {
     const counts = noCounts();
-    await tryOutputDir(kinds.slice(0, 1), join(dir, 'copies'), false, counts, { stride: 7 });
+    await tryOutputDir(kinds.slice(0, 1), join(dir, 'copies'), false, counts, {
+      stride: EXTENT.faultyOutputDir,
+    });
     assert.deepEqual(counts.wrong, []);
-    assert.ok(counts.faults > 50 && counts.new > 5 && counts.unfinished > 20 && counts.leftovers > 2);
+    assert.ok(
+      counts.faults > 20 && counts.new > 2 && counts.unfinished > 8 && counts.leftovers > 0,
+      JSON.stringify(counts),
+    );
   });
 
   test('and where copies do not get their names, that is found', async () => {
     const counts = noCounts();
     const sabotage = without('renameSync');
-    await tryOutputDir(kinds.slice(0, 1), join(dir, 'no-names'), false, counts, { stride: 60, sabotage });
+    await tryOutputDir(kinds.slice(0, 1), join(dir, 'no-names'), false, counts, { stride: 150, sabotage });
     assert.match(counts.wrong.join('\n'), /does not bring it: tree\/pie-bfd.link is missing/);
   });
 
   test('is old or new, and told of as it is, beside others whose slow calls are under way', async () => {
     const counts = noCounts();
-    for (const kind of kinds.slice(0, 1)) await tryTogether(kind, dir, counts, { stride: 17 });
+    for (const kind of kinds.slice(0, 1))
+      await tryTogether(kind, dir, counts, { stride: EXTENT.faultyTogether });
     assert.deepEqual(counts.wrong, []);
-    assert.ok(counts.faults > 30 && counts.old > 30 && counts.new > 60 && counts.leftovers > 20);
+    assert.ok(
+      counts.faults > 12 && counts.old > 12 && counts.new > 24 && counts.leftovers > 8,
+      JSON.stringify(counts),
+    );
   });
 
   test('and without the sweep what a dead run has left of several files is found', async () => {
-    const counts = noCounts();
+    const proof = /the next run leaves one\/\.\S+\.elfnote-/;
+    const counts = noCounts(proof);
     for (const kind of kinds.slice(0, 1)) {
       await tryTogether(kind, dir, counts, { stride: 40, sabotage: withoutSweep });
     }
-    assert.match(counts.wrong.join('\n'), /the next run leaves one\/\.\S+\.elfnote-/);
+    assert.match(counts.wrong.join('\n'), proof);
   });
 
   test('is on the disk once it is told of, whatever is under way beside it when the power goes', async () => {
@@ -95,10 +107,11 @@ describe('a file of each way of writing', { skip: needs('gcc', 'patchelf') }, ()
   });
 
   test('and without waiting for the disk it is not', async () => {
-    const counts: PowerCounts = { cuts: 0, disks: 0, wrong: [] };
+    const proof = /reported as written, and is not the new one/;
+    const counts: PowerCounts = { cuts: 0, disks: 0, wrong: [], proof };
     const [kind] = kinds;
     if (kind !== undefined) await tryPowerTogether(kind, join(dir, 'lost'), counts, 1, without('fsyncSync'));
-    assert.match(counts.wrong.join('\n'), /reported as written, and is not the new one/);
+    assert.match(counts.wrong.join('\n'), proof);
   });
 
   test('is whole after a power cut, whatever part of what was not synced is lost', () => {
@@ -110,9 +123,10 @@ describe('a file of each way of writing', { skip: needs('gcc', 'patchelf') }, ()
 
   test('and without fsync power cuts leave files that do not run, of both ways of writing', () => {
     for (const kind of kinds) {
-      const counts: PowerCounts = { cuts: 0, disks: 0, wrong: [] };
+      const proof = /does not run|the next run fails/;
+      const counts: PowerCounts = { cuts: 0, disks: 0, wrong: [], proof };
       tryPowerCuts(kind, {}, counts, without('fsyncSync'));
-      assert.match(counts.wrong.join('\n'), /does not run|the next run fails/, kind.name);
+      assert.match(counts.wrong.join('\n'), proof, kind.name);
     }
   });
 

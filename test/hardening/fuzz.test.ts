@@ -4,10 +4,9 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { CORPUS, runFuzzer } from '../../scripts/hardening/fuzz.js';
 import { fuzz } from '../../scripts/hardening/fuzz-target.js';
+import { EXTENT } from '../support/extent.js';
 import { generation } from '../support/generations.js';
 import { memoryDir } from '../support/temp.js';
-
-const SECONDS = 20;
 
 describe('any bytes at all', () => {
   test('that a fuzzer has found to lead far are answered, and soon', () => {
@@ -22,7 +21,7 @@ describe('any bytes at all', () => {
 
   test('that a fuzzer finds now break nothing', { skip: generation('trixie').skip }, t => {
     const dir = memoryDir(t);
-    const { said, broken } = runFuzzer(dir, join(dir, 'found'), SECONDS);
+    const { said, broken } = runFuzzer(dir, join(dir, 'found'), EXTENT.fuzzSeconds);
     assert.deepEqual(broken, [], said);
     assert.match(said, /cov: [1-9]\d{2,}/, 'it sees the code that runs');
     assert.ok(existsSync(join(dir, 'found')));

@@ -86,9 +86,11 @@ export const ONLY_IN_ALL: readonly string[] = [
   'test/cli/hidden-classes.test.ts',
 ];
 
+/** Files of which test:all has no more than `npm test`, and test:every has. */
+export const MORE_IN_EVERY: readonly string[] = ['test/audit/closure.test.ts'];
+
 /** Files of which `npm test` runs a part. */
 export const IN_PARTS: readonly string[] = [
-  'test/audit/closure.test.ts',
   'test/corrupt/corrupt.test.ts',
   'test/e2e/fixtures.test.ts',
   'test/e2e/matrix.test.ts',
@@ -145,11 +147,16 @@ export const EXTENT = {
   /** e2e/trace.test.ts: programs of the machine. */
   programs: count(Number.POSITIVE_INFINITY, 2, 0),
   /** audit/closure.test.ts: notes with bytes that are wrong, and by how much each cut is shorter. */
-  closureMutants: count(150, 60, 30),
-  closureCut: count(7, 21, 35),
+  closureMutants: count(150, 30, 30),
+  closureCut: count(7, 35, 35),
   /** corrupt/corrupt.test.ts: of the wrong values of a field one in so many, and files with bytes flipped at random. */
   wrongValues: { quick: 8, all: 4 },
   flippedFiles: count(250, 80, 30),
+  /** hardening: of the calls at which there is a fault one in so many, the errors of a full disk, and a fuzzer's seconds. */
+  faultyTogether: count(17, 43, 43),
+  faultyOutputDir: count(7, 19, 19),
+  fullDisk: count(2, 1, 1),
+  fuzzSeconds: count(30, 6, 6),
   /** layout: what fast-check draws: layouts, a planner's preferences and bytes to change. */
   layouts: Number(process.env.LAYOUT_RUNS ?? count(500, 250, 150)),
   auditedLayouts: count(300, 150, 80),
