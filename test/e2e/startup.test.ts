@@ -1,15 +1,16 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, type TestContext, test } from 'node:test';
+import { before, describe, type TestContext, test } from 'node:test';
 import { numberIn, run, runOk } from '../support/cli.js';
+import { EXTENT } from '../support/extent.js';
 import { elfnoteAll, entriesDue } from '../support/later-tools.js';
 import { X86_64 } from '../support/matrix.js';
 import { suiteScope, tempDir } from '../support/temp.js';
 import { needs, type Skip } from '../support/tools.js';
 import { LINKERS, type Linker } from '../support/workshop.js';
 
-const COUNT = 32;
+const COUNT = EXTENT.startedLibraries;
 const NUMBERS = Array.from({ length: COUNT }, (_, i) => i + 1);
 
 /**
@@ -60,33 +61,35 @@ interface Application {
   readonly libraries: readonly string[];
 }
 
-/** Thirty-two libraries in as many directories; each but the last needs the next one. */
-function build(dir: string, linker: Linker): Application {
+/** Libraries in as many directories; each but the last needs the next one. */
+function build(dir: string, linker: Linker, objects: readonly string[]): Application {
   const nameOf = (n: number) => `libpart${n}.so.1`;
   const dirOf = (n: number) => join(dir, `lib-${n}`);
+  const [main = '', ...parts] = objects;
   for (const n of NUMBERS.toReversed()) {
-    const source = join(dir, `part${n}.c`);
-    const next = n < COUNT ? `part${n + 1}() - ${n + 1}` : '0';
-    writeFileSync(source, `int part${n + 1}(void);\nint part${n}(void) { return ${n} + (${next}) * 0; }\n`);
     mkdirSync(dirOf(n));
     const needed = n < COUNT ? [join(dirOf(n + 1), nameOf(n + 1)), `-Wl,-rpath,${dirOf(n + 1)}`] : [];
-    link(linker, [
-      '-shared',
-      '-fPIC',
-      '-O0',
-      source,
-      '-o',
-      join(dirOf(n), nameOf(n)),
-      `-Wl,-soname,${nameOf(n)}`,
-      ...needed,
-    ]);
+    const library = join(dirOf(n), nameOf(n));
+    link(linker, ['-shared', parts[n - 1] ?? '', '-o', library, `-Wl,-soname,${nameOf(n)}`, ...needed]);
   }
-  const source = join(dir, 'main.c');
-  writeFileSync(source, MAIN_C);
   const libraries = NUMBERS.map(n => join(dirOf(n), nameOf(n)));
   const program = join(dir, 'main');
-  link(linker, [source, '-o', program, ...libraries, `-Wl,-rpath,${NUMBERS.map(dirOf).join(':')}`]);
+  link(linker, [main, '-o', program, ...libraries, `-Wl,-rpath,${NUMBERS.map(dirOf).join(':')}`]);
   return { program, libraries };
+}
+
+/** Of the program and of its libraries, the same for every linker. */
+function compile(dir: string): string[] {
+  const sources = NUMBERS.map(n => {
+    const next = n < COUNT ? `part${n + 1}() - ${n + 1}` : '0';
+    return [`part${n}`, `int part${n + 1}(void);\nint part${n}(void) { return ${n} + (${next}) * 0; }\n`];
+  });
+  const names = [['main', MAIN_C], ...sources].map(([name = '', text = '']) => {
+    writeFileSync(join(dir, `${name}.c`), text);
+    return name;
+  });
+  runOk(X86_64.cc, ['-c', '-fPIC', '-O0', ...names.map(name => `${name}.c`)], { cwd: dir });
+  return names.map(name => join(dir, `${name}.o`));
 }
 
 function link(linker: Linker, args: readonly string[]): void {
@@ -98,7 +101,7 @@ function systemCalls(dir: string, program: string): ReadonlyMap<string, number> 
   const log = join(dir, 'strace.log');
   runOk('strace', ['-f', '-o', log, program]);
   const counts = new Map<string, number>();
-  for (const line of runOk('cat', [log]).stdout.split('\n')) {
+  for (const line of readFileSync(log, 'utf8').split('\n')) {
     const name = /^\d+\s+([a-z_0-9]+)\(/.exec(line)?.[1];
     if (name !== undefined) counts.set(name, (counts.get(name) ?? 0) + 1);
   }
@@ -152,6 +155,10 @@ function compare(t: TestContext, dir: string, { program, libraries }: Applicatio
 
 describe(`start-up of a program with ${COUNT} libraries`, { skip: needsTracing() }, () => {
   const scope = suiteScope();
+  let objects: readonly string[];
+  before(() => {
+    objects = compile(tempDir(scope));
+  });
   for (const linker of LINKERS) {
     const tool = linker === 'mold' ? 'mold' : `ld.${linker}`;
     const leavesGaps = linker === 'bfd' || linker === 'gold';
@@ -160,7 +167,7 @@ describe(`start-up of a program with ${COUNT} libraries`, { skip: needsTracing()
       skip: needs(tool),
     }, t => {
       const dir = tempDir(scope);
-      compare(t, dir, build(dir, linker), leavesGaps ? 0 : COUNT);
+      compare(t, dir, build(dir, linker, objects), leavesGaps ? 0 : COUNT);
     });
   }
 });

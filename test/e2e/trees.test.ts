@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { before, describe, test } from 'node:test';
 import { runOk } from '../support/cli.js';
+import { EXTENT } from '../support/extent.js';
 import { buildReader, needsTracing } from '../support/reader.js';
 import { suiteScope, tempDir } from '../support/temp.js';
 import {
@@ -14,15 +15,13 @@ import {
   type Tree,
 } from '../support/trees.js';
 
-const COUNT = 20;
-
 for (const kind of TREE_KINDS) {
   describe(`a tree like that of ${kind}`, { skip: needsTracing('gcc', 'g++') }, () => {
     const scope = suiteScope();
     let tree: Tree;
     let cost: (way: (typeof NOTED_WAYS)[number]) => StartCost;
     before(() => {
-      tree = makeTree(tempDir(scope), kind, COUNT);
+      tree = makeTree(tempDir(scope), kind, EXTENT.treeLibraries);
       const reader = buildReader(tempDir(scope));
       const plain = tree.libraries.map(path => readFileSync(path));
       const costs = new Map(
@@ -49,7 +48,7 @@ for (const kind of TREE_KINDS) {
     test('searches without notes: for its own libraries, and for those of the system', () => {
       const { missed } = cost('none');
       // All of conda's are in the one directory that is searched, but for subdirectories for some processors.
-      if (kind !== 'conda') assert.ok(own(missed).length > COUNT, `${own(missed).length}`);
+      if (kind !== 'conda') assert.ok(own(missed).length > EXTENT.treeLibraries, `${own(missed).length}`);
       assert.ok(others(missed).some(path => path.endsWith('/libc.so.6')));
     });
 

@@ -1,5 +1,6 @@
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
-import { BIN, environment, isObject, PROJECT, type RunOptions, type RunResult } from './cli.js';
+import { BIN, isObject, PROJECT, type RunOptions, type RunResult } from './cli.js';
+import { environment } from './starter.js';
 
 /**
  * The built command line in a thread of the test's process, which starts once: a process for each call takes ten times

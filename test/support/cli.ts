@@ -1,6 +1,7 @@
-import { execFile, spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { environment, start, startAlone } from './starter.js';
 import { toolPath } from './tools.js';
 
 /** The repository. */
@@ -27,41 +28,13 @@ export interface RunOptions {
   readonly input?: string | Buffer;
 }
 
-/** What the machine's own settings must not change. */
-const FIXED = {
-  LC_ALL: 'C',
-  NIX_STORE: undefined,
-  NODE_OPTIONS: undefined,
-  LD_LIBRARY_PATH: undefined,
-  LD_PRELOAD: undefined,
-  LD_AUDIT: undefined,
-  FORCE_COLOR: undefined,
-};
-
-/** The environment of what is run, with changes of its own. */
-export function environment(changes: RunOptions['env'] = {}): Record<string, string> {
-  const all = Object.entries({ ...process.env, ...FIXED, ...changes });
-  return Object.fromEntries(all.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
-}
-
-/** Runs a program to its end. One that cannot be started, or is killed, fails the test. */
+/** Runs a program to its end. One that cannot be started, or exceeds its deadline, fails the test. */
 export function run(command: string, args: readonly string[] = [], options: RunOptions = {}): RunResult {
+  const { env, cwd, deadline, input } = options;
   const found = command.includes('/') ? command : (toolPath(command) ?? command);
-  const result = spawnSync(found, args, {
-    cwd: options.cwd,
-    env: environment(options.env),
-    maxBuffer: 1 << 28,
-    timeout: options.deadline,
-    killSignal: 'SIGKILL',
-    ...(options.input === undefined ? {} : { input: options.input }),
-  });
-  if (result.error !== undefined) throw result.error;
-  return {
-    status: result.status,
-    stdout: result.stdout.toString(),
-    stderr: result.stderr.toString(),
-    output: result.stdout,
-  };
+  const what = { command: found, args, env: environment(env), cwd, deadline };
+  const { status, stdout, stderr } = input === undefined ? start(what) : startAlone(what, input);
+  return { status, stdout: stdout.toString(), stderr: stderr.toString(), output: stdout };
 }
 
 /**

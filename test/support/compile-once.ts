@@ -44,7 +44,8 @@ function filesIn(arg: string): string[] {
   });
 }
 
-function withName(bytes: Buffer, from: string, to: string): Buffer {
+/** The same bytes with another name of the same length. */
+export function withName(bytes: Buffer, from: string, to: string): Buffer {
   return Buffer.from(bytes.toString('latin1').replaceAll(latin1(from), latin1(to)), 'latin1');
 }
 

@@ -141,6 +141,9 @@ export const EXTENT = {
   walks: count(2, 1, 1),
   /** Of Debian's later releases one in so many: trixie, and where every one is tried, sid. */
   suites: { quick: 2, all: 2 },
+  /** e2e/startup.test.ts and e2e/trees.test.ts: libraries of a program. */
+  startedLibraries: count(32, 8, 8),
+  treeLibraries: count(20, 8, 8),
   /** e2e/trace.test.ts: of the kinds of stores, and of those where a closure note is, one in so many. */
   stores: { quick: 2, all: 1 },
   closures: { quick: 3, all: 1 },

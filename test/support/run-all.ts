@@ -1,8 +1,8 @@
-import { execFile } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { availableParallelism, constants, tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { environment, type RunResult } from './cli.js';
+import type { RunResult } from './cli.js';
+import { environment, isOfSignal, quoted, startOrKill } from './starter.js';
 import { toolPath } from './tools.js';
 
 export type Command = readonly [string, ...string[]];
@@ -12,8 +12,7 @@ export type Chain = readonly Command[];
 
 /**
  * Runs many chains, as many at once as there are processors; the results keep the order. A chain whose program was
- * killed, or runs for longer than a minute, has no status. A shell starts them: a large process like that of a test
- * takes ten times as long for it.
+ * killed has no status, nor has one that has not ended when all should have.
  */
 export async function runAll(chains: readonly Chain[]): Promise<RunResult[]> {
   const dir = mkdtempSync(join(tmpdir(), 'elfnote-test-'));
@@ -21,7 +20,11 @@ export async function runAll(chains: readonly Chain[]): Promise<RunResult[]> {
     const shells = availableParallelism();
     const numbered = chains.map((chain, i) => ({ chain, at: join(dir, String(i)) }));
     const shares = Array.from({ length: shells }, (_, n) => numbered.filter((_, i) => i % shells === n));
-    await Promise.all(shares.filter(share => share.length > 0).map(runShare));
+    const script = join(dir, 'script');
+    const lines = shares.map(share => `(\n${share.map(lineOf).join('')}) &\n`);
+    writeFileSync(script, `${lines.filter((_, n) => shares[n]?.length !== 0).join('')}wait\n`);
+    const deadline = DEADLINE + chains.length * 1000;
+    startOrKill({ command: '/bin/sh', args: [script], env: environment(), cwd: undefined, deadline });
     return numbered.map(({ at }) => resultAt(at));
   } finally {
     rmSync(dir, { recursive: true });
@@ -36,17 +39,6 @@ interface Numbered {
 
 const DEADLINE = 60_000;
 
-function runShare(share: readonly Numbered[]): Promise<void> {
-  const script = `${share[0]?.at}.sh`;
-  const deadline = DEADLINE + share.length * 1000;
-  writeFileSync(script, share.map(lineOf).join(''));
-  return new Promise(resolve => {
-    execFile('sh', [script], { env: environment(), timeout: deadline, killSignal: 'SIGKILL' }, () =>
-      resolve(),
-    );
-  });
-}
-
 function lineOf({ chain, at }: Numbered): string {
   const commands = chain.map(([command, ...args]) =>
     [toolPath(command) ?? command, ...args].map(quoted).join(' '),
@@ -54,16 +46,11 @@ function lineOf({ chain, at }: Numbered): string {
   return `{ ${commands.join(' && ') || ':'}; } >${at}.out 2>${at}.err </dev/null; echo $? >${at}.status\n`;
 }
 
-const quoted = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`;
-
 function resultAt(at: string): RunResult {
   const status = Number(textAt(`${at}.status`).toString() || NaN);
   const output = textAt(`${at}.out`);
-  // A shell gives a signal so.
-  const wasKilled =
-    Number.isNaN(status) || Object.values(constants.signals).some(signal => signal === status - 128);
   return {
-    status: wasKilled ? null : status,
+    status: Number.isNaN(status) || isOfSignal(status) ? null : status,
     stdout: output.toString(),
     stderr: textAt(`${at}.err`).toString(),
     output,

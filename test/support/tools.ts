@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { delimiter, join, resolve } from 'node:path';
 
 const PLACES = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'];
 
@@ -46,16 +46,24 @@ export function unavailable(reason: string): string {
   return reason;
 }
 
-/** Where a tool is, or undefined. */
+/** Where a tool is, or undefined. What was found once is there for as long as the process. */
 export function toolPath(tool: string): string | undefined {
-  return PLACES.map(place => join(place, tool)).find(path => {
-    try {
-      accessSync(path, constants.X_OK);
-      return statSync(path).isFile();
-    } catch {
-      return false;
-    }
-  });
+  const path = FOUND.get(tool) ?? PLACES.map(place => join(place, tool)).find(path => isRunnable(path));
+  if (path !== undefined) FOUND.set(tool, path);
+  return path;
+}
+
+const FOUND = new Map<string, string>();
+
+/** Whether there is a file that this user may run. */
+export function isRunnable(path: string, cwd = process.cwd()): boolean {
+  try {
+    const file = resolve(cwd, path);
+    accessSync(file, constants.X_OK);
+    return statSync(file).isFile();
+  } catch {
+    return false;
+  }
 }
 
 function exists(path: string): boolean {

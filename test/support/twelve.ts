@@ -1,6 +1,7 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { runOk } from './cli.js';
+import { withName } from './compile-once.js';
 
 export const COUNT = 12;
 export const NUMBERS = Array.from({ length: COUNT }, (_, i) => i + 1);
@@ -46,29 +47,43 @@ export function buildLibrary(
   const source = join(directory, `part${n}.c`);
   const library = join(directory, libraryName(n));
   writeFileSync(source, librarySource(n, word));
-  runOk('gcc', [
-    '-shared',
-    '-fPIC',
-    `-Wl,-soname,${libraryName(n)}`,
-    source,
-    '-o',
-    library,
-    '-Wl,--no-as-needed',
-    ...options,
-  ]);
+  const flags = ['-shared', '-fPIC', `-Wl,-soname,${libraryName(n)}`];
+  runOk('gcc', [...flags, source, '-o', library, '-Wl,--no-as-needed', ...options]);
   return library;
 }
 
+const known = new Map<string, readonly (readonly [name: string, bytes: Buffer])[]>();
+
+/** Compiled once for all directories whose names are as long as each other. */
 export function build(dir: string, recipe: Recipe = {}): Built {
-  const dirOf = (n: number) => join(dir, recipe.nameOf?.(n) ?? `lib-${n}`);
-  const libraries: string[] = [];
-  for (const n of NUMBERS.toReversed()) {
-    const next = libraries.at(-1);
-    const options = next === undefined ? [] : [next, `-Wl,-rpath,${dirOf(n + 1)}`, '-Wl,--enable-new-dtags'];
-    libraries.push(buildLibrary(dirOf(n), n, options));
+  const names = NUMBERS.map(n => join(recipe.nameOf?.(n) ?? `lib-${n}`, libraryName(n)));
+  const placeholder = '@'.repeat(Buffer.byteLength(dir));
+  const key = JSON.stringify([placeholder, names, recipe.link]);
+  const made = known.get(key);
+  if (made === undefined) {
+    compile(dir, names, recipe.link ?? []);
+    const files = ['main.c', 'main', ...names];
+    known.set(
+      key,
+      files.map(name => [name, withName(readFileSync(join(dir, name)), dir, placeholder)]),
+    );
+  }
+  for (const [name, bytes] of made ?? []) {
+    mkdirSync(dirname(join(dir, name)), { recursive: true });
+    writeFileSync(join(dir, name), withName(bytes, placeholder, dir), { mode: 0o755 });
+  }
+  const program = join(dir, 'main');
+  return { dir, program, libraries: names.map(name => join(dir, name)), output: output(program) };
+}
+
+function compile(dir: string, names: readonly string[], link: readonly string[]): void {
+  const libraries = names.map(name => join(dir, name));
+  for (const [i, library] of [...libraries.entries()].reverse()) {
+    const next = libraries[i + 1];
+    const options = next === undefined ? [] : [next, `-Wl,-rpath,${dirname(next)}`, '-Wl,--enable-new-dtags'];
+    buildLibrary(dirname(library), i + 1, options);
   }
   const source = join(dir, 'main.c');
-  const program = join(dir, 'main');
   writeFileSync(
     source,
     `#include <stdio.h>
@@ -77,18 +92,9 @@ int main(void) { printf("sum %d\\n", ${NUMBERS.map(n => `part${n}()`).join(' + '
 `,
   );
   // The run path names the directories backwards, so that most libraries are found after misses.
-  const runPath = NUMBERS.toReversed().map(dirOf).join(':');
-  runOk('gcc', [
-    source,
-    '-o',
-    program,
-    ...NUMBERS.map(n => join(dirOf(n), libraryName(n))),
-    `-Wl,-rpath,${runPath}`,
-    '-Wl,--enable-new-dtags,--no-as-needed',
-    ...(recipe.link ?? []),
-  ]);
-  const sorted = NUMBERS.map(n => join(dirOf(n), libraryName(n)));
-  return { dir, program, libraries: sorted, output: output(program) };
+  const runPath = libraries.toReversed().map(dirname).join(':');
+  const tags = '-Wl,--enable-new-dtags,--no-as-needed';
+  runOk('gcc', [source, '-o', join(dir, 'main'), ...libraries, `-Wl,-rpath,${runPath}`, tags, ...link]);
 }
 
 export function output(program: string, env: Readonly<Record<string, string>> = {}): string {

@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { chmodSync, existsSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+import { run } from './support/cli.js';
+import { tempDir } from './support/temp.js';
+
+const sh = (script: string, ...args: readonly string[]) => run('sh', ['-c', script, 'sh', ...args]);
+
+test('a program that is started says what it says, byte for byte, and how it ended', () => {
+  const { status, output, stderr } = sh('printf "\\377\\0a"; echo why >&2; exit 3');
+  assert.deepEqual([status, output, stderr], [3, Buffer.from([255, 0, 97]), 'why\n']);
+  assert.deepEqual([sh('').stdout, sh('').stderr], ['', ''], 'nothing is left of the one before');
+});
+
+test('arguments are what they are, whatever a shell makes of them', () => {
+  const words = ["it's", '$HOME', 'a  b', '', '*', 'two\nlines', '`id`', '\\n', '-n', 'ä'];
+  assert.equal(sh('for word; do printf "%s|" "$word"; done', ...words).stdout, `${words.join('|')}|`);
+});
+
+test('a variable is there, or not, for one program alone', () => {
+  const seen = (env: Record<string, string | undefined>) =>
+    run('sh', ['-c', 'echo "${' + 'STARTER-none} ${' + 'LC_ALL-none}"'], { env }).stdout;
+  assert.equal(seen({ STARTER: "it's $HOME" }), "it's $HOME C\n");
+  assert.equal(seen({ LC_ALL: undefined, STARTER: '' }), ' none\n');
+  assert.equal(seen({}), 'none C\n');
+});
+
+test('a working directory is that of one program alone', t => {
+  const dir = tempDir(t);
+  assert.equal(run('pwd', [], { cwd: dir }).stdout, `${dir}\n`);
+  assert.equal(run('pwd').stdout, `${process.cwd()}\n`);
+  process.chdir(dir);
+  t.after(() => process.chdir(import.meta.dirname));
+  assert.equal(run('pwd').stdout, `${dir}\n`);
+});
+
+test('a program has no pipe of the shell open, and nothing to read', () => {
+  const { stdout } = sh('ls -l /proc/$$/fd; cat');
+  assert.match(stdout, / 0 -> \/dev\/null\n/);
+  assert.match(stdout, / 1 -> .*elfnote-starter-\w+\/out\n/);
+  assert.doesNotMatch(stdout, /elfnote-starter-\w+\/(?:to|from|command)/);
+});
+
+test('a program that was killed has no status', () => {
+  assert.deepEqual([sh('kill -9 $$').status, sh('kill -TERM $$').status], [null, null]);
+  assert.equal(sh('exit 127').status, 127);
+});
+
+test('what cannot be started is an error', t => {
+  const file = join(tempDir(t), 'file');
+  assert.throws(() => run('/absent/program'), /ENOENT/);
+  assert.throws(() => run('no-such-tool'), /ENOENT/);
+  writeFileSync(file, 'no program');
+  assert.throws(() => run(file), /EACCES/);
+  writeFileSync(file, '#!/absent/interpreter\n');
+  chmodSync(file, 0o755);
+  assert.throws(() => run(file), /ENOENT/);
+  assert.equal(sh('exit 0').status, 0, 'the next one starts');
+});
+
+test('a program that takes too long is killed, and is an error', () => {
+  const since = Date.now();
+  assert.throws(() => run('sleep', ['60'], { deadline: 200 }), /hangs|ETIMEDOUT/);
+  assert.ok(Date.now() - since < 30_000);
+  assert.deepEqual(run('sh', ['-c', 'echo here; exit 4'], { deadline: 60_000 }).stdout, 'here\n');
+  assert.equal(run('sh', ['-c', 'exit 4'], { deadline: 60_000 }).status, 4);
+});
+
+test('the shell and its directory go with the process', () => {
+  const project = join(import.meta.dirname, '..');
+  const code = `import { run } from './test/support/cli.js';
+    console.log(run('sh', ['-c', 'echo $PPID; readlink /proc/$PPID/fd/1']).stdout);
+    process.exitCode = 7;`;
+  const args = ['--import', 'tsx', '--input-type=module', '-e', code];
+  const { status, stdout } = run(process.execPath, args, { cwd: project });
+  assert.equal(status, 7);
+  const [pid = '', file = ''] = stdout.split('\n');
+  assert.match(file, /elfnote-starter-\w+\/out$/);
+  for (const gone of [`/proc/${pid}/fd`, dirname(file)]) assert.ok(!existsSync(gone), gone);
+});

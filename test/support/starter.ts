@@ -1,0 +1,208 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import os, { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { isRunnable } from './tools.js';
+
+/**
+ * Starts programs for a test's process, which is so large that a fork of it takes ten milliseconds: a shell that stays
+ * does it in one. A command goes there in a file, what it says comes back in two others, and pipes say when.
+ */
+export interface Started {
+  /** `null` for a program that was killed. */
+  readonly status: number | null;
+  readonly stdout: Buffer;
+  readonly stderr: Buffer;
+}
+
+export interface Start {
+  readonly command: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly cwd: string | undefined;
+  /** After so many milliseconds it is killed, and that is an error. */
+  readonly deadline: number | undefined;
+}
+
+/** One that cannot be started is an error, as with `spawnSync`. */
+export function start(what: Start): Started {
+  const started = startOrKill(what);
+  if (started === undefined) throw new Error(`hangs: ${what.command} ${what.args.join(' ')}`);
+  return started;
+}
+
+/** `undefined` for one that had to be killed. */
+export function startOrKill(what: Start): Started | undefined {
+  if (!isRunnable(what.command, what.cwd)) return startAlone(what);
+  shell ??= startShell();
+  const { dir, out, err, env, cwd } = shell;
+  const line = `${lineOf(what, env, cwd)} >${out} 2>${err} </dev/null 9>&-`;
+  const status = what.deadline === undefined ? ask(shell, line) : askInTime(shell, line, what.deadline);
+  if (status === undefined) return undefined;
+  const stderr = readFileSync(err);
+  // The shell's own word: the kernel has not taken it, and says why.
+  if ((status === 126 || status === 127) && stderr.toString('latin1').startsWith(dir))
+    return startAlone(what);
+  return { status: isOfSignal(status) ? null : status, stdout: readFileSync(out), stderr };
+}
+
+/** Without the shell, which has nothing to read. */
+export function startAlone({ command, args, env, cwd, deadline }: Start, input?: string | Buffer): Started {
+  const result = spawnSync(command, args, {
+    cwd,
+    env,
+    maxBuffer: 1 << 28,
+    timeout: deadline,
+    killSignal: 'SIGKILL',
+    ...(input === undefined ? {} : { input }),
+  });
+  if (result.error !== undefined) throw result.error;
+  return result;
+}
+
+/** Whether a shell means by a status that its program was killed. */
+export const isOfSignal = (status: number): boolean => SIGNALS.has(status - 128);
+
+const SIGNALS = new Set<number>(Object.values(os.constants.signals));
+
+/** A word for a shell. */
+export const quoted = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`;
+
+interface Shell {
+  readonly dir: string;
+  readonly out: string;
+  readonly err: string;
+  readonly to: number;
+  readonly from: number;
+  /** The same, for one who does not wait. */
+  readonly fromNow: number;
+  readonly env: Readonly<Record<string, string>>;
+  readonly cwd: string;
+}
+
+let shell: Shell | undefined;
+
+/** Pipes and files of no more than some kilobytes. */
+const MEMORY = '/dev/shm';
+
+/** No program has the pipe open, so that it ends with the shell, as the shell does with the test's process. */
+const LOOP = `mkfifo "$0/to" "$0/from"; exec <"$0/to" 9>"$0/from"
+while read -r _; do . "$0/command"; echo $? >&9; done`;
+
+const START_DEADLINE = 30_000;
+
+function startShell(): Shell {
+  const dir = mkdtempSync(join(existsSync(MEMORY) ? MEMORY : tmpdir(), 'elfnote-starter-'));
+  const env = environment();
+  const child = spawn('/bin/sh', ['-c', LOOP, dir], { env, stdio: 'ignore' });
+  child.unref();
+  const [toShell, fromShell] = [join(dir, 'to'), join(dir, 'from')];
+  for (const since = Date.now(); !existsSync(fromShell); pause(1)) {
+    if (Date.now() - since > START_DEADLINE) throw new Error('no shell that starts programs');
+  }
+  const to = openSync(toShell, 'w');
+  const from = openSync(fromShell, 'r');
+  const fromNow = openSync(fromShell, constants.O_RDONLY | constants.O_NONBLOCK);
+  endWithProcess(child, to, dir);
+  return { dir, out: join(dir, 'out'), err: join(dir, 'err'), to, from, fromNow, env, cwd: process.cwd() };
+}
+
+/** Waits for it, so that its time is counted as this process's. */
+function endWithProcess(child: ChildProcess, to: number, dir: string): void {
+  process.once('beforeExit', () => {
+    shell = undefined;
+    closeSync(to);
+    child.ref();
+  });
+  process.once('exit', () => rmSync(dir, { recursive: true, force: true }));
+}
+
+/** What the machine's own settings must not change. */
+const FIXED = {
+  LC_ALL: 'C',
+  NIX_STORE: undefined,
+  NODE_OPTIONS: undefined,
+  LD_LIBRARY_PATH: undefined,
+  LD_PRELOAD: undefined,
+  LD_AUDIT: undefined,
+  FORCE_COLOR: undefined,
+};
+
+/** The environment of what is run, with changes of its own; undefined takes a variable out. */
+export function environment(
+  changes: Readonly<Record<string, string | undefined>> = {},
+): Record<string, string> {
+  const all = Object.entries({ ...process.env, ...FIXED, ...changes });
+  return Object.fromEntries(all.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
+}
+
+/** A simple command, or one behind what prepares a subshell for it. */
+function lineOf({ command, args, env, cwd }: Start, shells: Shell['env'], shellsCwd: string): string {
+  const set = Object.keys(env).filter(name => env[name] !== shells[name]);
+  const unset = Object.keys(shells).filter(name => !(name in env));
+  const words = set.map(name => `${name}=${quoted(env[name] ?? '')}`);
+  const line = [...words, ...[command, ...args].map(quoted)].join(' ');
+  const place = cwd ?? process.cwd();
+  const prepare = [
+    ...(unset.length === 0 ? [] : [`unset ${unset.join(' ')}`]),
+    ...(place === shellsCwd ? [] : [`cd ${quoted(place)}`]),
+  ];
+  return prepare.length === 0 ? line : `(${[...prepare, line].join(' && ')})`;
+}
+
+function ask(to: Shell, line: string): number {
+  tell(to, line);
+  return answerIn(to.from) ?? 0;
+}
+
+function tell({ dir, to }: Shell, line: string): void {
+  writeFileSync(join(dir, 'command'), `${line}\n`);
+  writeSync(to, '\n');
+}
+
+const ANSWER = Buffer.alloc(16);
+
+/** `undefined` while there is none. */
+function answerIn(fd: number): number | undefined {
+  try {
+    const length = readSync(fd, ANSWER);
+    if (length === 0) throw new Error('the shell that starts programs has ended');
+    return Number(ANSWER.toString('latin1', 0, length));
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EAGAIN') return undefined;
+    throw error;
+  }
+}
+
+/** In the background, where the shell knows its number; `undefined` if it had to be killed. */
+function askInTime(to: Shell, line: string, deadline: number): number | undefined {
+  const pid = join(to.dir, 'pid');
+  tell(to, `${line} & echo $! >${pid}; wait $!`);
+  let wasKilled = false;
+  for (const since = Date.now(); ; ) {
+    const answer = answerIn(to.fromNow);
+    if (answer !== undefined) return wasKilled ? undefined : answer;
+    const passed = Date.now() - since;
+    if (passed > deadline && !wasKilled) {
+      process.kill(Number(readFileSync(pid, 'utf8')), 'SIGKILL');
+      wasKilled = true;
+    }
+    // A fifth longer than it has taken so far.
+    pause(Math.min(20, 1 + passed / 5));
+  }
+}
+
+function pause(milliseconds: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
+}
