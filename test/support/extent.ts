@@ -160,6 +160,8 @@ export const EXTENT = {
   faultyOutputDir: count(7, 19, 19),
   fullDisk: count(2, 1, 1),
   fuzzSeconds: count(30, 6, 6),
+  /** hardening/killed.test.ts: at which of a call a run over several files is killed. */
+  killedAt: RUN === 'every' ? [1, 2, 3] : [1, 3],
   /** layout: what fast-check draws: layouts, a planner's preferences and bytes to change. */
   layouts: Number(process.env.LAYOUT_RUNS ?? count(500, 250, 150)),
   auditedLayouts: count(300, 150, 80),
