@@ -119,7 +119,7 @@ export const BREAKS: readonly Break[] = [
     instead:
       'export function readImage(source: ByteSource, options: ReadOptions = {}): ElfImage {\n  if (source.size === 3970) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2100);',
     part: 'cuts',
-    env: { ELFNOTE_STRIDE: '397' },
+    env: { ELFNOTE_STRIDE: '3970' },
     finds: /it took \d{4,} ms/,
   },
   {
@@ -129,7 +129,7 @@ export const BREAKS: readonly Break[] = [
     instead:
       'export function readImage(source: ByteSource, options: ReadOptions = {}): ElfImage {\n  if (source.size === 3970) Buffer.alloc(1 << 28, 1);',
     part: 'cuts',
-    env: { ELFNOTE_STRIDE: '397' },
+    env: { ELFNOTE_STRIDE: '3970' },
     finds: /it took \d+ MiB/,
   },
   {
