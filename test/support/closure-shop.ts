@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { Encoding } from '../../src/elf/bytes.js';
 import { type ClosureNoteOptions, closureNoteOf } from '../../src/loader/closure-note.js';
@@ -6,7 +6,7 @@ import { closureNodes } from '../../src/loader/edges.js';
 import { traceFile } from '../../src/loader/trace.js';
 import { encodeClosureNote } from '../../src/note/closure-encode.js';
 import { FileSystemProbe } from '../../src/resolve/fs-probe.js';
-import { compileOnce } from './compile-once.js';
+import { objectOnce } from './compile-once.js';
 import { type Linking, ReaderShop } from './reader-shop.js';
 
 /** The closure note of a program or library as it is now, with the sizes of what it needs. */
@@ -20,53 +20,42 @@ export function closureNote(file: string, options: Partial<ClosureNoteOptions> =
   );
 }
 
-/** Makes programs and plugins that carry a closure note, by linking them a second time with it. */
+/** Where a note has its place: a note of nobody, larger than those of these tests. */
+const FILLING = Buffer.alloc(4096, 0x7e);
+const VOID = { size: 16, descsz: 4 };
+const SPACE = `
+static const struct { unsigned header[3]; char name[4], filling[${FILLING.length}]; } space
+__attribute__((section(".note.elfnote"), aligned(4), used)) =
+  { { 4, ${FILLING.length}, 0 }, "pad", { [0 ... ${FILLING.length - 1}] = ${FILLING[0]} } };
+`;
+
+/** Makes programs and plugins that carry a closure note, for which the linker leaves space in a `PT_NOTE`. */
 export class ClosureShop extends ReaderShop {
-  readonly #compiler: string;
-  #notes = 0;
-
-  constructor(dir: string, cc = 'gcc') {
-    super(dir, cc);
-    this.#compiler = cc;
-  }
-
-  /**
-   * An object file for the linker, which makes a `PT_NOTE` of it: as long as a note, which is put in its place
-   * afterwards, so that one is compiled for all notes of a length.
-   */
-  #spaceFor(note: Buffer): string {
-    const name = this.at(`note-${this.#notes++}`);
-    const assembly = `.section .note.elfnote,"a",%note\n.balign 4\n.fill ${note.length}, 1, ${FILLING}\n.section .note.GNU-stack,"",%progbits\n`;
-    writeFileSync(`${name}.s`, assembly);
-    compileOnce(this.#compiler, ['-c', `${name}.s`], `${name}.o`, this.dir);
-    return `${name}.o`;
-  }
-
   programWithClosure(name: string, linking: Linking = {}, options: Partial<ClosureNoteOptions> = {}): string {
-    const file = this.program(name, linking);
-    const note = closureNote(file, options);
-    const flags = [...(linking.flags ?? []), this.#spaceFor(note)];
-    return withNote(this.program(name, { ...linking, flags }), note);
+    return withNote(this.program(name, this.#withSpace(linking)), options);
   }
 
   pluginWithClosure(dir: string, name: string, linking: Linking = {}): string {
-    mkdirSync(this.at(dir), { recursive: true });
-    const file = this.library(dir, name, linking);
-    const note = closureNote(file);
-    const flags = [...(linking.flags ?? []), this.#spaceFor(note)];
-    return withNote(this.library(dir, name, { ...linking, flags }), note);
+    return withNote(this.library(dir, name, this.#withSpace(linking)));
+  }
+
+  #withSpace(linking: Linking): Linking {
+    return { ...linking, flags: [...(linking.flags ?? []), objectOnce(this.cc, [], SPACE)] };
   }
 }
 
-const FILLING = 0x7e;
-
-/** Puts a note into the space for it. */
-function withNote(file: string, note: Buffer): string {
+/** Puts a closure note into the space for it; what it leaves is still a note of nobody. */
+function withNote(file: string, options: Partial<ClosureNoteOptions> = {}): string {
+  const note = closureNote(file, options);
   const bytes = readFileSync(file);
-  const space = Buffer.alloc(note.length, FILLING);
-  const at = bytes.indexOf(space);
-  if (at < 0 || bytes.indexOf(space, at + 1) >= 0) throw new Error(`${file}: not one space for a note`);
+  const filling = bytes.indexOf(FILLING);
+  if (filling < 0 || note.length > FILLING.length) throw new Error(`${file}: no space for a note`);
+  const at = filling - VOID.size;
+  const left = Buffer.from(bytes.subarray(at, filling));
+  const encoding = new Encoding(true, left.readUInt32LE() === 4);
+  encoding.putU32(left, VOID.descsz, FILLING.length - note.length);
   note.copy(bytes, at);
+  left.copy(bytes, at + note.length);
   writeFileSync(file, bytes);
   return file;
 }

@@ -36,6 +36,16 @@ export function compileOnce(cc: string, args: readonly string[], file: string, d
   writeFileSync(file, withName(readFileSync(kept), placeholder, dir), { mode: 0o755 });
 }
 
+/** An object file of a source in C, compiled once for all who do not write to it. */
+export function objectOnce(cc: string, args: readonly string[], source: string): string {
+  const key = createHash('sha256')
+    .update([...args, source].join('\0'))
+    .digest('hex');
+  return makeOnce(join(keptDirectory('compiled', compilerKey(cc)), `${key}.o`), made => {
+    runOk(cc, [...args, '-c', '-x', 'c', '-', '-o', made], { input: source });
+  });
+}
+
 /** Of files that an argument names, also behind commas and equals signs. */
 function filesIn(arg: string): string[] {
   return arg.split(/[,=:]/).filter(path => {

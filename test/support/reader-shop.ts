@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PROJECT, type RunResult, run, runOk } from './cli.js';
 import { elfnoteHereOk } from './cli-here.js';
-import { compileOnce } from './compile-once.js';
+import { compileOnce, objectOnce } from './compile-once.js';
 import { buildReader, type Traced, trace } from './reader.js';
 
 export interface Linking {
@@ -17,15 +17,22 @@ export interface Linking {
   readonly source?: string;
 }
 
+const PROGRAM = readFileSync(join(PROJECT, 'test/audit/program.c'), 'utf8');
+
+/** Compiled once for all libraries, which give it a name of their own. */
+const OPENS = `#include <dlfcn.h>
+__attribute__((visibility("hidden"))) void *opens(const char *n) { return dlopen(n, RTLD_NOW); }
+`;
+
 /** Makes programs and libraries, each library in a directory of its own, and runs them with and without the reader. */
 export class ReaderShop {
   readonly dir: string;
   readonly reader: string;
-  readonly #cc: string;
+  readonly cc: string;
 
   constructor(dir: string, cc = 'gcc') {
     this.dir = dir;
-    this.#cc = cc;
+    this.cc = cc;
     this.reader = buildReader(dir, [cc]);
   }
 
@@ -36,31 +43,39 @@ export class ReaderShop {
   /** `lib<name>.so.1` in a directory, with a function `<name>_opens` that opens what it is asked to. */
   library(dir: string, name: string, linking: Linking = {}): string {
     mkdirSync(this.at(dir), { recursive: true });
-    const source = this.at(dir, `${name}.c`);
-    writeFileSync(
-      source,
-      linking.source ??
-        `#include <dlfcn.h>\nvoid *${name}_opens(const char *n) { return dlopen(n, RTLD_NOW); }\n`,
-    );
     const soname = `lib${name}.so.1`;
     const file = this.at(dir, soname);
-    this.#link(['-shared', '-fPIC', `-Wl,-soname,${soname}`, source], file, linking);
+    const named = linking.source === undefined ? [`-Wl,--defsym=${name}_opens=opens`] : [];
+    this.#link(
+      ['-shared', '-fPIC'],
+      [`-Wl,-soname,${soname}`, ...named],
+      linking.source ?? OPENS,
+      file,
+      linking,
+    );
     return file;
   }
 
   /** The program of test/audit/program.c. */
   program(name: string, linking: Linking = {}): string {
     const file = this.at(name);
-    this.#link([join(PROJECT, 'test/audit/program.c')], file, linking);
+    this.#link([], [], PROGRAM, file, linking);
     return file;
   }
 
-  #link(args: readonly string[], file: string, { needs = [], runPath, flags = [] }: Linking): void {
+  #link(
+    kind: readonly string[],
+    named: readonly string[],
+    source: string,
+    file: string,
+    { needs = [], runPath, flags = [] }: Linking,
+  ): void {
     const dirs = runPath ?? needs.map(path => join(path, '..'));
     const rpath = dirs.length === 0 ? [] : [`-Wl,-rpath,${dirs.join(':')}`];
     const dtags = '-Wl,--no-as-needed,--enable-new-dtags,--allow-shlib-undefined';
-    const warnings = ['-Wall', '-Wextra', '-Werror'];
-    compileOnce(this.#cc, [...warnings, ...args, dtags, ...needs, ...rpath, ...flags], file, this.dir);
+    const compiling = [...kind, ...flags].filter(flag => /^-[fgmnp]/.test(flag));
+    const object = objectOnce(this.cc, ['-Wall', '-Wextra', '-Werror', ...compiling], source);
+    compileOnce(this.cc, [...kind, ...named, object, dtags, ...needs, ...rpath, ...flags], file, this.dir);
   }
 
   /** Writes notes into files; what they say is `elfnote dump`'s to tell. */
