@@ -4,18 +4,21 @@
  * test/support/extent.ts leaves to `npm run test:all`; `npm run test:rest` runs what `npm test` leaves out of that.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { build, type PluginBuild } from 'esbuild';
 import fastGlob from 'fast-glob';
 import { IN_PARTS, ONLY_IN_ALL, RUN } from '../test/support/extent.js';
 
 const TESTS = '**/*.test.ts';
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-/** Where the files that the runner is given are, when it runs all tests. */
-const ENTRIES = join(ROOT, 'node_modules/.cache/elfnote-tests', RUN);
+/** Where the files that the runner is given are: below the packages that they need. */
+const RUNS = join(ROOT, 'node_modules/.cache/elfnote-tests');
+const ENTRIES = join(RUNS, String(process.pid));
 
 /** Directories whose tests take longer than a process takes to start, or ask how much memory theirs takes. */
 const LARGE = ['audit', 'batch', 'cli', 'docs', 'hardening', 'layout'];
@@ -62,8 +65,9 @@ const options = given.filter(arg => !places.includes(arg));
 // Node 24 passes over what is not there.
 const missing = options.filter(arg => arg.endsWith('.test.ts') && !arg.startsWith('-'));
 if (missing.length > 0) refuse(`no such file: ${missing.join(' ')}`);
-const files = places.length > 0 ? places.flatMap(filesIn) : entriesFor(filesIn('test').filter(isWanted));
-if (files.length === 0) refuse(`no ${TESTS} in ${places.join(' ')}`);
+const groups =
+  places.length > 0 ? places.flatMap(filesIn).map(alone) : groupsOf(filesIn('test').filter(isWanted));
+if (groups.length === 0) refuse(`no ${TESTS} in ${places.join(' ')}`);
 
 // Left to itself the runner keeps one processor for itself, which is half of two. Tests wait for the disk, and for what
 // they have started.
@@ -71,14 +75,40 @@ const concurrency = `--test-concurrency=${2 * availableParallelism()}`;
 // A test ends before early optimizing has gained anything, as the command line does.
 const bin: { readonly BUDGET: string } = createRequire(import.meta.url)('../bin/elfnote.js');
 const budget = process.versions.v8.startsWith('11.') ? [bin.BUDGET] : [];
-const args = [...budget, '--import', 'tsx', '--test', concurrency, ...options, ...files.sort()];
-const { status, error } = spawnSync(process.execPath, args, { stdio: 'inherit' });
-if (error !== undefined) throw error;
-process.exitCode = status ?? 1;
+removeLeftovers();
+const runner = [...budget, '--enable-source-maps', '--test', concurrency, ...options];
+try {
+  const { status, error } = spawnSync(process.execPath, [...runner, ...(await compile(groups))], {
+    stdio: 'inherit',
+  });
+  if (error !== undefined) throw error;
+  process.exitCode = status ?? 1;
+} catch (error) {
+  // esbuild has said what it does not understand, and where.
+  if (!(error instanceof Error && 'errors' in error)) throw error;
+  process.exitCode = 1;
+} finally {
+  rmSync(ENTRIES, { recursive: true, force: true });
+}
 
 function refuse(why: string): never {
   console.error(`npm test: ${why}`);
   process.exit(1);
+}
+
+/** Of runs that were ended before they could. */
+function removeLeftovers(): void {
+  for (const name of existsSync(RUNS) ? readdirSync(RUNS) : []) {
+    if (!isRunning(Number(name))) rmSync(join(RUNS, name), { recursive: true, force: true });
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EPERM';
+  }
 }
 
 function filesIn(place: string): string[] {
@@ -90,23 +120,65 @@ function isWanted(file: string): boolean {
   return RUN !== 'rest' || ONLY_IN_ALL.includes(file) || IN_PARTS.includes(file);
 }
 
+/** Test files that run in one process. */
+interface Group {
+  readonly name: string;
+  readonly files: readonly string[];
+}
+
+function alone(file: string): Group {
+  return { name: file, files: [file] };
+}
+
 /**
- * What the runner is given, in the order of the names: a file for each test file that takes long, one for all others of
- * each large directory, and one for what is left, since most of these are done before their process has started.
+ * One for each test file that takes long, one for all others of each large directory, and one for what is left, since
+ * most of these are done before their process has started.
  */
-function entriesFor(wanted: readonly string[]): string[] {
-  rmSync(ENTRIES, { recursive: true, force: true });
-  mkdirSync(ENTRIES, { recursive: true });
+function groupsOf(wanted: readonly string[]): Group[] {
   const groups = new Map(LONG.filter(file => wanted.includes(file)).map(file => [file, [file]]));
   for (const file of wanted.filter(one => !LONG.includes(one)).sort()) {
     const directory = file.split('/')[1] ?? '';
     const name = hasHooks(file) ? file : LARGE.includes(directory) ? directory : 'others';
     groups.set(name, [...(groups.get(name) ?? []), file]);
   }
-  return [...groups].map(([name, group], i) => {
-    const entry = join(ENTRIES, `${String(i).padStart(2, '0')}-${name.replaceAll('/', '-')}.mjs`);
-    writeFileSync(entry, entryFor(group));
+  return [...groups].map(([name, files]) => ({ name, files }));
+}
+
+/** A file for the runner for each group, named in their order. */
+async function compile(groups: readonly Group[]): Promise<string[]> {
+  mkdirSync(ENTRIES, { recursive: true });
+  const entries = groups.map(({ name, files }, i) => {
+    const entry = `${String(i).padStart(3, '0')}-${name.replaceAll('/', '-')}`;
+    writeFileSync(join(ENTRIES, `${entry}.mjs`), entryFor(files));
     return entry;
+  });
+  const outdir = join(ENTRIES, 'compiled');
+  await build({
+    entryPoints: entries.map(entry => join(ENTRIES, `${entry}.mjs`)),
+    outdir,
+    outExtension: { '.js': '.mjs' },
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node20',
+    packages: 'external',
+    sourcemap: true,
+    sourcesContent: false,
+    logLevel: 'error',
+    plugins: [{ name: 'in-place', setup: inPlace }],
+  });
+  return entries.map(entry => join(outdir, `${entry}.mjs`));
+}
+
+/** A module still says that it is where its source is. */
+function inPlace({ onLoad }: PluginBuild): void {
+  onLoad({ filter: /\.ts$/ }, async ({ path }) => {
+    const source = await readFile(path, 'utf8');
+    const contents = source
+      .replaceAll('import.meta.url', JSON.stringify(pathToFileURL(path).href))
+      .replaceAll('import.meta.dirname', JSON.stringify(dirname(path)));
+    return { contents, loader: 'ts' };
   });
 }
 
@@ -118,8 +190,8 @@ function hasHooks(file: string): boolean {
 /** A file that cannot be loaded is a test that fails, and the others run. */
 function entryFor(group: readonly string[]): string {
   const lines = group.map(file => {
-    const url = JSON.stringify(pathToFileURL(join(ROOT, file)).href);
-    return `await import(${url}).catch(error => test(${JSON.stringify(file)}, () => { throw error; }));`;
+    const path = JSON.stringify(resolve(file));
+    return `await import(${path}).catch(error => test(${JSON.stringify(file)}, () => { throw error; }));`;
   });
   return ["import { test } from 'node:test';", ...lines, ''].join('\n');
 }
