@@ -6,6 +6,7 @@ import { findFiles } from '../../src/batch/walk.js';
 import { ElfnoteError } from '../../src/errors.js';
 import { pseudoFileSystemOf } from '../../src/files/file-systems.js';
 import { BIN, FIXTURES, jsonLines, PROJECT, ROOT, run } from '../support/cli.js';
+import { elfnoteHere } from '../support/cli-here.js';
 import { tempDir } from '../support/temp.js';
 import { needs, type Skip, unavailable } from '../support/tools.js';
 import { library } from '../support/tree.js';
@@ -41,14 +42,7 @@ describe('the root directory is not walked', () => {
     await assert.rejects(findFiles([link], NOTHING), refusal(link));
     const listed = { paths: ['/'], failures: [] };
     await assert.rejects(findFiles([], { ...NOTHING, listed }), refusal('/'));
-    const { status, stderr, stdout } = run(process.execPath, [
-      BIN,
-      'build-cache',
-      '-n',
-      '--include',
-      'none',
-      link,
-    ]);
+    const { status, stderr, stdout } = elfnoteHere(['build-cache', '-n', '--include', 'none', link]);
     assert.deepEqual([status, stdout], [2, '']);
     assert.equal(
       stderr,

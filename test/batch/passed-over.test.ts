@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
-import { BIN, FIXTURES, jsonLines, ROOT, run } from '../support/cli.js';
+import { FIXTURES, jsonLines, ROOT, run } from '../support/cli.js';
+import { elfnoteHere } from '../support/cli-here.js';
 import { tempDir } from '../support/temp.js';
 import { needs } from '../support/tools.js';
 import { library } from '../support/tree.js';
@@ -60,7 +61,7 @@ describe('in a walk core files, files that are cut short, and kernels are passed
   ] as const) {
     test(command, t => {
       const dir = tree(t);
-      const { status, stdout, stderr } = run(process.execPath, [BIN, command, '--json', dir]);
+      const { status, stdout, stderr } = elfnoteHere([command, '--json', dir]);
       const files = jsonLines(stdout).filter(({ type }) => type === 'file');
       assert.deepEqual(
         files.map(({ path, reason, action }) => `${path} ${reason ?? action}`).sort(),
@@ -100,7 +101,7 @@ describe('named by the caller', () => {
   };
   for (const [name, [status, said]] of Object.entries(WHY)) {
     test(`${name} exits ${status} and says why`, t => {
-      const result = run(process.execPath, [BIN, 'build-cache', '--root', ROOT, join(tree(t), name)]);
+      const result = elfnoteHere(['build-cache', '--root', ROOT, join(tree(t), name)]);
       assert.equal(result.status, status);
       assert.match(result.stdout + result.stderr, said);
     });
@@ -118,7 +119,7 @@ test('a real core file, whole and cut, is passed over', { skip: needs('gcore', '
   assert.ok(made);
   copyFileSync(made, `${made}.whole`);
   writeFileSync(made, readFileSync(made).subarray(0, 100_000));
-  const { status, stdout } = run(process.execPath, [BIN, 'build-cache', '--json', dir]);
+  const { status, stdout } = elfnoteHere(['build-cache', '--json', dir]);
   const reasons = jsonLines(stdout).flatMap(({ reason }) => reason ?? []);
   assert.deepEqual([status, reasons], [0, ['core', 'core']]);
 });

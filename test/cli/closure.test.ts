@@ -257,14 +257,16 @@ describe('exec --cached', { skip }, () => {
   });
   const notes = () => readdirSync(join(cache, 'elfnote')).filter(name => name.endsWith('.closure'));
   const environment = () => ({ XDG_CACHE_HOME: cache, HOME: shop.dir });
-  const exec = (...args: readonly string[]) => elfnoteOk(['exec', ...args], { env: environment() });
+  /** Makes the closure note as for a run, and says what would be in the environment. */
+  const printed = (program: string, env: Readonly<Record<string, string>> = environment()) =>
+    elfnoteHereOk(['exec', '--cached', '--print-env', program], { env }).stdout.trimEnd().split('\n');
 
   test('finds every library of a program that nobody has touched', () => {
     const before = readFileSync(files.program);
-    assert.equal(exec('--cached', files.program).stdout, shop.plain(files.program));
+    const { stdout } = elfnoteOk(['exec', '--cached', files.program], { env: environment() });
+    assert.equal(stdout, shop.plain(files.program));
     assert.ok(before.equals(readFileSync(files.program)));
-    const printed = exec('--cached', '--print-env', files.program).stdout.trimEnd().split('\n');
-    const env = Object.fromEntries(printed.map(line => line.split(/=(.*)/s).slice(0, 2)));
+    const env = Object.fromEntries(printed(files.program).map(line => line.split(/=(.*)/s).slice(0, 2)));
     assert.deepEqual(Object.keys(env), ['LD_AUDIT', 'GLIBC_TUNABLES', 'ELFNOTE_CLOSURE']);
     const traced = trace(shop.dir, files.program, [], env, { cwd: shop.dir });
     assert.deepEqual(shop.missed(traced), []);
@@ -272,14 +274,14 @@ describe('exec --cached', { skip }, () => {
   });
 
   test('the file is made once, and anew when the program has changed', () => {
-    exec('--cached', files.program);
+    printed(files.program);
     const [name = ''] = notes();
     const path = join(cache, 'elfnote', name);
     const made = readFileSync(path);
-    exec('--cached', files.program);
+    printed(files.program);
     assert.deepEqual(notes(), [name]);
     writeFileSync(files.program, readFileSync(files.program));
-    exec('--cached', files.program);
+    printed(files.program);
     assert.equal(notes().length, 2);
     assert.ok(made.equals(readFileSync(path)));
   });
@@ -288,7 +290,7 @@ describe('exec --cached', { skip }, () => {
     const other = new ReaderShop(tempDir(scope));
     const own = closure(other);
     const env = { XDG_CACHE_HOME: other.at('cache') };
-    elfnoteOk(['exec', '--cached', own.program], { env });
+    printed(own.program, env);
     const dir = other.at('cache', 'elfnote');
     const [name = ''] = readdirSync(dir);
     const whole = readFileSync(join(dir, name));
@@ -298,14 +300,14 @@ describe('exec --cached', { skip }, () => {
       const cut = { LD_AUDIT: other.reader, ELFNOTE_CLOSURE: join(dir, name) };
       assert.equal(runOk(own.program, [], { env: cut, cwd: other.dir }).stdout, plain, `cut at ${size}`);
     }
-    elfnoteOk(['exec', '--cached', own.program], { env });
+    printed(own.program, env);
     assert.ok(whole.equals(readFileSync(join(dir, name))));
   });
 
   test('two at once leave one whole file and nothing else', async () => {
     const env = `XDG_CACHE_HOME=${shop.at('cache2')}`;
     const command = ['env', env, process.execPath, BIN, 'exec', '--cached', files.program] as const;
-    const results = await runMany([command, command, command, command], 60_000);
+    const results = await runMany([command, command], 60_000);
     for (const { status, stdout } of results) {
       assert.equal(status, 0);
       assert.equal(stdout, shop.plain(files.program));
@@ -316,20 +318,19 @@ describe('exec --cached', { skip }, () => {
   test('a child of another program that inherits the variable has a closure of its own', () => {
     const copy = shop.at('elsewhere');
     copyFileSync(runOk('which', ['true']).stdout.trim(), copy);
-    const printed = exec('--cached', '--print-env', files.program).stdout.trimEnd().split('\n');
-    const child = run('env', [...printed, 'ELFNOTE_DEBUG=1', copy]);
+    const child = run('env', [...printed(files.program), 'ELFNOTE_DEBUG=1', copy]);
     assert.equal(child.status, 0);
     assert.doesNotMatch(child.stderr, /shop|\/one\/|\/two\//);
   });
 
   test('--system-libraries is a mistake where no store is known: status 2, one line, and nothing is run', () => {
-    const ran = (...args: readonly string[]) =>
-      elfnote(['exec', '--cached', '--system-libraries', ...args], { env: environment() });
+    const args = ['exec', '--cached', '--system-libraries'];
     const line =
       'elfnote: --system-libraries needs --store-dir: the directories whose contents never change\n';
-    const { status, stdout, stderr } = ran(files.program);
+    const { status, stdout, stderr } = elfnoteHere([...args, files.program], { env: environment() });
     assert.deepEqual({ status, stdout, stderr }, { status: 2, stdout: '', stderr: line });
-    assert.equal(ran('--store-dir', shop.dir, files.program).stdout, shop.plain(files.program));
+    const known = elfnoteOk([...args, '--store-dir', shop.dir, files.program], { env: environment() });
+    assert.equal(known.stdout, shop.plain(files.program));
   });
 
   test('where no cache can be written the program runs without one, and elfnote says so', () => {

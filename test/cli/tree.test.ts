@@ -14,7 +14,6 @@ import {
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import {
-  elfnote,
   elfnoteAsNobody,
   elfnoteOk,
   type JsonObject,
@@ -355,9 +354,11 @@ describe('--files-from', () => {
     const { dir, files } = tree(t, 1);
     const text = join(dir, 'text');
     writeFileSync(text, 'text');
-    const passed = elfnoteOk([...BUILD, '--json', '--files-from', '-'], { input: `${text}\n${files[0]}` });
+    const passed = elfnoteHereOk([...BUILD, '--json', '--files-from', '-'], {
+      input: `${text}\n${files[0]}`,
+    });
     assert.deepEqual(actionsOf(passed, dir), ['text skipped', '0000 written']);
-    const missing = elfnote([...BUILD, '--files-from', '-'], { input: `${dir}/none\n` });
+    const missing = elfnoteHere([...BUILD, '--files-from', '-'], { input: `${dir}/none\n` });
     assert.equal(missing.status, 1);
     assert.equal(missing.stderr, `elfnote: ${dir}/none: cannot open: no such file or directory\n`);
   });
@@ -367,7 +368,7 @@ describe('--files-from', () => {
     const foreign = Buffer.from([...Buffer.from(`${dir}/x`), 0xe9]);
     writeFileSync(foreign, IN_PLACE.original);
     const input = runOk('find', [dir, '-type', 'f', '-print0']).output;
-    const result = elfnote([...BUILD, '--json', '-0', '--files-from', '-'], { input });
+    const result = elfnoteHere([...BUILD, '--json', '-0', '--files-from', '-'], { input });
     assert.equal(result.status, 1);
     assert.equal(result.stderr, `elfnote: ${dir}/x\\xe9: cannot open: its name is not UTF-8\n`);
     assert.equal(stateOf(files[0] ?? ''), 'complete');
@@ -376,14 +377,14 @@ describe('--files-from', () => {
 
   test('and paths are both done, paths first', t => {
     const { dir, files } = tree(t);
-    const result = elfnoteOk([...BUILD, '--json', '--files-from', '-', files[2] ?? ''], {
+    const result = elfnoteHereOk([...BUILD, '--json', '--files-from', '-', files[2] ?? ''], {
       input: files.join('\n'),
     });
     assert.deepEqual(actionsOf(result, dir), ['0002 written', '0000 written', '0001 written']);
   });
 
   test('that is empty is nothing to do', () => {
-    const result = elfnoteOk([...BUILD, '--files-from', '-'], { input: '' });
+    const result = elfnoteHereOk([...BUILD, '--files-from', '-'], { input: '' });
     assert.match(result.stdout, /^0 files\n$/);
   });
 
@@ -397,7 +398,7 @@ describe('--files-from', () => {
   };
   for (const [what, args] of Object.entries(MISTAKES)) {
     test(`${what} is a mistake: status 2 and one line`, () => {
-      const result = elfnote(['build-cache', ...args], { input: 'a\0b\0' });
+      const result = elfnoteHere(['build-cache', ...args], { input: 'a\0b\0' });
       assert.deepEqual([result.status, result.stdout], [2, '']);
       assert.match(result.stderr, /^elfnote: [^\n]+\n$/);
       assert.doesNotMatch(result.stderr, /internal error/);

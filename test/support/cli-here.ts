@@ -4,26 +4,26 @@ import { environment } from './starter.js';
 
 /**
  * The built command line in a thread of the test's process, which starts once: a process for each call takes ten times
- * as long. For tests of which it is not the subject. What makes a process its own (signals, a terminal, standard input)
- * is not there; the working directory is the test's for as long as the call takes.
+ * as long. For tests of which it is not the subject. What makes a process its own (signals, a terminal, a pipe that is
+ * slow) is not there; the working directory is the test's for as long as the call takes.
  */
-export function elfnoteHere(args: readonly string[], { env, cwd }: HereOptions = {}): RunResult {
+export function elfnoteHere(args: readonly string[], { env, cwd, input = '' }: HereOptions = {}): RunResult {
   const before = process.cwd();
   process.chdir(cwd ?? before);
   try {
-    return ask(args, env);
+    return ask(args, env, typeof input === 'string' ? Buffer.from(input) : input);
   } finally {
     process.chdir(before);
   }
 }
 
-type HereOptions = Pick<RunOptions, 'env' | 'cwd'>;
+type HereOptions = Pick<RunOptions, 'env' | 'cwd' | 'input'>;
 
-function ask(args: readonly string[], env: RunOptions['env']): RunResult {
+function ask(args: readonly string[], env: RunOptions['env'], input: Buffer): RunResult {
   thread ??= start();
   const { port, turn } = thread;
   Atomics.store(turn, 0, 0);
-  port.postMessage({ args: [...args], env: environment(env) });
+  port.postMessage({ args: [...args], env: environment(env), input });
   // What wakes it may be late, of the call before.
   while (Atomics.load(turn, 0) === 0) {
     if (Atomics.wait(turn, 0, 0, DEADLINE) === 'timed-out')

@@ -4,14 +4,23 @@ import { createRequire, syncBuiltinESMExports } from 'node:module';
 import { workerData } from 'node:worker_threads';
 
 const { bin, main, port, turn } = workerData;
-const { writeSync } = fs;
+const { readSync, writeSync } = fs;
 let pieces = { 1: [], 2: [] };
+let input = new Uint8Array();
 
 /** What the command line writes to standard output and standard error is kept. */
 fs.writeSync = (fd, bytes, ...rest) => {
   if (fd !== 1 && fd !== 2) return writeSync(fd, bytes, ...rest);
   pieces[fd].push(Buffer.from(bytes));
   return bytes.length;
+};
+/** What it reads from standard input is what the test gives. */
+fs.readSync = (fd, bytes, ...rest) => {
+  if (fd !== 0) return readSync(fd, bytes, ...rest);
+  const piece = input.subarray(0, bytes.length);
+  bytes.set(piece);
+  input = input.subarray(piece.length);
+  return piece.length;
 };
 syncBuiltinESMExports();
 
@@ -21,7 +30,8 @@ function setEnvironment(env) {
 }
 
 const command = createRequire(import.meta.url)(main);
-port.on('message', async ({ args, env }) => {
+port.on('message', async ({ args, env, input: given }) => {
+  input = given;
   pieces = { 1: [], 2: [] };
   setEnvironment(env);
   process.argv = [process.execPath, bin, ...args];

@@ -77,6 +77,9 @@ export const ONLY_IN_ALL: readonly string[] = [
   'test/audit/hostile.test.ts',
   'test/audit/guests.test.ts',
   'test/cli/exec.test.ts',
+  // How bin/elfnote.js starts what is built, and the demo; cli/loading and docs/readme have what these show.
+  'test/cli/start.test.ts',
+  'test/docs/demo.test.ts',
   // On a terminal of its own, in each shell, and in a browser.
   'test/cli/progress.test.ts',
   'test/cli/completion.test.ts',

@@ -507,9 +507,16 @@ describe('a file that its owner may not write to', { skip: needsRoot('setpriv') 
   });
 });
 
-/** Runs the CLI with a limit to the size of a file: writes beyond it fail with EFBIG. */
+/** Runs the CLI with a limit to the size of a file, which this process has meanwhile: writes beyond it fail with EFBIG. */
 function limited(bytes: number, args: readonly string[]): RunResult {
-  return run('prlimit', [`--fsize=${bytes}`, process.execPath, BIN, ...args]);
+  const limit = (size: number | 'unlimited') =>
+    runOk('prlimit', [`--pid=${process.pid}`, `--fsize=${size}:`]);
+  limit(bytes);
+  try {
+    return elfnoteHere(args);
+  } finally {
+    limit('unlimited');
+  }
 }
 
 describe('a write that fails', { skip: needs('prlimit') }, () => {

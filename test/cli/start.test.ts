@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict';
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join, relative } from 'node:path';
+import { describe, test } from 'node:test';
+import { BIN, PROJECT, run, runOk } from '../support/cli.js';
+import { tempDir } from '../support/temp.js';
+import { needsRoot } from '../support/tools.js';
+
+const { COMPILED }: { readonly COMPILED: string } = createRequire(import.meta.url)(BIN);
+
+test('a clone that is not built, and a Node that is too old, are one line and status 2', t => {
+  const place = tempDir(t);
+  cpSync(join(PROJECT, 'bin'), join(place, 'bin'), { recursive: true });
+  const unbuilt = run(process.execPath, [join(place, 'bin/elfnote.js'), '--help']);
+  assert.deepEqual([unbuilt.status, unbuilt.stderr], [2, 'elfnote: is not built yet: npm ci builds it\n']);
+  const older = join(place, 'older.cjs');
+  for (const [version, status] of [
+    ['18.20.4', 2],
+    ['20.11.1', 2],
+    ['20.12.0', 0],
+    ['22.0.0', 0],
+  ] as const) {
+    const versions = `{ ...process.versions, node: '${version}' }`;
+    writeFileSync(older, `Object.defineProperty(process, 'versions', { value: ${versions} });`);
+    const { status: is, stderr } = run(process.execPath, ['--require', older, BIN, '--version']);
+    const line = `elfnote: needs Node 20.12 or later, and this is ${version}\n`;
+    assert.deepEqual([is, stderr], [status, status === 0 ? '' : line]);
+  }
+});
+
+/** Does of Node's own what can be seen: Node 20 has no such function. */
+const KEEPS = `require('node:module').enableCompileCache = dir =>
+  require('node:fs').mkdirSync(dir + '/now', { recursive: true });`;
+
+describe('what Node compiles is kept beside the closure notes', () => {
+  const PARTS = ['', 'compiled', 'compiled/older'];
+
+  /** Whether it is kept below a home directory. */
+  const start = (home: string): boolean => {
+    const keeps = join(home, 'keeps.cjs');
+    writeFileSync(keeps, KEEPS);
+    const node = [process.execPath, '--enable-source-maps', '--require', keeps, BIN, '--version'];
+    runOk('sh', ['-c', 'umask 002; exec "$0" "$@"', ...node], { env: { HOME: home } });
+    return existsSync(join(home, '.cache/elfnote/compiled/now'));
+  };
+
+  test('where no group may write, whatever the umask', t => {
+    const home = tempDir(t);
+    assert.equal(start(home), true);
+    for (const part of ['', 'compiled', 'compiled/now'])
+      assert.equal(statSync(join(home, '.cache/elfnote', part)).mode & 0o777, 0o700);
+  });
+
+  for (const part of PARTS) {
+    const whoMayWrite: readonly (readonly [
+      who: string,
+      skip: string | false,
+      change: (dir: string) => void,
+    ])[] = [
+      ['a group', false, dir => chmodSync(dir, 0o770)],
+      ['another user', needsRoot(), dir => chownSync(dir, 65534, 65534)],
+    ];
+    for (const [who, skip, change] of whoMayWrite) {
+      test(`and not where ${who} may write to elfnote/${part}, which stays as it is`, { skip }, t => {
+        const home = tempDir(t);
+        for (const each of PARTS) mkdirSync(join(home, '.cache/elfnote', each), { recursive: true });
+        for (const each of PARTS) chmodSync(join(home, '.cache/elfnote', each), 0o755);
+        const dir = join(home, '.cache/elfnote', part);
+        change(dir);
+        const { uid, mode } = statSync(dir);
+        assert.equal(start(home), false);
+        assert.deepEqual([statSync(dir).uid, statSync(dir).mode], [uid, mode]);
+      });
+    }
+  }
+
+  test('also where it was before, and only its owner may write', t => {
+    const home = tempDir(t);
+    for (const each of PARTS) mkdirSync(join(home, '.cache/elfnote', each), { recursive: true });
+    for (const each of PARTS) chmodSync(join(home, '.cache/elfnote', each), 0o755);
+    assert.equal(start(home), true);
+  });
+});
+
+test('what another Node has compiled, or nothing whole, is passed over', t => {
+  const place = tempDir(t);
+  for (const part of ['bin', 'dist/cli', 'package.json']) {
+    cpSync(join(PROJECT, part), join(place, part), { recursive: true, preserveTimestamps: true });
+  }
+  const elfnote = () => runOk(process.execPath, [join(place, 'bin/elfnote.js'), '--version']).stdout;
+  const whole = elfnote();
+  const main = join(place, 'dist/cli/main.js');
+  const text = readFileSync(main, 'utf8');
+  writeFileSync(main, text.replace('package.json', 'package.JSON'));
+  // Edited, and as long as before: what is compiled is of the old text.
+  assert.notEqual(run(process.execPath, [join(place, 'bin/elfnote.js'), '--version']).stdout, whole);
+  writeFileSync(main, text);
+  utimesSync(main, 0, 0);
+  const compiled = join(place, relative(PROJECT, COMPILED), 'other/main.js');
+  truncateSync(compiled, 1000);
+  assert.equal(elfnote(), whole);
+  writeFileSync(compiled, '');
+  assert.equal(elfnote(), whole);
+  rmSync(compiled);
+  assert.equal(elfnote(), whole);
+  rmSync(dirname(dirname(dirname(compiled))), { recursive: true });
+  assert.equal(elfnote(), whole);
+});
