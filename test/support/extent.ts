@@ -147,6 +147,10 @@ export const EXTENT = {
   /** e2e/startup.test.ts and e2e/trees.test.ts: libraries of a program. */
   startedLibraries: count(32, 8, 8),
   treeLibraries: count(20, 8, 8),
+  /** e2e/system.test.ts: programs and libraries of the machine, and those with a run path; e2e/programs.test.ts: programs. */
+  systemFiles: count(140, 40, 40),
+  ownRunPaths: count(60, 20, 20),
+  storePrograms: count(Number.POSITIVE_INFINITY, 5, 5),
   /** e2e/trace.test.ts: of the kinds of stores, and of those where a closure note is, one in so many. */
   stores: { quick: 2, all: 1 },
   closures: { quick: 3, all: 1 },
@@ -155,8 +159,12 @@ export const EXTENT = {
   /** audit/closure.test.ts: notes with bytes that are wrong, and by how much each cut is shorter. */
   closureMutants: count(150, 30, 30),
   closureCut: count(7, 35, 35),
-  /** corrupt/corrupt.test.ts: of the wrong values of a field one in so many, and files with bytes flipped at random. */
-  wrongValues: { quick: 8, all: 4 },
+  /**
+   * corrupt/corrupt.test.ts: of the wrong values of a field one in so many, another one in each table's next entry: the
+   * number has no divisor with that of the fields. And files with bytes flipped at random.
+   */
+  wrongValues: { quick: 15, all: 5 },
+  wrongInSections: { quick: 27, all: 9 },
   flippedFiles: count(250, 80, 30),
   /** hardening: of the calls at which there is a fault one in so many, the errors of a full disk, and a fuzzer's seconds. */
   faultyTogether: count(17, 43, 43),
