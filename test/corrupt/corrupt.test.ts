@@ -19,6 +19,7 @@ import { buildCache, removeCache } from '../../src/pipeline.js';
 import { FileSystemProbe } from '../../src/resolve/fs-probe.js';
 import { pokerFor } from '../support/elf-file.js';
 import { EXTENT, type Part, share } from '../support/extent.js';
+import { describeInQuick } from '../support/quick.js';
 import { memoryDir, suiteScope } from '../support/temp.js';
 
 const FIXTURES = join(import.meta.dirname, '..', '..', 'fixtures');
@@ -428,7 +429,7 @@ function rows(subject: Fixture): Row[] {
 }
 
 for (const subject of PLAIN) {
-  describe(`one poked field of ${subject.name}`, () => {
+  describeInQuick(`one poked field of ${subject.name}`, {}, () => {
     test('without damage the file gets its note', () => {
       assert.equal(run(subject.bytes).result, 'written');
     });
@@ -469,7 +470,7 @@ for (const subject of PLAIN) {
   });
 }
 
-describe('removal without damage', () => {
+describeInQuick('removal without damage', {}, () => {
   for (const [i, subject] of ANNOTATED.entries()) {
     test(`${subject.name}: the file as it was`, () => {
       assert.equal(runRemoval(subject.bytes).result, 'written');

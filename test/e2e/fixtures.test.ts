@@ -25,7 +25,7 @@ import {
 } from '../support/cli.js';
 import { elfnoteHere, elfnoteHereOk } from '../support/cli-here.js';
 import { entriesIn } from '../support/dump.js';
-import { EXTENT, isInQuick, isTaken, isTested, share } from '../support/extent.js';
+import { EXTENT, isInQuick, isTaken, isTested, RUN, share } from '../support/extent.js';
 import {
   type Architecture,
   architecture,
@@ -37,6 +37,7 @@ import {
   makePrefix,
   runInPrefix,
 } from '../support/programs.js';
+import { describeInQuick } from '../support/quick.js';
 import { allNewComplaints, type Change, nixosNotesOf } from '../support/readelf.js';
 import { type Command, runAll } from '../support/run-all.js';
 import { suiteScope, tempDir } from '../support/temp.js';
@@ -159,7 +160,7 @@ function runKind(dir: string, kind: string, file?: string): RunResult {
   return run(command, args);
 }
 
-describe('every fixture', () => {
+describeInQuick('every fixture', {}, () => {
   test('is written, or skipped for the reason it was made for', () => {
     const expected = new Map<string, string>([
       ...filesBelow(join(FIXTURES, 'kinds')).map(kind => [`kinds/${kind}`, KINDS[kind] ?? '?'] as const),
@@ -282,21 +283,6 @@ describe('every fixture', () => {
     );
   });
 
-  test('gets the same bytes in any order of arguments', t => {
-    const expected = bytesBelow(processed);
-    const orders: ((files: string[]) => string[])[] = [
-      files => files.toReversed(),
-      files => files.toSorted((a, b) => hash(a) - hash(b)),
-    ];
-    for (const order of orders) {
-      const dir = tempDir(t);
-      copyFixtures(dir);
-      const files = order(WRITTEN).map(file => join(dir, file));
-      elfnoteHereOk(['build-cache', '--root', ROOT, ...files]);
-      assert.deepEqual(bytesBelow(dir), expected);
-    }
-  });
-
   test('gets its bytes back from remove-cache', t => {
     const dir = tempDir(t);
     copyFixtures(dir);
@@ -316,9 +302,23 @@ describe('every fixture', () => {
   });
 });
 
+const ORDERS: readonly (readonly [string, (files: readonly string[]) => string[]])[] = [
+  ['no', files => files.toSorted((a, b) => hash(a) - hash(b))],
+  ['the opposite', files => files.toReversed()],
+];
+for (const [order, ordered] of share(ORDERS, EXTENT.orders)) {
+  test(`every fixture gets the same bytes in ${order} order of arguments`, t => {
+    const dir = tempDir(t);
+    copyFixtures(dir);
+    const files = ordered(WRITTEN).map(file => join(dir, file));
+    elfnoteHereOk(['build-cache', '--root', ROOT, ...files]);
+    assert.deepEqual(bytesBelow(dir), bytesBelow(processed));
+  });
+}
+
 describe('every architecture', () => {
   const tested = architectures().filter(({ arch }) => isTested(arch));
-  for (const arch of tested) {
+  for (const arch of tested.filter(({ arch }) => RUN !== 'rest' || !isInQuick(arch))) {
     test(`${arch.arch}: the program prints the same before and after under ${arch.qemu}`, {
       skip: needs(arch.qemu, arch.libDir),
     }, t => {
@@ -372,11 +372,12 @@ describe('every architecture', () => {
 /** Strips the program and its libraries in a copy of the processed store, and runs the program. */
 function strippedStore(arch: Architecture, [tool = '', ...args]: readonly string[], dir: string): string {
   const root = join(dir, 'root');
-  cpSync(join(processed, 'root'), root, { recursive: true, verbatimSymlinks: true });
-  makePrefix(join(dir, 'prefix'), root, arch.libDir);
-  for (const file of [arch.program, ...arch.libraries]) {
-    assert.equal(runOk(tool, [...args, join(root, file)]).stderr, '', `${tool}: ${file}`);
+  const files = [arch.program, ...arch.libraries];
+  for (const place of new Set(files.map(file => join(file, '../..')))) {
+    cpSync(join(processed, 'root', place), join(root, place), { recursive: true, verbatimSymlinks: true });
   }
+  makePrefix(join(dir, 'prefix'), root, arch.libDir);
+  assert.equal(runOk(tool, [...args, ...files.map(file => join(root, file))]).stderr, '', tool);
   const result = runInPrefix(arch.qemu, join(dir, 'prefix'), join(root, arch.program));
   assert.deepEqual([result.status, result.stdout, result.stderr], [0, GREETING, ''], tool);
   return root;
@@ -411,6 +412,10 @@ describe('every x86-64 kind', () => {
     });
   }
 
+  /** Each kind is started after one tool or another; a tool is in one run alone. */
+  const shareOfStarts = <T>(kinds: readonly T[], round: number): T[] =>
+    kinds.filter((_, i) => (i + Math.floor(round / 2)) % EXTENT.startedKinds === 0);
+
   const STRIPS: readonly (readonly string[])[] = [
     ['strip'],
     ['strip', '-g'],
@@ -421,8 +426,8 @@ describe('every x86-64 kind', () => {
     ['objcopy'],
     ['llvm-objcopy'],
   ];
-  for (const [tool = '', ...args] of share(STRIPS, EXTENT.strips)) {
-    test(`${[tool, ...args].join(' ')} keeps note and program of every kind`, {
+  for (const [number, [tool = '', ...args]] of share([...STRIPS.entries()], EXTENT.strips)) {
+    test(`${[tool, ...args].join(' ')} keeps the note of every kind, and those running that are started`, {
       skip: skip || needs(tool, 'readelf', 'eu-readelf'),
     }, async t => {
       const kinds = [...STRIPPABLE_PROGRAMS, ...LIBRARY_KINDS];
@@ -445,9 +450,10 @@ describe('every x86-64 kind', () => {
         );
       for (const { status, stderr } of await work(files)) assert.deepEqual([status, stderr], [0, '']);
       for (const { status } of await work(changes.map(([same]) => same))) assert.equal(status, 0);
-      const runs = await runAll(kinds.map((kind, i) => [kindCommand(processed, kind, files[i])]));
-      for (const [i, kind] of kinds.entries()) {
-        const result = runs[i];
+      const started = shareOfStarts([...kinds.entries()], number);
+      const runs = await runAll(started.map(([i, kind]) => [kindCommand(processed, kind, files[i])]));
+      for (const [n, [, kind]] of started.entries()) {
+        const result = runs[n];
         assert.deepEqual([result?.status, result?.stdout, result?.stderr], [0, GREETING, ''], kind);
       }
       assert.deepEqual(allNewComplaints(changes), []);
@@ -471,7 +477,7 @@ describe('every x86-64 kind', () => {
   });
 });
 
-describe('special files', () => {
+describeInQuick('special files', {}, () => {
   test('what is appended to a program stays at its offset, byte for byte, and the file does not grow', () => {
     const was = readFileSync(join(original, 'kinds/appended'));
     const now = readFileSync(join(processed, 'kinds/appended'));

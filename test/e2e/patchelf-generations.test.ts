@@ -6,6 +6,7 @@ import { isObject, jsonLines, run, runOk } from '../support/cli.js';
 import { elfnoteHere } from '../support/cli-here.js';
 import { EXTENT, RUN, share } from '../support/extent.js';
 import { generation } from '../support/generations.js';
+import { describeInQuick } from '../support/quick.js';
 import { suiteScope, tempDir } from '../support/temp.js';
 import { needs, type Skip, toolPath } from '../support/tools.js';
 
@@ -192,7 +193,8 @@ for (const [round, [shape, linker, flags]] of SHAPES.entries()) {
         }
       }
 
-      for (const name of ['main', 'libtwo.so']) {
+      // `npm test` has these of its own shapes.
+      for (const name of RUN === 'rest' && mayBeQuick ? [] : ['main', 'libtwo.so']) {
         test(`what ${patchelf.name} has given a run path, ${name}, gets a note with a section`, {
           skip: patchelf.skip,
         }, () => {
@@ -215,7 +217,7 @@ for (const [round, [shape, linker, flags]] of SHAPES.entries()) {
   });
 }
 
-describe('other layouts', { skip: needs('gcc', 'ld.lld') }, () => {
+describeInQuick('other layouts', { skip: needs('gcc', 'ld.lld') }, () => {
   const scope = suiteScope();
 
   /** As patchelf up to 0.9 does: the table goes to the end of the file, with a `PT_LOAD` of its own. */

@@ -9,6 +9,7 @@ import { dumpJson } from '../support/dump.js';
 import { EXTENT, RUN, share } from '../support/extent.js';
 import { LATER_TOOLS, type LaterTool } from '../support/later-tools.js';
 import { matrix, X86_64 } from '../support/matrix.js';
+import { describeInQuick } from '../support/quick.js';
 import { runAll } from '../support/run-all.js';
 import { suiteScope, tempDir } from '../support/temp.js';
 import { needs, needsRoot } from '../support/tools.js';
@@ -134,44 +135,8 @@ for (const [i, name] of PROGRAMS.entries()) {
       subject = build(tempDir(scope), cell);
     });
 
-    test('its loader asks the module, with no variable set', t => {
-      assert.deepEqual(asked(subject, subject.sample.file), []);
-      const file = withReader(subject, t);
-      assert.deepEqual(asked(subject, file), ['one']);
-      assert.deepEqual(auditOf(file), [subject.one]);
-    });
-
-    test('a second run changes nothing, and a run without the option keeps it', t => {
-      const file = withReader(subject, t);
-      const bytes = readFileSync(file);
-      assert.match(elfnoteHereOk(['build-cache', '--reader', subject.one, file]).stdout, /up to date/);
-      assert.match(elfnoteHereOk(['build-cache', file]).stdout, /up to date/);
-      assert.ok(readFileSync(file).equals(bytes));
-    });
-
-    test('a new path gives the bytes that a first run would have given', t => {
-      const file = withReader(subject, t);
-      elfnoteHereOk(['build-cache', '--reader', subject.two, file]);
-      assert.deepEqual(asked(subject, file), ['two']);
-      assert.ok(readFileSync(file).equals(readFileSync(withReader(subject, t, subject.two))));
-    });
-
-    test('a file that has its note gets the bytes that a first run would have given', t => {
-      const file = copyOf(subject, t);
-      elfnoteHereOk(['build-cache', file]);
-      const isExact = objectIn(dumpJson(file), 'note').removalIsExact === true;
-      elfnoteHereOk(['build-cache', '--reader', subject.one, file]);
-      assert.deepEqual(asked(subject, file), ['one']);
-      // Where there was no room for a record, what was there before is not known.
-      if (isExact) assert.ok(readFileSync(file).equals(readFileSync(withReader(subject, t))));
-      else assert.ok(WITHOUT_RECORD.includes(name), 'it has a record');
-    });
-
-    test('remove-cache gives the file its old bytes back', t => {
-      const file = withReader(subject, t);
-      elfnoteHereOk(['remove-cache', file]);
-      assert.ok(readFileSync(file).equals(readFileSync(subject.sample.file)));
-    });
+    // `npm test` has these of its own programs.
+    if (RUN !== 'rest' || !mayBeQuick) testOnItsOwn();
 
     for (const tool of tools) {
       test(`${tool.name} leaves it right`, { skip: tool.skip }, async t => {
@@ -198,10 +163,51 @@ for (const [i, name] of PROGRAMS.entries()) {
         assert.deepEqual(auditOf(file), []);
       });
     }
+
+    function testOnItsOwn(): void {
+      test('its loader asks the module, with no variable set', t => {
+        assert.deepEqual(asked(subject, subject.sample.file), []);
+        const file = withReader(subject, t);
+        assert.deepEqual(asked(subject, file), ['one']);
+        assert.deepEqual(auditOf(file), [subject.one]);
+      });
+
+      test('a second run changes nothing, and a run without the option keeps it', t => {
+        const file = withReader(subject, t);
+        const bytes = readFileSync(file);
+        assert.match(elfnoteHereOk(['build-cache', '--reader', subject.one, file]).stdout, /up to date/);
+        assert.match(elfnoteHereOk(['build-cache', file]).stdout, /up to date/);
+        assert.ok(readFileSync(file).equals(bytes));
+      });
+
+      test('a new path gives the bytes that a first run would have given', t => {
+        const file = withReader(subject, t);
+        elfnoteHereOk(['build-cache', '--reader', subject.two, file]);
+        assert.deepEqual(asked(subject, file), ['two']);
+        assert.ok(readFileSync(file).equals(readFileSync(withReader(subject, t, subject.two))));
+      });
+
+      test('a file that has its note gets the bytes that a first run would have given', t => {
+        const file = copyOf(subject, t);
+        elfnoteHereOk(['build-cache', file]);
+        const isExact = objectIn(dumpJson(file), 'note').removalIsExact === true;
+        elfnoteHereOk(['build-cache', '--reader', subject.one, file]);
+        assert.deepEqual(asked(subject, file), ['one']);
+        // Where there was no room for a record, what was there before is not known.
+        if (isExact) assert.ok(readFileSync(file).equals(readFileSync(withReader(subject, t))));
+        else assert.ok(WITHOUT_RECORD.includes(name), 'it has a record');
+      });
+
+      test('remove-cache gives the file its old bytes back', t => {
+        const file = withReader(subject, t);
+        elfnoteHereOk(['remove-cache', file]);
+        assert.ok(readFileSync(file).equals(readFileSync(subject.sample.file)));
+      });
+    }
   });
 }
 
-describe('who gets a reader, and who does not', { skip }, () => {
+describeInQuick('who gets a reader, and who does not', { skip }, () => {
   const scope = suiteScope();
   let subject: Subject;
   before(() => {

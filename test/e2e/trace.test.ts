@@ -5,10 +5,11 @@ import { before, describe, type TestContext, test } from 'node:test';
 import { type TraceOptions, traceFile } from '../../src/loader/trace.js';
 import { runOk } from '../support/cli.js';
 import { elfnoteHereOk } from '../support/cli-here.js';
-import { EXTENT, share } from '../support/extent.js';
+import { EXTENT, RUN, share } from '../support/extent.js';
 import { generation, SUITES } from '../support/generations.js';
 import { listedObjects, straceLoader, tracedCalls, tracedObjects } from '../support/loader-calls.js';
 import { annotateStore, makePackageStore, type PackageStore } from '../support/package-store.js';
+import { describeInQuick } from '../support/quick.js';
 import { buildReader, needsTracing } from '../support/reader.js';
 import { suiteScope, tempDir } from '../support/temp.js';
 import { type Skip, unavailable } from '../support/tools.js';
@@ -115,7 +116,7 @@ describe('trace and the stock loader', { skip: needsTracing('patchelf', 'ldd', '
     audited();
   }
 
-  const programs = [...QUICK, ...[...MORE, ...IF_THERE].slice(0, EXTENT.programs)];
+  const programs = [...(RUN === 'rest' ? [] : QUICK), ...[...MORE, ...IF_THERE].slice(0, EXTENT.programs)];
   for (const [name, places, args] of programs) {
     const found = places.find(place => existsSync(place));
     const why = `not on this machine: ${name}`;
@@ -155,18 +156,21 @@ describe('trace and the stock loader', { skip: needsTracing('patchelf', 'ldd', '
     const store = makeStore(t, curl);
     annotateStore(store);
     const own = join(store.libraries[3] ?? '', '..');
-    for (const dirs of ['/nowhere', `/nowhere;${own}/::relative`, Array(9).fill(own).join(':')]) {
+    const paths = [`/nowhere;${own}/::relative`, '/nowhere', Array(9).fill(own).join(':')];
+    for (const dirs of share(paths, EXTENT.libraryPaths)) {
       const env = { LD_LIBRARY_PATH: dirs };
       assertTraced(t, store.program, options, env);
       assertTraced(t, store.program, options, { ...env, LD_AUDIT: reader }, { with: 'audit' });
     }
   });
 
-  test('LD_PRELOAD, by a name and by a path', { skip }, t => {
-    const store = makeStore(t, curl);
-    const [first = '', second = ''] = store.libraries.slice(5);
-    const name = second.slice(second.lastIndexOf('/') + 1);
-    assertTraced(t, store.program, options, { LD_PRELOAD: `${name} ${first}` });
+  describeInQuick('LD_PRELOAD', { skip }, () => {
+    test('by a name and by a path', t => {
+      const store = makeStore(t, curl);
+      const [first = '', second = ''] = store.libraries.slice(5);
+      const name = second.slice(second.lastIndexOf('/') + 1);
+      assertTraced(t, store.program, options, { LD_PRELOAD: `${name} ${first}` });
+    });
   });
 
   const forms: readonly [string, ((store: PackageStore) => Form) | undefined][] = [

@@ -138,6 +138,9 @@ export const EXTENT = {
   /** e2e/fixtures.test.ts: of the tools that strip every kind, of kinds that run, and of machines, one in so many. */
   strips: { quick: 4, all: 2 },
   kinds: { quick: 4, all: 2 },
+  orders: { quick: 2, all: 1 },
+  /** The same: after each of these tools one kind in so many is started. */
+  startedKinds: count(1, 2, 4),
   machines: { quick: 3, all: 1 },
   /** e2e/sequence.test.ts: one cell in so many, and random walks of each. */
   walkedCells: { quick: 3, all: 1 },
@@ -154,6 +157,7 @@ export const EXTENT = {
   /** e2e/trace.test.ts: of the kinds of stores, and of those where a closure note is, one in so many. */
   stores: { quick: 2, all: 1 },
   closures: { quick: 3, all: 1 },
+  libraryPaths: { quick: 3, all: 1 },
   /** e2e/trace.test.ts: programs of the machine. */
   programs: count(Number.POSITIVE_INFINITY, 2, 0),
   /** audit/closure.test.ts: notes with bytes that are wrong, and by how much each cut is shorter. */
