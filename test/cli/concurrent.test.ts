@@ -5,10 +5,12 @@ import { appendFileSync, linkSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
-import { BIN, elfnote, elfnoteOk, jsonLines, objectIn, ROOT, runMany } from '../support/cli.js';
+import { BIN, jsonLines, objectIn, ROOT, runMany } from '../support/cli.js';
+import { elfnoteHere } from '../support/cli-here.js';
+import { EXTENT } from '../support/extent.js';
 import { needsTracing } from '../support/reader.js';
 import { tempDir } from '../support/temp.js';
-import { completeOf, copies } from '../support/tree.js';
+import { complete, completeOf, copies } from '../support/tree.js';
 
 const DEADLINE = 60_000;
 
@@ -40,7 +42,7 @@ function outcomesOf(stdout: string): string[] {
 
 test('two runs over one tree at once do all of its files', async t => {
   const dir = join(tempDir(t), 'tree');
-  const files = copies(dir, 300);
+  const files = copies(dir, 150);
   const results = await runMany([build(dir), build(dir)], DEADLINE);
   for (const { status, stdout } of results) {
     const outcomes = outcomesOf(stdout);
@@ -52,9 +54,9 @@ test('two runs over one tree at once do all of its files', async t => {
 
 test('build-cache against remove-cache leaves every file with its whole note or without', async t => {
   const dir = join(tempDir(t), 'tree');
-  const files = copies(dir, 300);
-  elfnoteOk(['build-cache', '-q', '--root', ROOT, ...files.slice(0, 150)]);
-  for (let round = 0; round < 3; round++) {
+  const files = copies(dir, 200);
+  complete(files.slice(0, 100));
+  for (let round = 0; round < EXTENT.concurrentRounds; round++) {
     const results = await runMany([build(dir), remove(dir)], DEADLINE);
     for (const { stdout } of results) outcomesOf(stdout);
     completeOf(dir, files);
@@ -88,7 +90,7 @@ describe('another process that writes to a file between two writes of a run', {
     utimesSync(file, 0, 0);
     const result = await slowRun(file, 'statx', [], () => utimesSync(file, 1, 1));
     assert.deepEqual(result, TOLD(file));
-    assert.match(elfnote(['dump', file]).stdout, /has no cache note/);
+    assert.match(elfnoteHere(['dump', file]).stdout, /has no cache note/);
   });
 
   test('and changes its size is told by one that waits for nothing', async t => {

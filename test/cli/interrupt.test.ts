@@ -4,10 +4,12 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { BIN, elfnoteOk, jsonLines, numberIn, ROOT, runOk } from '../support/cli.js';
+import { BIN, jsonLines, numberIn, ROOT, runOk } from '../support/cli.js';
+import { elfnoteHereOk } from '../support/cli-here.js';
+import { EXTENT } from '../support/extent.js';
 import { tempDir } from '../support/temp.js';
 import { needs } from '../support/tools.js';
-import { completeOf, copies } from '../support/tree.js';
+import { complete, completeOf, copies } from '../support/tree.js';
 
 interface Ended {
   readonly status: number | null;
@@ -34,13 +36,13 @@ async function elfnoteWith(args: readonly string[], act: (child: ChildProcess) =
 
 function big(t: TestContext): { dir: string; files: string[] } {
   const dir = join(tempDir(t), 'tree');
-  return { dir, files: copies(dir, 700) };
+  return { dir, files: copies(dir, 400) };
 }
 
-for (const [signal, status] of [
-  ['SIGINT', 130],
-  ['SIGTERM', 143],
-] as const) {
+const STATUS = { SIGINT: 130, SIGTERM: 143 } as const;
+
+for (const signal of EXTENT.reportedSignals) {
+  const status = STATUS[signal];
   test(`${signal} finishes the files in hand, reports them and exits with ${status}`, async t => {
     const { dir, files } = big(t);
     const report = join(dir, '../report.json');
@@ -48,19 +50,16 @@ for (const [signal, status] of [
     const ended = await elfnoteWith(args, child => child.kill(signal));
     assert.deepEqual([ended.status, ended.killedBy, ended.stderr], [status, null, '']);
 
-    const complete = completeOf(dir, files);
-    assert.ok(complete.length < files.length, 'it was stopped');
+    const done = completeOf(dir, files);
+    assert.ok(done.length < files.length, 'it was stopped');
     const objects = jsonLines(ended.stdout);
     const summary = objects.pop() ?? {};
     assert.deepEqual(
       objects.map(({ path, action }) => [path, action]),
-      complete.map(path => [path, 'written']),
+      done.map(path => [path, 'written']),
     );
     assert.equal(summary.stopped, signal);
-    assert.deepEqual(
-      [numberIn(summary, 'files'), numberIn(summary, 'written')],
-      [complete.length, complete.length],
-    );
+    assert.deepEqual([numberIn(summary, 'files'), numberIn(summary, 'written')], [done.length, done.length]);
     assert.deepEqual(JSON.parse(readFileSync(report, 'utf8')), summary);
   });
 }
@@ -69,12 +68,14 @@ test('the text says that it was stopped, and a later run finishes the work', asy
   const { dir, files } = big(t);
   const args = ['build-cache', '-v', '--root', ROOT, dir];
   const ended = await elfnoteWith(args, child => child.kill('SIGTERM'));
+  assert.deepEqual([ended.status, ended.killedBy, ended.stderr], [STATUS.SIGTERM, null, '']);
   const done = completeOf(dir, files).length;
+  assert.ok(done < files.length, 'it was stopped');
   const lines = ended.stdout.trimEnd().split('\n');
   const stop = lines.indexOf('stopped by SIGTERM');
   assert.equal(stop, done);
   assert.equal(lines[stop + 1], `${done} files, ${done} ELF; ${done} written`);
-  const { stdout } = elfnoteOk(['build-cache', '--json', '--root', ROOT, dir]);
+  const { stdout } = elfnoteHereOk(['build-cache', '--json', '--root', ROOT, dir]);
   const later = jsonLines(stdout).at(-1) ?? {};
   assert.deepEqual(
     [numberIn(later, 'upToDate'), numberIn(later, 'written'), later.stopped],
@@ -85,9 +86,9 @@ test('the text says that it was stopped, and a later run finishes the work', asy
 
 test('remove-cache is stopped in the same way', async t => {
   const { dir, files } = big(t);
-  elfnoteOk(['build-cache', '-q', '--root', ROOT, dir]);
+  complete(files);
   const ended = await elfnoteWith(['remove-cache', '-v', dir], child => child.kill('SIGINT'));
-  assert.equal(ended.status, 130);
+  assert.equal(ended.status, STATUS.SIGINT);
   const kept = completeOf(dir, files);
   assert.ok(kept.length > 0 && kept.length < files.length);
   assert.match(ended.stdout, new RegExp(`\\nstopped by SIGINT\\n${files.length - kept.length} files, `));

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { BREAKS, proofOf } from '../../scripts/hardening/prove.js';
 import { PROJECT } from '../support/cli.js';
+import { RUN } from '../support/extent.js';
 import { memoryDir } from '../support/temp.js';
 
 describe('what the nets of the hardening are proved by', () => {
@@ -13,6 +14,7 @@ describe('what the nets of the hardening are proved by', () => {
     }
   });
 
+  if (RUN !== 'every') return;
   test('is missed: a file that takes too much memory is named', t => {
     const one = BREAKS.find(({ what }) => what === 'the bound on memory');
     assert.ok(one !== undefined);

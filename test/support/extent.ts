@@ -170,6 +170,10 @@ export const EXTENT = {
   wrongValues: { quick: 15, all: 5 },
   wrongInSections: { quick: 27, all: 9 },
   flippedFiles: count(250, 80, 30),
+  /** cli/interrupt.test.ts: signals after which a JSON report is read; the other one has the text. */
+  reportedSignals: RUN === 'every' ? (['SIGINT', 'SIGTERM'] as const) : (['SIGINT'] as const),
+  /** cli/concurrent.test.ts: how often notes are written and removed at once. */
+  concurrentRounds: count(4, 1, 1),
   /** hardening: of the calls at which there is a fault one in so many, the errors of a full disk, and a fuzzer's seconds. */
   faultyTogether: count(17, 43, 43),
   faultyOutputDir: count(7, 19, 19),

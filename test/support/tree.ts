@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildCache } from '../../src/pipeline.js';
 import { FIXTURES, PROJECT, ROOT } from './cli.js';
@@ -41,9 +41,16 @@ export function copies(dir: string, count: number): string[] {
   mkdirSync(dir, { recursive: true });
   return Array.from({ length: count }, (_, i) => {
     const file = join(dir, String(i).padStart(4, '0'));
-    copyFileSync((i % 2 === 0 ? IN_PLACE : REPLACED).fixture, file);
+    copyFileSync(sampleAt(i).fixture, file);
     return file;
   });
+}
+
+const sampleAt = (i: number): Sample => (i % 2 === 0 ? IN_PLACE : REPLACED);
+
+/** Has the first copies as they are with their notes. */
+export function complete(files: readonly string[]): void {
+  for (const [i, file] of files.entries()) writeFileSync(file, sampleAt(i).complete);
 }
 
 /** The beginning of an ELF file with a version that there is not: malformed, whatever is behind it. */
