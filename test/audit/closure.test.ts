@@ -14,7 +14,7 @@ import {
 } from 'node:fs';
 import { before, describe, type TestContext, test } from 'node:test';
 import { run, runOk } from '../support/cli.js';
-import { answered, ClosureShop, closureNote } from '../support/closure-shop.js';
+import { answered, ClosureShop, closureNote, renamed, renamedPlugin } from '../support/closure-shop.js';
 import { EXTENT, share } from '../support/extent.js';
 import { generation, onGeneration, SUITES } from '../support/generations.js';
 import { needsTracing } from '../support/reader.js';
@@ -364,14 +364,13 @@ describe('the edges of a closure note', { skip: needsTracing('gcc', 'patchelf') 
   });
 
   test('eight threads that open plugins at once', () => {
-    const names = Array.from({ length: 8 }, (_, i) => `p${i}`);
-    const plugins = names.map(name => {
-      const leaf = shop.library(`leaf-${name}`, `leaf${name}`);
-      return shop.pluginWithClosure(name, name, {
-        needs: [leaf],
-        runPath: [shop.at('empty'), shop.at(`leaf-${name}`)],
-      });
-    });
+    const names = Array.from({ length: 8 }, (_, i) => `plug${i}`);
+    const [first = ''] = names;
+    const leaf = shop.library(`leaf-${first}`, `leaf${first}`);
+    const runPath = [shop.at('empty'), shop.at(`leaf-${first}`)];
+    const plugin = shop.pluginWithClosure(first, first, { needs: [leaf], runPath });
+    for (const name of names) renamed(leaf, first, name);
+    const plugins = names.map(name => renamedPlugin(plugin, first, name));
     const program = shop.program('threads', { flags: ['-pthread'] });
     const args = [`threads:${plugins.join()}`];
     const sorted = (text: string) => text.split('\n').sort().join('\n');
@@ -437,9 +436,8 @@ describe('a plugin', { skip: needsTracing('gcc', 'patchelf') }, () => {
   });
 
   test('one of more than the module keeps answers for itself alone', () => {
-    const plugins = Array.from({ length: 18 }, (_, i) =>
-      shop.pluginWithClosure(`many${i}`, `many${i}`, linking),
-    );
+    const plugin = shop.pluginWithClosure('many10', 'many10', linking);
+    const plugins = Array.from({ length: 18 }, (_, i) => renamed(plugin, 'many10', `many${10 + i}`));
     const program = shop.program('host');
     assertSame(
       shop,

@@ -91,7 +91,7 @@ describe('the reader', { skip: needsTracing('gcc', 'patchelf') }, () => {
   });
 
   test('answers threads that open libraries at once', () => {
-    const names = Array.from({ length: 16 }, (_, i) => `t${i}`);
+    const names = Array.from({ length: 8 }, (_, i) => `t${i}`);
     const leaves = names.map(name => shop.library(`leaf-${name}`, `leaf${name}`));
     const opened = names.map((name, i) =>
       shop.library(name, name, {

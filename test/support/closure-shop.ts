@@ -1,4 +1,4 @@
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { Encoding } from '../../src/elf/bytes.js';
 import { type ClosureNoteOptions, closureNoteOf } from '../../src/loader/closure-note.js';
@@ -64,4 +64,24 @@ function withNote(file: string, options: Partial<ClosureNoteOptions> = {}): stri
 export function answered(file: string, requester: string): string {
   const short = (path: string) => `${basename(dirname(path))}/${basename(path)}`;
   return `${basename(file)} for ${requester === '' ? 'the program' : short(requester)}: ${short(file)}`;
+}
+
+/** A copy of a library under another name of the same length, which it has in all that it says: links take longer. */
+export function renamed(file: string, from: string, to: string): string {
+  const copy = file.replaceAll(from, to);
+  mkdirSync(dirname(copy), { recursive: true });
+  writeFileSync(copy, readFileSync(file, 'latin1').replaceAll(from, to), 'latin1');
+  return copy;
+}
+
+/** The same of a plugin with a closure note, which is true of what the new names are of. */
+export function renamedPlugin(plugin: string, from: string, to: string): string {
+  const copy = renamed(plugin, from, to);
+  const stale = closureNote(plugin).toString('latin1').replaceAll(from, to);
+  const bytes = readFileSync(copy);
+  const at = bytes.indexOf(Buffer.from(stale, 'latin1'));
+  if (at < 0) throw new Error(`${copy}: no closure note`);
+  closureNote(copy).copy(bytes, at);
+  writeFileSync(copy, bytes);
+  return copy;
 }
