@@ -439,11 +439,12 @@ describe('a plugin', { skip: needsTracing('gcc', 'patchelf') }, () => {
     const plugin = shop.pluginWithClosure('many10', 'many10', linking);
     const plugins = Array.from({ length: 18 }, (_, i) => renamed(plugin, 'many10', `many${10 + i}`));
     const program = shop.program('host');
-    assertSame(
+    const { stdout } = assertSame(
       shop,
       program,
       plugins.map(plugin => `open:${plugin}`),
     );
+    for (const plugin of plugins) assert.ok(stdout.includes(`${plugin}\n`), stdout);
   });
 });
 

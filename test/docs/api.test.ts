@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { copyFileSync, cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
+import { transformSync } from 'esbuild';
 import * as api from '../../src/index.js';
 import { FIXTURES, PROJECT, ROOT, runOk } from '../support/cli.js';
 import { suiteScope, tempDir } from '../support/temp.js';
@@ -23,7 +24,6 @@ describe('docs/api.md', () => {
     mkdirSync(join(dir, 'node_modules/@types'), { recursive: true });
     symlinkSync(PROJECT, join(dir, 'node_modules/elfnote'));
     symlinkSync(join(PROJECT, 'node_modules/@types/node'), join(dir, 'node_modules/@types/node'));
-    symlinkSync(join(PROJECT, 'node_modules/tsx'), join(dir, 'node_modules/tsx'));
     writeFileSync(join(dir, 'package.json'), '{ "type": "module" }');
     EXAMPLES.forEach(({ code }, i) => {
       writeFileSync(join(dir, `example${i}.ts`), code);
@@ -58,9 +58,12 @@ describe('docs/api.md', () => {
 
   // One process for all: what an example prints is between two lines that name it.
   test('has examples that print what stands below them', () => {
-    const lines = EXAMPLES.map((_, i) => `console.log('${line(i)}');\nawait import('./example${i}.ts');\n`);
+    const lines = EXAMPLES.map((_, i) => `console.log('${line(i)}');\nawait import('./example${i}.mjs');\n`);
     writeFileSync(join(dir, 'all.mjs'), lines.join(''));
-    const { stdout } = runOk(process.execPath, ['--import', 'tsx', 'all.mjs'], { cwd: dir });
+    EXAMPLES.forEach(({ code }, i) => {
+      writeFileSync(join(dir, `example${i}.mjs`), transformSync(code, { loader: 'ts' }).code);
+    });
+    const { stdout } = runOk(process.execPath, ['all.mjs'], { cwd: dir });
     assert.equal(stdout, EXAMPLES.map(({ output }, i) => `${line(i)}\n${output}`).join(''));
   });
 });

@@ -183,7 +183,7 @@ export const EXTENT = {
   killedAt: RUN === 'every' ? [1, 2, 3] : [1, 3],
   /** layout: what fast-check draws: layouts, a planner's preferences and bytes to change. */
   layouts: Number(process.env.LAYOUT_RUNS ?? count(500, 250, 150)),
-  auditedLayouts: count(300, 150, 80),
+  auditedLayouts: count(300, 150, 50),
   preferences: count(400, 150, 80),
-  flips: count(3000, 1200, 600),
+  flips: count(3000, 1200, 400),
 } as const;
