@@ -67,44 +67,46 @@ const MAIN_C = 'int two(void);\nint main(void) { return two() == 2 ? 42 : 1; }\n
 const ONE_C = 'int one(void) { return 1; }\n';
 const TWO_C = 'int one(void);\nint two(void) { return one() + 1; }\n';
 
+const objects = new Map<string, string>();
+const fileScope = suiteScope();
+
+/** main.o, one.o and two.o, in a directory for each set of flags. */
+function compiled(flags: readonly string[]): string {
+  const key = flags.join(' ');
+  const known = objects.get(key);
+  if (known !== undefined) return known;
+  const dir = tempDir(fileScope);
+  const sources = { 'main.c': MAIN_C, 'one.c': ONE_C, 'two.c': TWO_C };
+  for (const [name, text] of Object.entries(sources)) writeFileSync(join(dir, name), text);
+  runOk('gcc', ['-g', '-c', '-fPIC', ...flags, ...Object.keys(sources)], { cwd: dir });
+  objects.set(key, dir);
+  return dir;
+}
+
 /** A program that needs libtwo.so, which needs libone.so, each over a run path. */
 function make(dir: string, linker: string, flags: readonly string[]): void {
   mkdirSync(join(dir, 'y'.repeat(120)), { recursive: true });
   copyFileSync(interpreter(), join(dir, 'ld.so'));
-  for (const [name, text] of [
-    ['main.c', MAIN_C],
-    ['one.c', ONE_C],
-    ['two.c', TWO_C],
-  ] as const)
-    writeFileSync(join(dir, name), text);
-  const link = ['-g', `-fuse-ld=${linker}`, `-Wl,--enable-new-dtags,-rpath,${dir}`, '-L', dir];
-  const at = (name: string) => join(dir, name);
-  const shared = flags.filter(flag => flag !== '-no-pie');
-  runOk('gcc', [
-    '-shared',
-    '-fPIC',
-    ...link,
-    ...shared,
-    '-Wl,-soname,libone.so',
-    '-o',
-    at('libone.so'),
-    at('one.c'),
-  ]);
-  runOk('gcc', [
-    '-shared',
-    '-fPIC',
-    ...link,
-    ...shared,
-    '-Wl,-soname,libtwo.so',
-    '-o',
-    at('libtwo.so'),
-    at('two.c'),
-    '-lone',
-  ]);
-  runOk('gcc', [...link, ...flags, '-o', at('main'), at('main.c'), '-ltwo']);
+  const from = compiled(flags.filter(flag => flag.startsWith('-f')));
+  const link = [`-fuse-ld=${linker}`, `-Wl,--enable-new-dtags,-rpath,${dir}`, '-L', dir];
+  const library = (name: string, ...needed: readonly string[]) => {
+    const shared = ['-shared', ...link, ...flags.filter(flag => flag !== '-no-pie')];
+    const file = join(dir, `lib${name}.so`);
+    runOk('gcc', [...shared, `-Wl,-soname,lib${name}.so`, '-o', file, join(from, `${name}.o`), ...needed]);
+  };
+  library('one');
+  library('two', '-lone');
+  runOk('gcc', [...link, ...flags, '-o', join(dir, 'main'), join(from, 'main.o'), '-ltwo']);
 }
 
+let ownInterpreter: string | undefined;
+
 function interpreter(): string {
+  ownInterpreter ??= readInterpreter();
+  return ownInterpreter;
+}
+
+function readInterpreter(): string {
   const { stdout } = run('readelf', ['-lW', '/proc/self/exe']);
   return /interpreter: ([^\]]+)\]/.exec(stdout)?.[1] ?? '/lib64/ld-linux-x86-64.so.2';
 }
