@@ -1,6 +1,6 @@
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import { BIN, isObject, PROJECT, type RunOptions, type RunResult } from './cli.js';
-import { environment } from './starter.js';
+import { environment, theShell } from './starter.js';
 
 /**
  * The built command line in a thread of the test's process, which starts once: a process for each call takes ten times
@@ -23,7 +23,9 @@ function ask(args: readonly string[], env: RunOptions['env'], input: Buffer): Ru
   thread ??= start();
   const { port, turn } = thread;
   Atomics.store(turn, 0, 0);
-  port.postMessage({ args: [...args], env: environment(env), input });
+  const { cwd, dir, out, err, to, from, redirected, env: its } = theShell();
+  const shell = { path: its.PATH, cwd, dir, out, err, to, from, redirected };
+  port.postMessage({ args: [...args], env: environment(env), input, shell });
   // What wakes it may be late, of the call before.
   while (Atomics.load(turn, 0) === 0) {
     if (Atomics.wait(turn, 0, 0, DEADLINE) === 'timed-out')

@@ -45,9 +45,9 @@ export function start(what: Start): Started {
 /** `undefined` for one that had to be killed. */
 export function startOrKill(what: Start): Started | undefined {
   if (!isRunnable(what.command, what.cwd)) return startAlone(what);
-  shell ??= startShell();
+  const shell = theShell();
   const { dir, out, err, env, cwd } = shell;
-  const line = `${lineOf(what, env, cwd)} >${out} 2>${err} </dev/null 9>&-`;
+  const line = `${lineOf(what, env, cwd)} ${shell.redirected}`;
   const status = what.deadline === undefined ? ask(shell, line) : askInTime(shell, line, what.deadline);
   if (status === undefined) return undefined;
   const stderr = readFileSync(err);
@@ -79,8 +79,10 @@ const SIGNALS = new Set<number>(Object.values(os.constants.signals));
 /** A word for a shell. */
 export const quoted = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`;
 
-interface Shell {
+export interface Shell {
   readonly dir: string;
+  /** What stands behind a command. */
+  readonly redirected: string;
   readonly out: string;
   readonly err: string;
   readonly to: number;
@@ -91,7 +93,12 @@ interface Shell {
   readonly cwd: string;
 }
 
-let shell: Shell | undefined;
+let known: Shell | undefined;
+
+export function theShell(): Shell {
+  known ??= startShell();
+  return known;
+}
 
 /** Pipes and files of no more than some kilobytes. */
 const MEMORY = '/dev/shm';
@@ -115,13 +122,15 @@ function startShell(): Shell {
   const from = openSync(fromShell, 'r');
   const fromNow = openSync(fromShell, constants.O_RDONLY | constants.O_NONBLOCK);
   endWithProcess(child, to, dir);
-  return { dir, out: join(dir, 'out'), err: join(dir, 'err'), to, from, fromNow, env, cwd: process.cwd() };
+  const [out, err] = [join(dir, 'out'), join(dir, 'err')];
+  const redirected = `>${out} 2>${err} </dev/null 9>&-`;
+  return { dir, out, err, redirected, to, from, fromNow, env, cwd: process.cwd() };
 }
 
 /** Waits for it, so that its time is counted as this process's. */
 function endWithProcess(child: ChildProcess, to: number, dir: string): void {
   process.once('beforeExit', () => {
-    shell = undefined;
+    known = undefined;
     closeSync(to);
     child.ref();
   });
