@@ -174,6 +174,11 @@ export const EXTENT = {
   reportedSignals: RUN === 'every' ? (['SIGINT', 'SIGTERM'] as const) : (['SIGINT'] as const),
   /** cli/concurrent.test.ts: how often notes are written and removed at once. */
   concurrentRounds: count(4, 1, 1),
+  /** audit: notes with bytes that are wrong, in a program's files, and below the sanitizers. */
+  hostileNotes: count(150, 60, 60),
+  parsedNotes: count(500_000, 200_000, 200_000),
+  /** How many checks are taken out of a parser of notes, so that the sanitizers notice. */
+  missingChecks: count(Number.POSITIVE_INFINITY, 2, 2),
   /** hardening: of the calls at which there is a fault one in so many, the errors of a full disk, and a fuzzer's seconds. */
   faultyTogether: count(17, 43, 43),
   faultyOutputDir: count(7, 19, 19),
