@@ -53,7 +53,7 @@ describe('a tree', () => {
 
   test('a file that has gone when its turn comes fails, and the others are done', async t => {
     const dir = tempDir(t);
-    const files = copies(dir, 60);
+    const files = copies(dir, 12);
     const [first = '', last = ''] = [files[0], files.at(-1)];
     const outcomes: FileOutcome[] = [];
     for await (const outcome of annotateTree([dir], OPTIONS)) {
@@ -61,15 +61,15 @@ describe('a tree', () => {
       outcomes.push(outcome);
     }
     assert.deepEqual(outcomes.slice(-2).map(lineOf), [
-      '0058 written',
-      '0059 failed: unreadable: cannot open: no such file or directory',
+      '0010 written',
+      '0011 failed: unreadable: cannot open: no such file or directory',
     ]);
     assert.deepEqual(completeOf(dir, files.slice(0, -1)), files.slice(0, -1));
   });
 
   test('an aborted signal finishes the files in hand, and no outcome is missing', async t => {
     const dir = tempDir(t);
-    const files = copies(dir, 300);
+    const files = copies(dir, 60);
     const stopper = new AbortController();
     const done: string[] = [];
     for await (const { path } of annotateTree([dir], { ...OPTIONS, signal: stopper.signal })) {
@@ -89,7 +89,7 @@ describe('a tree', () => {
 
   test('ending the iteration early leaves every file original or complete', async t => {
     const dir = tempDir(t);
-    const files = copies(dir, 200);
+    const files = copies(dir, 60);
     for (let round = 0; round < 4; round++) {
       for await (const { action } of annotateTree([dir], OPTIONS)) {
         if (action === 'written') break;

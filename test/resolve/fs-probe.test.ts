@@ -11,7 +11,8 @@ import { withFaults } from '../../scripts/hardening/shim.js';
 import { ElfnoteError } from '../../src/errors.js';
 import { FileSystemProbe } from '../../src/resolve/fs-probe.js';
 import type { Candidate } from '../../src/resolve/probe.js';
-import { run, runOk } from '../support/cli.js';
+import { run } from '../support/cli.js';
+import { compileOnce } from '../support/compile-once.js';
 import { buildElf } from '../support/elf-builder.js';
 import { needs } from '../support/tools.js';
 
@@ -487,11 +488,12 @@ describe('what ld.so ends on where it opens a candidate', () => {
       const [source, good, program] = [join(root, 'a.c'), join(root, 'good'), join(root, 'program')];
       fs.mkdirSync(good);
       fs.writeFileSync(source, 'int a(void) { return 0; }\n');
-      runOk('gcc', ['-shared', '-fPIC', '-Wl,-soname,liba.so', source, '-o', join(good, 'liba.so')]);
+      const library = join(good, 'liba.so');
+      compileOnce('gcc', ['-shared', '-fPIC', '-Wl,-soname,liba.so', source], library, root);
       fs.writeFileSync(source, 'int a(void);\nint main(void) { return a(); }\n');
       const path = (dirs: readonly string[]) => `-Wl,-rpath,${dirs.join(':')}`;
       const build = (dirs: readonly string[]) =>
-        runOk('gcc', [source, join(good, 'liba.so'), '-o', program, path(dirs)]);
+        compileOnce('gcc', [source, library, path(dirs)], program, root);
       build([good]);
       assert.equal(run(program).status, 0);
       build([join(root, 'lib'), good]);
