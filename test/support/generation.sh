@@ -52,16 +52,30 @@ APT::Sandbox::User "";
 Debug::NoLocking "true";
 CONF
 export APT_CONFIG=$apt/apt.conf
-apt-get update -qq >&2 || failed "the mirror does not answer for $suite"
+# Settings of the machine, which come later than that file, may let each call make this anew.
+cached=(-o Dir::Cache::pkgcache=pkgcache.bin)
+apt-get "${cached[@]}" update -qq >&2 || failed "the mirror does not answer for $suite"
 
 # To a dpkg that has nothing installed, what these need is all that they need.
-wanted=$(apt-get install --print-uris -qq -y --no-install-recommends "${packages[@]}" | sort)
-key=$(sed -E "s/^'[^']*' //" <<<"$wanted" | sha256sum | cut -c 1-16)
+wanted=("${cached[@]}" install -qq -y --no-install-recommends "${packages[@]}")
+download() {
+  apt-get -d "${wanted[@]}" >&2 || failed "the mirror does not give the packages of $suite"
+}
+names_there() {
+  find "$apt/cache/archives" -maxdepth 1 -name '*.deb' -printf '%f\n'
+}
+rm -f "$apt/cache/archives"/*.deb
+if [[ -n $(find "$dir" -maxdepth 2 -path "$dir/$suite-*/complete" 2>/dev/null) ]]; then
+  names=$(apt-get --print-uris "${wanted[@]}" | cut -d ' ' -f 2)
+else
+  download
+  names=$(names_there)
+fi
+key=$(sort <<<"$names" | sha256sum | cut -c 1-16)
 root=$dir/$suite-$key
 if [[ ! -e $root/complete ]]; then
-  rm -rf "$root" "$root.new" "$apt/cache/archives"/*.deb
-  apt-get install -d -qq -y --no-install-recommends "${packages[@]}" >&2 ||
-    failed "the mirror does not give the packages of $suite"
+  rm -rf "$root" "$root.new"
+  [[ -n $(names_there) ]] || download
   mkdir "$root.new"
   for deb in "$apt/cache/archives"/*.deb; do
     dpkg -x "$deb" "$root.new"
