@@ -86,7 +86,7 @@ describe('the setup hook in a Nix build', { skip: NEEDS_NIX }, () => {
   });
 
   test('`nix-build --check` finds the outputs reproducible', () => {
-    for (const expression of ['one', 'two', 'three', 'program { }']) {
+    for (const expression of ['three', 'program { }']) {
       const { path, log } = store.build(expression, '--check');
       assert.match(log, /starting elfnote/, `${path} was built again`);
     }
