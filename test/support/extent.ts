@@ -183,7 +183,7 @@ export const EXTENT = {
   faultyTogether: count(17, 43, 43),
   faultyOutputDir: count(7, 19, 19),
   fullDisk: count(2, 1, 1),
-  fuzzSeconds: count(30, 6, 6),
+  fuzzSeconds: count(30, 4, 4),
   /** hardening/killed.test.ts: at which of a call a run over several files is killed. */
   killedAt: RUN === 'every' ? [1, 2, 3] : [1, 3],
   /** layout: what fast-check draws: layouts, a planner's preferences and bytes to change. */
