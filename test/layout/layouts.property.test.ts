@@ -6,7 +6,7 @@ import { planFile, planRemoval } from '../../src/layout/plan-file.js';
 import { type CacheEntry, encodeDescriptor } from '../../src/note/cache.js';
 import { verifyPlan } from '../../src/write/verify-plan.js';
 import { Elf } from '../support/elf-reader.js';
-import { EXTENT } from '../support/extent.js';
+import { EXTENT, OTHER_SEED } from '../support/extent.js';
 import {
   type BuiltLayout,
   buildLayout,
@@ -24,7 +24,10 @@ import { withMovedTable } from '../support/moved-table.js';
 import { applied, type Halfway, halfway, viewOf } from '../support/plans.js';
 
 /** The same layouts every time, so that a failure is the change's own; `FC_SEED` tries others. */
-fc.configureGlobal({ seed: Number(process.env.FC_SEED ?? 20261121), includeErrorInReport: true });
+fc.configureGlobal({
+  seed: Number(process.env.FC_SEED ?? 20261121 + OTHER_SEED),
+  includeErrorInReport: true,
+});
 
 const KIB = 1024;
 

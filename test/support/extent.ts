@@ -15,6 +15,13 @@ export const RUN: Extent = EXTENT_OF[process.env.ELFNOTE_TESTS ?? ''] ?? 'quick'
 const count = (every: number, all: number, quick: number): number =>
   RUN === 'every' ? every : RUN === 'quick' ? quick : all;
 
+/** How many are drawn; a run of the rest draws others, so that both have as many as one of all. */
+const drawn = (every: number, all: number, quick: number): number =>
+  RUN === 'rest' ? all - quick : count(every, all, quick);
+
+/** Added to the seed of what is drawn: with it too the layouts lead to every rung. */
+export const OTHER_SEED = RUN === 'rest' ? 5 : 0;
+
 /** One in so many for `npm test` and for `test:all`. The first is a multiple of the second, so that nothing is lost. */
 export interface Part {
   readonly quick: number;
@@ -187,8 +194,8 @@ export const EXTENT = {
   /** hardening/killed.test.ts: at which of a call a run over several files is killed. */
   killedAt: RUN === 'every' ? [1, 2, 3] : [1, 3],
   /** layout: what fast-check draws: layouts, a planner's preferences and bytes to change. */
-  layouts: Number(process.env.LAYOUT_RUNS ?? count(500, 250, 150)),
-  auditedLayouts: count(300, 150, 50),
-  preferences: count(400, 150, 80),
-  flips: count(3000, 1200, 400),
+  layouts: Number(process.env.LAYOUT_RUNS ?? drawn(500, 250, 150)),
+  auditedLayouts: drawn(300, 150, 50),
+  preferences: drawn(400, 150, 80),
+  flips: drawn(3000, 1200, 400),
 } as const;

@@ -14,12 +14,12 @@ import type { CacheEntry } from '../../../src/note/cache.js';
 import { ownNotesBehind } from '../../../src/note/own.js';
 import { WROTE_AT } from '../../../src/note/undo.js';
 import { verifyPlan } from '../../../src/write/verify-plan.js';
-import { EXTENT } from '../../support/extent.js';
+import { EXTENT, OTHER_SEED } from '../../support/extent.js';
 import { type BuiltLayout, buildLayout, type ItemSpec, PROGRAM, RW } from '../../support/layout-builder.js';
 import { judgePrefix } from '../../support/layout-oracle.js';
 import { applied, halfway, viewOf } from '../../support/plans.js';
 
-fc.configureGlobal({ seed: Number(process.env.FC_SEED ?? 20261121) });
+fc.configureGlobal({ seed: Number(process.env.FC_SEED ?? 20261121 + OTHER_SEED) });
 
 const ENTRIES: readonly CacheEntry[] = [
   { soname: 'libone.so.1', steps: [{ kind: 'path', path: '/store/one/lib/libone.so.1' }] },

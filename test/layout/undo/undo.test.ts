@@ -13,11 +13,11 @@ import type { CacheEntry } from '../../../src/note/cache.js';
 import { encodeUndo } from '../../../src/note/undo.js';
 import { verifyPlan } from '../../../src/write/verify-plan.js';
 import { FIXTURES } from '../../support/cli.js';
-import { EXTENT } from '../../support/extent.js';
+import { EXTENT, OTHER_SEED } from '../../support/extent.js';
 import { buildLayout, type ItemKind, PROGRAM } from '../../support/layout-builder.js';
 import { applied, halfway, viewOf } from '../../support/plans.js';
 
-fc.configureGlobal({ seed: Number(process.env.FC_SEED ?? 20261126) });
+fc.configureGlobal({ seed: Number(process.env.FC_SEED ?? 20261126 + OTHER_SEED) });
 
 const entry = (length: number): readonly CacheEntry[] => [
   { soname: 'libone.so.1', steps: [{ kind: 'path', path: `/${'p'.repeat(length)}` }] },
