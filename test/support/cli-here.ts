@@ -23,9 +23,7 @@ function ask(args: readonly string[], env: RunOptions['env'], input: Buffer): Ru
   thread ??= start();
   const { port, turn } = thread;
   Atomics.store(turn, 0, 0);
-  const { cwd, dir, out, err, to, from, redirected, env: its } = theShell();
-  const shell = { path: its.PATH, cwd, dir, out, err, to, from, redirected };
-  port.postMessage({ args: [...args], env: environment(env), input, shell });
+  port.postMessage({ args: [...args], env: environment(env), input, shell: shellForThread() });
   // What wakes it may be late, of the call before.
   while (Atomics.load(turn, 0) === 0) {
     if (Atomics.wait(turn, 0, 0, DEADLINE) === 'timed-out')
@@ -39,6 +37,13 @@ function ask(args: readonly string[], env: RunOptions['env'], input: Buffer): Ru
   }
   const [output, errors] = [bytesIn(message.stdout), bytesIn(message.stderr)];
   return { status: Number(message.status), stdout: output.toString(), stderr: errors.toString(), output };
+}
+
+function shellForThread() {
+  const shell = theShell();
+  if (shell === undefined) return undefined;
+  const { cwd, dir, out, err, to, from, redirected, env } = shell;
+  return { path: env.PATH, cwd, dir, out, err, to, from, redirected };
 }
 
 /** The same where anything but exit 0 fails the test. */

@@ -28,9 +28,9 @@ fs.readSync = (fd, bytes, ...rest) => {
 
 const quoted = word => `'${word.replaceAll("'", "'\\''")}'`;
 
-/** The one tool of each call is started by the shell of starter.ts, which is free: the test waits. */
+/** The one tool of each call is started by the shell of starter.ts, if there is one: it is free while the test waits. */
 childProcess.spawnSync = (command, args, options) => {
-  const isAlike = process.env.PATH === shell.path && process.cwd() === shell.cwd;
+  const isAlike = process.env.PATH === shell?.path && process.cwd() === shell.cwd;
   if (command !== 'getfattr' || !isAlike) return spawnSync(command, args, options);
   const { dir, redirected, to, from, out, err } = shell;
   fs.writeFileSync(`${dir}/command`, `${[command, ...args].map(quoted).join(' ')} ${redirected}\n`);

@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import os, { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { isRunnable } from './tools.js';
+import { isRunnable, toolPath } from './tools.js';
 
 /**
  * Starts programs for a test's process, which is so large that a fork of it takes ten milliseconds: a shell that stays
@@ -46,6 +46,7 @@ export function start(what: Start): Started {
 export function startOrKill(what: Start): Started | undefined {
   if (!isRunnable(what.command, what.cwd)) return startAlone(what);
   const shell = theShell();
+  if (shell === undefined) return startAlone(what);
   const { dir, out, err, env, cwd } = shell;
   const line = `${lineOf(what, env, cwd)} ${shell.redirected}`;
   const status = what.deadline === undefined ? ask(shell, line) : askInTime(shell, line, what.deadline);
@@ -95,7 +96,9 @@ export interface Shell {
 
 let known: Shell | undefined;
 
-export function theShell(): Shell {
+/** `undefined` where there is no `mkfifo`, and programs are started one by one. */
+export function theShell(): Shell | undefined {
+  if (toolPath('mkfifo') === undefined) return undefined;
   known ??= startShell();
   return known;
 }
