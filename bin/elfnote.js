@@ -20,22 +20,12 @@ function tryRead(...path) {
  * has gained anything. Later ones wait by themselves. In bytes of bytecode that run; V8's own number is 67,584.
  */
 const BUDGET = '--interrupt-budget=400000';
-/** A run that is still not over has thousands of files, and takes less time where V8 is quicker than by itself. */
-const BUDGET_OF_LONG_RUNS = '--interrupt-budget=33000';
-const MILLISECONDS_OF_SHORT_RUNS = 400;
 const OVER_MANY_FILES = new Set(['build-cache', 'remove-cache', 'verify']);
 
-const isToWait = command => OVER_MANY_FILES.has(command) && process.versions.v8.startsWith('11.');
-
 function optimizeLate(command) {
-  if (isToWait(command)) require('node:v8').setFlagsFromString(BUDGET);
-}
-
-/** Behind `load`: V8 takes what it has compiled under other flags for another's. */
-function optimizeLongRuns(command) {
-  if (!isToWait(command)) return;
-  const change = () => require('node:v8').setFlagsFromString(BUDGET_OF_LONG_RUNS);
-  setTimeout(change, MILLISECONDS_OF_SHORT_RUNS).unref();
+  if (OVER_MANY_FILES.has(command) && process.versions.v8.startsWith('11.')) {
+    require('node:v8').setFlagsFromString(BUDGET);
+  }
 }
 
 /**
@@ -123,11 +113,7 @@ function whyNot([major, minor] = process.versions.node.split('.').map(Number)) {
 
 function start() {
   const why = whyNot();
-  if (why === undefined) {
-    const main = mainOf(process.argv[2]);
-    optimizeLongRuns(process.argv[2]);
-    return main();
-  }
+  if (why === undefined) return mainOf(process.argv[2])();
   writeSync(2, `elfnote: ${why}\n`);
   process.exitCode = 2;
   return Promise.resolve();
