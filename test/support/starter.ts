@@ -16,8 +16,8 @@ import { join } from 'node:path';
 import { isRunnable, toolPath } from './tools.js';
 
 /**
- * Starts programs for a test's process, which is so large that a fork of it takes ten milliseconds: a shell that stays
- * does it in one. A command goes there in a file, what it says comes back in two others, and pipes say when.
+ * Starts programs for a test's process, which is so large that to start one takes 14 ms or more: by a shell that stays it
+ * takes 6. A command goes there in a file, what it says comes back in two others, and pipes say when.
  */
 export interface Started {
   /** `null` for a program that was killed. */
