@@ -182,7 +182,7 @@ export const EXTENT = {
   /** cli/concurrent.test.ts: how often notes are written and removed at once. */
   concurrentRounds: count(4, 1, 1),
   /** audit: notes with bytes that are wrong, in a program's files, and below the sanitizers. */
-  hostileNotes: count(150, 60, 60),
+  hostileNotes: count(150, 90, 90),
   parsedNotes: count(500_000, 200_000, 200_000),
   /** How many checks are taken out of a parser of notes, so that the sanitizers notice. */
   missingChecks: count(Number.POSITIVE_INFINITY, 2, 2),
