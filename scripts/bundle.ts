@@ -19,7 +19,7 @@ const LATE: readonly {
 }[] = [
   // With it comes Node's network code. Commander uses it only for commands that are programs of their own.
   { module: 'node:child_process', importer: '/node_modules/commander/', names: ['spawn'] },
-  { module: 'node:child_process', importer: join(root, 'src/files/'), names: ['spawnSync'] },
+  { module: 'node:child_process', importer: join(root, 'src/'), names: ['spawnSync'] },
   { module: 'node:crypto', importer: join(root, 'src/'), names: ['createHash', 'hash', 'randomBytes'] },
   { module: 'node:timers/promises', importer: join(root, 'src/'), names: ['setImmediate'] },
   { module: 'node:tty', importer: join(root, 'src/'), names: ['isatty'] },

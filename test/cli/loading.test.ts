@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { BIN, FIXTURES, PROJECT, ROOT, run, runOk } from '../support/cli.js';
@@ -50,6 +50,37 @@ describe('a command reads only the packages that it needs', { skip: needs('strac
       );
       assert.ok(opened.includes(join(DIST, 'main.js')));
       assert.deepEqual([...new Set(opened.flatMap(packagesIn))].sort(), [...expected].sort());
+    });
+  }
+});
+
+describe('a command loads of Node what it needs', () => {
+  const FILE = join(FIXTURES, 'kinds/pie-bfd');
+  const NEITHER: readonly string[] = [];
+  const COMMANDS: readonly (readonly [args: readonly string[], loaded: readonly string[]])[] = [
+    [['--version'], NEITHER],
+    [['build-cache', '--help'], NEITHER],
+    [['dump', '--root', ROOT, FILE], NEITHER],
+    [['build-cache', '--dry-run', '--root', ROOT, FILE], ['crypto']],
+    [['verify', '--root', ROOT, FILE], ['crypto']],
+    [['trace', '--hwcaps', 'x86-64-v3', '--root', ROOT, FILE], NEITHER],
+  ];
+  const LOADED = `
+    process.on('exit', () => {
+      const loaded = ['child_process', 'crypto', 'net'].filter(name =>
+        process.moduleLoadList.includes('NativeModule ' + name));
+      require('node:fs').writeFileSync(process.env.LOADED, JSON.stringify(loaded));
+    });`;
+
+  for (const [args, loaded] of COMMANDS) {
+    test(args.filter(arg => !arg.startsWith('/')).join(' '), t => {
+      const cwd = tempDir(t);
+      const told = join(cwd, 'loaded.json');
+      writeFileSync(join(cwd, 'loaded.cjs'), LOADED);
+      const node = [process.execPath, '--require', join(cwd, 'loaded.cjs'), BIN, ...args];
+      const { stderr } = run('env', [`LOADED=${told}`, ...node], { cwd });
+      assert.equal(stderr, '');
+      assert.deepEqual(JSON.parse(readFileSync(told, 'utf8')), loaded);
     });
   }
 });
