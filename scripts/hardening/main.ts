@@ -188,11 +188,17 @@ function fuzz(dir: string): boolean {
   return broken.length === 0;
 }
 
+/** In milliseconds for one input. */
+const SLOWEST = 2000;
+
 function said(counts: InputCounts): boolean {
   console.log(`  ${sayInputs(counts)}`);
   console.log(`  at most ${Math.round(memoryUsed())} MiB of memory`);
-  for (const line of counts.wrong.slice(0, 20)) console.log(`    ${line}`);
-  return counts.wrong.length === 0;
+  const { what, took } = counts.slowest;
+  const slow = took > SLOWEST ? [`${what}: it took ${Math.round(took)} ms`] : [];
+  const wrong = [...counts.wrong, ...slow];
+  for (const line of wrong.slice(0, 20)) console.log(`    ${line}`);
+  return wrong.length === 0;
 }
 
 /** `--prove`: each net is tried on sources from which that is taken away which it guards. It has to find that. */

@@ -6,16 +6,16 @@ import { CORPUS, runFuzzer } from '../../scripts/hardening/fuzz.js';
 import { fuzz } from '../../scripts/hardening/fuzz-target.js';
 import { EXTENT } from '../support/extent.js';
 import { generation } from '../support/generations.js';
+import { readInProportion } from '../support/reads.js';
 import { memoryDir } from '../support/temp.js';
 
 describe('any bytes at all', () => {
-  test('that a fuzzer has found to lead far are answered, and soon', () => {
+  test('that a fuzzer has found to lead far are answered, and not read over and over', () => {
     const names = readdirSync(CORPUS);
     assert.ok(names.length >= 20);
     for (const name of names) {
-      const started = performance.now();
-      fuzz(readFileSync(join(CORPUS, name)));
-      assert.ok(performance.now() - started < 2000, name);
+      const bytes = readFileSync(join(CORPUS, name));
+      readInProportion(bytes.length, () => fuzz(bytes));
     }
   });
 

@@ -24,7 +24,7 @@ describe('a hostile file', { skip: needs('readelf') }, () => {
     new Subject(join(memoryDir(t), 'subject'), { probe: new FileSystemProbe(ROOT) }, counts);
   const bytesOf = (name: string) => readFileSync(join(FIXTURES, 'kinds', name));
 
-  test('with one field poked is answered soon, and written soundly or left alone', t => {
+  test('with one field poked is written soundly or left alone', t => {
     const counts = noInputs();
     const subject = subjectIn(t, counts);
     let count = 0;
