@@ -19,8 +19,8 @@ import { EXTENT, share } from '../support/extent.js';
 import { generation, onGeneration, SUITES } from '../support/generations.js';
 import { needsTracing } from '../support/reader.js';
 import { assertSame, sayings } from '../support/reader-shop.js';
-import { suiteScope, tempDir } from '../support/temp.js';
-import { needs, needsRoot } from '../support/tools.js';
+import { sharedDir, suiteScope, tempDir } from '../support/temp.js';
+import { needs, needsOtherUser } from '../support/tools.js';
 
 /** A program that needs one and two, of which two needs three, and three four; nobody but the program has a note. */
 interface Deep {
@@ -61,7 +61,7 @@ describe('a closure note on the program alone', { skip: needsTracing('gcc', 'pat
   let shop: ClosureShop;
   let files: Deep;
   before(() => {
-    shop = new ClosureShop(tempDir(scope));
+    shop = new ClosureShop(sharedDir(scope));
     files = deep(shop);
     for (const file of untouched(files).keys()) chmodSync(file, 0o444);
   });
@@ -170,7 +170,7 @@ describe('a closure note on the program alone', { skip: needsTracing('gcc', 'pat
     assert.match(stderr, /libfour.so.1 for \S+\/libthree.so.1: \//);
   });
 
-  test('a set-user-ID program is left alone', { skip: needsRoot('setpriv') }, () => {
+  test('a set-user-ID program is left alone', { skip: needsOtherUser('setpriv') }, () => {
     runOk('chmod', ['-R', 'go+rX', shop.dir]);
     const program = shop.at('privileged');
     copyFileSync(files.program, program);

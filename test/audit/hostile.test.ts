@@ -17,8 +17,8 @@ import { dumpJson } from '../support/dump.js';
 import { EXTENT } from '../support/extent.js';
 import { needsTracing, READER_SOURCES } from '../support/reader.js';
 import { ANSWERED, annotatedClosure, assertSame, type Closure, ReaderShop } from '../support/reader-shop.js';
-import { suiteScope, tempDir } from '../support/temp.js';
-import { needs, needsRoot } from '../support/tools.js';
+import { sharedDir, suiteScope, tempDir } from '../support/temp.js';
+import { needs, needsOtherUser } from '../support/tools.js';
 
 describe('a note that is not true any more', { skip: needs('gcc', 'patchelf') }, () => {
   function annotated(t: TestContext): { shop: ReaderShop; files: Closure } {
@@ -67,10 +67,9 @@ describe('a note that is not true any more', { skip: needs('gcc', 'patchelf') },
 });
 
 test('a path that the effective user may not open is passed over, whoever the real one is', {
-  skip: needsRoot('gcc'),
+  skip: needsOtherUser('gcc'),
 }, t => {
-  const shop = new ReaderShop(tempDir(t));
-  chmodSync(shop.dir, 0o755);
+  const shop = new ReaderShop(sharedDir(t));
   const locked = shop.library('locked', 'three');
   shop.library('open', 'three');
   const user = shop.library('user', 'user', {

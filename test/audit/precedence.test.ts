@@ -10,8 +10,8 @@ import {
   ReaderShop,
   sayings,
 } from '../support/reader-shop.js';
-import { suiteScope, tempDir } from '../support/temp.js';
-import { needs, needsRoot } from '../support/tools.js';
+import { sharedDir, suiteScope } from '../support/temp.js';
+import { needs, needsOtherUser } from '../support/tools.js';
 
 /** Copies $FROM to $TO. */
 const COPIER = `#include <stdlib.h>
@@ -27,7 +27,7 @@ describe('the reader leaves to the loader what comes before a note:', {
   let shop: ReaderShop;
   let files: Closure;
   before(() => {
-    shop = new ReaderShop(tempDir(scope));
+    shop = new ReaderShop(sharedDir(scope));
     files = annotatedClosure(shop);
     shop.library('path', 'three');
     shop.library('tall/glibc-hwcaps/x86-64-v2', 'three');
@@ -232,7 +232,7 @@ describe('the reader leaves to the loader what comes before a note:', {
   });
 
   test('a set-user-ID program, which never gets a reader from its environment', {
-    skip: needsRoot('setpriv'),
+    skip: needsOtherUser('setpriv'),
   }, () => {
     runOk('chmod', ['-R', 'go+rX', shop.dir]);
     const program = shop.at('privileged');

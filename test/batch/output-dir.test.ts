@@ -15,11 +15,11 @@ import { dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
 import { OutputDir } from '../../src/batch/output-dir.js';
 import { ElfnoteError } from '../../src/errors.js';
-import { BIN, elfnoteAsNobody, FIXTURES, jsonLines, ROOT, run, runOk } from '../support/cli.js';
+import { BIN, elfnoteAsNobody, FIXTURES, jsonLines, needsNobody, ROOT, run, runOk } from '../support/cli.js';
 import { elfnoteHere, elfnoteHereOk } from '../support/cli-here.js';
 import { nixosNotes } from '../support/readelf.js';
-import { tempDir } from '../support/temp.js';
-import { needs, needsRoot } from '../support/tools.js';
+import { sharedDir, tempDir } from '../support/temp.js';
+import { needs } from '../support/tools.js';
 import { malformed } from '../support/tree.js';
 
 /** A tree with what a package may hold: read-only directories and files, links of both kinds, modes, an ELF file. */
@@ -162,8 +162,8 @@ describe('--output-dir', { skip: needs('find', 'touch') }, () => {
     assert.deepEqual(layout(join(dir, 'out/pkg')), layout(tree));
   });
 
-  test('a directory that cannot be entered fails alone', { skip: needsRoot('setpriv') }, t => {
-    const dir = tempDir(t);
+  test('a directory that cannot be entered fails alone', { skip: needsNobody() }, t => {
+    const dir = sharedDir(t);
     const tree = makeTree(dir);
     chmodSync(dir, 0o777);
     chmodSync(join(tree, 'script'), 0o755);
@@ -277,8 +277,8 @@ describe('--output-dir', { skip: needs('find', 'touch') }, () => {
     assert.equal(lstatSync(join(dir, 'out'), { throwIfNoEntry: false }), undefined);
   });
 
-  test('a copy whose owner cannot be kept is not setuid', { skip: needsRoot('setpriv') }, t => {
-    const dir = tempDir(t);
+  test('a copy whose owner cannot be kept is not setuid', { skip: needsNobody() }, t => {
+    const dir = sharedDir(t);
     makeTree(dir);
     chmodSync(dir, 0o777);
     chmodSync(join(dir, 'pkg/script'), 0o4755);

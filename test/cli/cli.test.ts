@@ -20,6 +20,7 @@ import {
   isObject,
   jsonLines,
   listIn,
+  needsNobody,
   numberIn,
   objectIn,
   PROJECT,
@@ -31,8 +32,8 @@ import {
 import { elfnoteHere, elfnoteHereOk } from '../support/cli-here.js';
 import { dumpJson, entriesOf } from '../support/dump.js';
 import { architecture } from '../support/programs.js';
-import { suiteScope, tempDir } from '../support/temp.js';
-import { needs, needsRoot } from '../support/tools.js';
+import { sharedDir, suiteScope, tempDir } from '../support/temp.js';
+import { needs } from '../support/tools.js';
 
 const GREET = '/nix/store/v1v4v3fhk4j3y12dzxran4y6d6gq8vq2-libgreet-x86_64/lib';
 const NAME = '/nix/store/ihir73skm2v4yqwz2jn1sv88h830nkj0-libname-x86_64/lib';
@@ -146,9 +147,9 @@ describe('build-cache exits with', () => {
     assert.deepEqual(entriesOf(file), EXPECTED);
   });
 
-  test('2 for a file that may not be read', { skip: needsRoot('setpriv') }, t => {
-    const file = kind(t, 'pie-bfd');
-    chmodSync(join(file, '..'), 0o755);
+  test('2 for a file that may not be read', { skip: needsNobody() }, t => {
+    const file = join(sharedDir(t), 'pie-bfd');
+    copyFileSync(join(FIXTURES, 'kinds/pie-bfd'), file);
     chmodSync(file, 0o600);
     const result = elfnoteAsNobody(['build-cache', '--root', ROOT, file]);
     assert.equal(result.status, 2);
@@ -156,10 +157,9 @@ describe('build-cache exits with', () => {
   });
 
   test('1 when a walk cannot look into a directory, and the rest is done', {
-    skip: needsRoot('setpriv'),
+    skip: needsNobody(),
   }, t => {
-    const dir = tempDir(t);
-    chmodSync(dir, 0o755);
+    const dir = sharedDir(t);
     mkdirSync(join(dir, 'closed'), { mode: 0o700 });
     const result = elfnoteAsNobody(['build-cache', '--root', ROOT, dir]);
     assert.equal(result.status, 1);

@@ -10,12 +10,12 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
-import { BIN, elfnote, elfnoteOk, jsonLines, run, runMany, runOk } from '../support/cli.js';
+import { BIN, elfnote, elfnoteOk, jsonLines, needsNobody, run, runMany, runOk } from '../support/cli.js';
 import { elfnoteHere, elfnoteHereOk } from '../support/cli-here.js';
 import { needsTracing, trace } from '../support/reader.js';
 import { assertSame, type Closure, closure, ReaderShop } from '../support/reader-shop.js';
 import { suiteScope, tempDir } from '../support/temp.js';
-import { needs, needsRoot } from '../support/tools.js';
+import { needs } from '../support/tools.js';
 
 const skip = needsTracing('gcc');
 
@@ -346,7 +346,7 @@ describe('exec --cached', { skip }, () => {
   });
 
   test('a user without a home directory has no cache, and the program runs', {
-    skip: needsRoot('setpriv'),
+    skip: needsNobody(),
   }, () => {
     const ids = ['--reuid', '12345', '--regid', '12345', '--clear-groups'];
     const args = ['env', '-u', 'HOME', '-u', 'XDG_CACHE_HOME', process.execPath, BIN, 'exec', '--cached'];

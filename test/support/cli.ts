@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { environment, start, startAlone } from './starter.js';
-import { toolPath } from './tools.js';
+import { needsOtherUser, type Skip, toolPath } from './tools.js';
 
 /** The repository. */
 export const PROJECT = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
@@ -90,7 +90,10 @@ export function elfnoteOk(args: readonly string[], options: RunOptions = {}): Ru
   return runOk(process.execPath, [BIN, ...args], options);
 }
 
-/** The built CLI as the user nobody, who may read the repository; only root can run it so. Needs `setpriv`. */
+/** For the `skip` of a test that runs the built CLI as another user. */
+export const needsNobody = (): Skip => needsOtherUser('setpriv', process.execPath, BIN);
+
+/** The built CLI as the user nobody. */
 export function elfnoteAsNobody(args: readonly string[]): RunResult {
   const ids = ['--reuid', '65534', '--regid', '65534', '--clear-groups'];
   return run('setpriv', [...ids, process.execPath, BIN, ...args]);

@@ -16,8 +16,8 @@ const FIXTURE = join(FIXTURES, 'kinds/pie-bfd');
 export const ORIGINAL = readFileSync(FIXTURE);
 
 /** A copy of it, alone in a directory. */
-export function program(t: Parameters<typeof tempDir>[0]): string {
-  const file = join(tempDir(t), 'program');
+export function program(t: Parameters<typeof tempDir>[0], dir = tempDir(t)): string {
+  const file = join(dir, 'program');
   copyFileSync(FIXTURE, file);
   return file;
 }

@@ -1,8 +1,9 @@
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
+import { isWritable, sharedPlace } from './tools.js';
 
 /** Whatever can run a function when it is over: a test's context, or `suiteScope()`. */
 interface Scope {
@@ -12,6 +13,13 @@ interface Scope {
 /** A new directory that is removed when the test is over. */
 export function tempDir(scope: Scope): string {
   return makeTempDir(scope, tmpdir());
+}
+
+/** The same for files that other users have to reach, where `needsOtherUser` says that they can. */
+export function sharedDir(scope: Scope): string {
+  const dir = makeTempDir(scope, sharedPlace() ?? tmpdir());
+  chmodSync(dir, 0o755);
+  return dir;
 }
 
 function makeTempDir(scope: Scope, above: string): string {
@@ -32,15 +40,6 @@ export function memoryDir(scope: Scope): string {
 }
 
 const MEMORY = '/dev/shm';
-
-function isWritable(dir: string): boolean {
-  try {
-    accessSync(dir, constants.W_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 /** Packages have directories that are read-only, also to the user who owns them; root need not care. */
 export function makeWritable(dir: string): void {

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, mkdtempSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { delimiter, join, resolve } from 'node:path';
+import { delimiter, dirname, join, resolve } from 'node:path';
 
 const PLACES = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'];
 
@@ -23,6 +23,42 @@ export function needs(...tools: readonly string[]): Skip {
  */
 export function needsRoot(...tools: readonly string[]): Skip {
   return process.getuid?.() === 0 ? needs(...tools) : 'not run as root';
+}
+
+/**
+ * For a test in which another user has to reach files: those of `sharedDir`, and each that is named with a slash. Below a
+ * directory that is its owner's alone, as `mktemp -d` makes one, he does not.
+ */
+export function needsOtherUser(...tools: readonly string[]): Skip {
+  const missing = needsRoot(...tools);
+  if (missing !== false) return missing;
+  const closed = tools.filter(tool => tool.includes('/') && !isReachable(tool));
+  if (sharedPlace() === undefined) closed.push(...SHARED_PLACES);
+  return closed.length === 0 ? false : unavailable(`other users cannot reach ${closed.join(', ')}`);
+}
+
+const SHARED_PLACES = [tmpdir(), '/tmp', '/var/tmp'];
+
+/** A directory for temporary ones that other users may enter; undefined where there is none. */
+export function sharedPlace(): string | undefined {
+  return SHARED_PLACES.find(place => isWritable(place) && isReachable(join(place, 'any')));
+}
+
+/** By the directories above it. */
+function isReachable(path: string): boolean {
+  for (let dir = realpathSync(dirname(path)); ; dir = dirname(dir)) {
+    if ((statSync(dir).mode & 0o001) === 0) return false;
+    if (dir === '/') return true;
+  }
+}
+
+export function isWritable(dir: string): boolean {
+  try {
+    accessSync(dir, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** For a test of something that not every file system or container allows: the command has to succeed on a file. */

@@ -22,6 +22,7 @@ import {
   elfnoteAsNobody,
   elfnoteOk,
   FIXTURES,
+  needsNobody,
   ROOT,
   type RunResult,
   run,
@@ -30,7 +31,7 @@ import {
 import { elfnoteHere, elfnoteHereOk } from '../support/cli-here.js';
 import { assertAlone, ORIGINAL, program } from '../support/commits.js';
 import { compileOnce } from '../support/compile-once.js';
-import { tempDir } from '../support/temp.js';
+import { sharedDir, tempDir } from '../support/temp.js';
 import { needs, needsRoot, needsSuccess } from '../support/tools.js';
 
 const ATTRIBUTES = needs('getfattr') || needsSuccess('setfattr', '-n', 'user.origin', '-v', 'trial');
@@ -132,8 +133,8 @@ describe('a file that is written', () => {
     assert.equal(statSync(file).gid, 0);
   });
 
-  test('is edited in place where a copy could not keep the group', { skip: needsRoot('setpriv') }, t => {
-    const file = program(t);
+  test('is edited in place where a copy could not keep the group', { skip: needsNobody() }, t => {
+    const file = program(t, sharedDir(t));
     chownSync(file, 65534, 4321);
     chmodSync(file, 0o755);
     chownSync(join(file, '..'), 65534, 65534);
@@ -147,11 +148,10 @@ describe('a file that is written', () => {
   });
 
   test('is edited in place in a directory that its owner may not write to', {
-    skip: needsRoot('setpriv'),
+    skip: needsNobody(),
   }, t => {
-    const file = program(t);
+    const file = program(t, sharedDir(t));
     chownSync(file, 65534, 65534);
-    chmodSync(join(file, '..'), 0o755);
     const { ino } = statSync(file);
     const result = elfnoteAsNobody(['build-cache', '--root', ROOT, file]);
     assert.deepEqual([result.status, result.stderr], [0, '']);
@@ -221,9 +221,9 @@ describe('a file that is written', () => {
   });
 
   test('of a setuid file keeps the bit though the kernel clears it at a write of another user', {
-    skip: needsRoot('setpriv'),
+    skip: needsNobody(),
   }, t => {
-    const file = program(t);
+    const file = program(t, sharedDir(t));
     chownSync(file, 65534, 65534);
     chownSync(join(file, '..'), 65534, 65534);
     chmodSync(file, 0o4755);
@@ -464,9 +464,9 @@ describe('a running program', { skip: needs('gcc') }, () => {
   });
 });
 
-describe('a file that its owner may not write to', { skip: needsRoot('setpriv') }, () => {
+describe('a file that its owner may not write to', { skip: needsNobody() }, () => {
   test('is replaced in a directory that he may write to, and keeps its mode', t => {
-    const file = program(t);
+    const file = program(t, sharedDir(t));
     chmodSync(file, 0o555);
     for (const path of [file, join(file, '..')]) chownSync(path, 65534, 65534);
     const before = statSync(file);
@@ -480,10 +480,9 @@ describe('a file that its owner may not write to', { skip: needsRoot('setpriv') 
   });
 
   test('is refused with one line in a directory that he may not write to', t => {
-    const file = program(t);
+    const file = program(t, sharedDir(t));
     chmodSync(file, 0o555);
     chownSync(file, 65534, 65534);
-    chmodSync(join(file, '..'), 0o755);
     const result = elfnoteAsNobody(['build-cache', '--root', ROOT, file]);
     assert.equal(result.status, 1);
     assert.match(result.stderr, /^elfnote: [^\n]+: cannot write a copy beside it: permission denied\n$/);
@@ -492,7 +491,7 @@ describe('a file that its owner may not write to', { skip: needsRoot('setpriv') 
   });
 
   test('is refused where replacing it would change its owner, and given up with --force', t => {
-    const file = program(t);
+    const file = program(t, sharedDir(t));
     chmodSync(file, 0o555);
     chmodSync(join(file, '..'), 0o777);
     const result = elfnoteAsNobody(['build-cache', '--root', ROOT, file]);
