@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { PROJECT, runOk } from './support/cli.js';
@@ -58,6 +58,17 @@ for (const suite of share(SUITES, EXTENT.suites)) {
     });
   });
 }
+
+test('nothing is unpacked for tests that could use a later tool, and do not', t => {
+  const dir = tempDir(t);
+  const code = `import { LATER_TOOLS, TOOL_PAIRS } from './test/support/later-tools.js';
+    const names = [LATER_TOOLS, TOOL_PAIRS.flat()].map(tools => tools.map(({ name }) => name).join());
+    if (!names.every(all => all.includes('trixie'))) throw new Error('these have none');`;
+  const args = ['--import', 'tsx', '--input-type=module', '-e', code];
+  runOk(process.execPath, args, { cwd: PROJECT, env: { TMPDIR: dir } });
+  const unpacked = readdirSync(dir).filter(name => name.startsWith('elfnote-'));
+  assert.deepEqual(unpacked, []);
+});
 
 test("the machine's own apt knows no suite that it did not know", { skip: needs('apt-get') }, () => {
   const known = runOk('apt-get', ['update', '--print-uris']).stdout;

@@ -8,7 +8,7 @@ import { EXTENT, RUN, share } from '../support/extent.js';
 import { generation } from '../support/generations.js';
 import { describeInQuick } from '../support/quick.js';
 import { suiteScope, tempDir } from '../support/temp.js';
-import { needs, type Skip, toolPath } from '../support/tools.js';
+import { isSkipped, needs, type Skip, toolPath } from '../support/tools.js';
 
 /**
  * patchelf before 0.17 and after it understand files differently (docs/layout.md): the one goes through section headers
@@ -19,13 +19,13 @@ const LATER = generation('trixie');
 
 interface Patchelf {
   readonly name: string;
-  readonly skip: Skip;
-  readonly path: string;
+  readonly skip: () => Skip;
+  readonly path: () => string;
 }
 
 const PATCHELFS: readonly Patchelf[] = [
-  { name: 'the patchelf of this machine', skip: needs('patchelf'), path: toolPath('patchelf') ?? 'patchelf' },
-  { name: 'the patchelf of Debian 13', skip: LATER.skip, path: LATER.tool('patchelf') },
+  { name: 'the patchelf of this machine', skip: () => needs('patchelf'), path: () => 'patchelf' },
+  { name: 'the patchelf of Debian 13', skip: () => LATER.skip, path: () => LATER.tool('patchelf') },
 ];
 
 /** Linkers, and what makes their files differ in notes: only a build-id, properties too, no note at all. */
@@ -179,14 +179,15 @@ for (const [round, [shape, linker, flags]] of SHAPES.entries()) {
     for (const patchelf of PATCHELFS) {
       for (const operation of share(OPERATIONS, EXTENT.operations, round, mayBeQuick)) {
         for (const name of operation.onLibrary ? ['main', 'libtwo.so'] : ['main']) {
-          test(`${patchelf.name} can still do ${operation.name} to ${name}`, { skip: patchelf.skip }, () => {
+          test(`${patchelf.name} can still do ${operation.name} to ${name}`, t => {
+            if (isSkipped(t, patchelf.skip())) return;
             const file = copy(name);
             annotate(file);
             const before = entriesOf(file);
             const ids = buildIdsOf(name);
             assert.deepEqual(notesOf(file), { buildIds: ids, caches: 1 }, 'each note once');
             start(file, name);
-            const { status, stderr } = run(patchelf.path, [...operation.args(made), file]);
+            const { status, stderr } = run(patchelf.path(), [...operation.args(made), file]);
             assert.equal(status, 0, stderr);
             start(file, name);
             assert.deepEqual(entriesOf(file), before, 'the note is still there');
@@ -197,11 +198,10 @@ for (const [round, [shape, linker, flags]] of SHAPES.entries()) {
 
       // `npm test` has these of its own shapes.
       for (const name of RUN === 'rest' && mayBeQuick ? [] : ['main', 'libtwo.so']) {
-        test(`what ${patchelf.name} has given a run path, ${name}, gets a note with a section`, {
-          skip: patchelf.skip,
-        }, () => {
+        test(`what ${patchelf.name} has given a run path, ${name}, gets a note with a section`, t => {
+          if (isSkipped(t, patchelf.skip())) return;
           const file = copy(name);
-          const { status, stderr } = run(patchelf.path, ['--set-rpath', `${LONG}:${made}`, file]);
+          const { status, stderr } = run(patchelf.path(), ['--set-rpath', `${LONG}:${made}`, file]);
           assert.equal(status, 0, stderr);
           const outcome = elfnoteHere(['build-cache', file]);
           if (/no room|gets no note/.test(outcome.stdout + outcome.stderr)) {

@@ -7,9 +7,11 @@ import { needs, type Skip, unavailable } from './tools.js';
 export type Suite = 'trixie' | 'sid';
 export const SUITES: readonly Suite[] = ['trixie', 'sid'];
 
-/** What a suite's packages brought, below a directory of its own. */
+/**
+ * What a suite's packages brought, below a directory of its own. They are unpacked when any of this is first asked for,
+ * which on a fresh machine takes seconds: so a test asks in its body (`isSkipped`), and one that does not run never does.
+ */
 export interface Generation {
-  readonly suite: Suite;
   /** Why there is nothing: no Debian, or no mirror that answers. In CI that is a failure. */
   readonly skip: Skip;
   /**
@@ -36,8 +38,23 @@ export function onGeneration(
 
 const known = new Map<Suite, Generation>();
 
-/** Unpacks a suite's packages, once for all test files: they are kept in a temporary directory, by their versions. */
 export function generation(suite: Suite): Generation {
+  return {
+    get skip() {
+      return unpacked(suite).skip;
+    },
+    tool: name => unpacked(suite).tool(name),
+    get loader() {
+      return unpacked(suite).loader;
+    },
+    get libraries() {
+      return unpacked(suite).libraries;
+    },
+  };
+}
+
+/** Once for all test files: the packages are kept in a temporary directory, by their versions. */
+function unpacked(suite: Suite): Generation {
   const made = known.get(suite) ?? unpack(suite);
   known.set(suite, made);
   return made;
@@ -52,7 +69,6 @@ function unpack(suite: Suite): Generation {
   if (status !== 0) throw new Error(`generation.sh ${suite}: exit ${status}\n${stderr}`);
   const [root = '', loader = ''] = stdout.trim().split('\n');
   return {
-    suite,
     skip: false,
     loader,
     libraries: dirname(loader),
@@ -65,7 +81,6 @@ function absent(suite: Suite, skip: Skip): Generation {
     throw new Error(`${suite} is not there: ${skip}`);
   };
   return {
-    suite,
     skip,
     tool: name => join('/absent', suite, name),
     get loader() {

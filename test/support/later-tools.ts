@@ -14,7 +14,8 @@ import type { Cell, Sample, Target, Workshop } from './workshop.js';
 /** Something that is done to a file after elfnote has written its note. */
 export interface LaterTool {
   readonly name: string;
-  readonly skip: Skip;
+  /** Unpacks what it needs. */
+  readonly skip: () => Skip;
   /** Why it has nothing to do for a sample. */
   readonly omit?: (sample: Sample) => string | undefined;
   readonly work: 'build-cache' | 'remove-cache' | ((file: string, sample: Sample, shop: Workshop) => Chain);
@@ -51,7 +52,7 @@ const LATER: Age = {
 function binutils(age: Age, tool: string, ...args: readonly string[]): LaterTool {
   return {
     name: age.name + [tool, ...args].join(' '),
-    skip: age.skip(tool),
+    skip: () => age.skip(tool),
     omit: ({ cell }) => withoutBinutils(age, cell),
     work: (file, { cell }) => [[age.binutils(tool, cell.target) ?? tool, ...args, file]],
   };
@@ -68,7 +69,7 @@ function plain(
 ): LaterTool {
   return {
     name: `${age.name}${tool} ${name}`.trimEnd(),
-    skip: age.skip(tool),
+    skip: () => age.skip(tool),
     work: (file, sample, shop) => [[age.path(tool), ...args(sample, shop), file]],
   };
 }
@@ -79,7 +80,7 @@ const kitOf = ({ cell }: Sample, shop: Workshop) => shop.kit(cell.target);
 function debugLink(age: Age): LaterTool {
   return {
     name: `${age.name}objcopy --only-keep-debug and --add-gnu-debuglink`,
-    skip: age.skip('objcopy'),
+    skip: () => age.skip('objcopy'),
     omit: ({ cell }) => withoutBinutils(age, cell),
     work(file, { cell }) {
       const objcopy = age.binutils('objcopy', cell.target) ?? 'objcopy';
@@ -94,7 +95,7 @@ function debugLink(age: Age): LaterTool {
 function setInterpreter(age: Age): LaterTool {
   return {
     name: `${age.name}patchelf --set-interpreter`,
-    skip: age.skip('patchelf'),
+    skip: () => age.skip('patchelf'),
     omit: ({ cell }) => (cell.form === 'shared' ? 'a library has no interpreter' : undefined),
     work(file) {
       const [tool, path] = [age.path('patchelf'), interpreterOf(file)];
@@ -148,8 +149,8 @@ const stripping = (age: Age): LaterTool[] => [
 ];
 
 const ELFNOTE: readonly LaterTool[] = [
-  { name: 'elfnote build-cache', skip: false, work: 'build-cache' },
-  { name: 'elfnote remove-cache', skip: false, work: 'remove-cache' },
+  { name: 'elfnote build-cache', skip: () => false, work: 'build-cache' },
+  { name: 'elfnote remove-cache', skip: () => false, work: 'remove-cache' },
 ];
 
 const OWN_TOOLS: readonly LaterTool[] = [
@@ -162,7 +163,7 @@ const OWN_TOOLS: readonly LaterTool[] = [
 const TRIXIE_TOOLS: readonly LaterTool[] = [...stripping(LATER), ...patchelf(LATER)];
 
 export const LATER_TOOLS: readonly LaterTool[] = [
-  { name: 'nothing', skip: false, work: () => [] },
+  { name: 'nothing', skip: () => false, work: () => [] },
   ...OWN_TOOLS,
   ...TRIXIE_TOOLS,
 ];

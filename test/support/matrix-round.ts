@@ -68,7 +68,7 @@ export class Round {
     for (const [cell, noted] of this.#noted) {
       if (noted.outcome.action !== 'written') continue;
       for (const tools of this.#chains(cell)) {
-        if (omission(noted, tools) !== undefined || tools.some(tool => tool.skip !== false)) continue;
+        if (whyNoTrial(noted, tools) !== undefined) continue;
         this.#trials.set(key(cell, tools), makeTrial(noted, tools, this.#trials.size));
       }
     }
@@ -85,7 +85,7 @@ export class Round {
   trial(t: TestContext, cell: Cell, tools: readonly LaterTool[]): Trial | undefined {
     const noted = this.noted(cell);
     const why =
-      noted.outcome.action === 'written' ? omission(noted, tools) : 'there is no note to begin with';
+      noted.outcome.action === 'written' ? whyNoTrial(noted, tools) : 'there is no note to begin with';
     if (why !== undefined) {
       t.skip(why);
       return undefined;
@@ -129,8 +129,10 @@ export class Round {
 const key = (cell: Cell, tools: readonly LaterTool[]): string =>
   [cell.name, ...tools.map(({ name }) => name)].join(' + ');
 
-function omission({ sample }: Noted, tools: readonly LaterTool[]): string | undefined {
-  return tools.map(tool => tool.omit?.(sample)).find(why => why !== undefined);
+/** What a tool has nothing to do for, or what of it is not on this machine. */
+function whyNoTrial({ sample }: Noted, tools: readonly LaterTool[]): string | undefined {
+  const omitted = tools.map(tool => tool.omit?.(sample)).find(why => why !== undefined);
+  return omitted ?? tools.map(tool => tool.skip()).find(why => typeof why === 'string');
 }
 
 /** Refusals name temporary files, so only the tool and its exit status count. */
@@ -191,10 +193,6 @@ function judgeBytes({ tools, sample }: Trial, noted: Noted, after: State, verdic
   if (after.hash !== expected) verdict.wrong.push('the bytes are not what they were');
 }
 
-export function skipOf(cell: Cell, tools: readonly LaterTool[]): string | false {
-  return cell.skip || (tools.map(tool => tool.skip).find(why => why !== false) ?? false);
-}
-
 /** Each cell sees other tools than the one before it, where it does not see all. */
 export const toolsFor = (cell: Cell): LaterTool[] =>
   share(
@@ -236,7 +234,7 @@ export function testGroup({ name, cells }: CellGroup): void {
 
       for (const tool of toolsFor(cell)) {
         test(`${cell.name}, then ${tool.name}: runs, with a right note or none`, {
-          skip: skipOf(cell, [tool]),
+          skip: cell.skip,
         }, async t => {
           await ready();
           const trial = round.trial(t, cell, [tool]);

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { accessSync, constants, mkdtempSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join, resolve } from 'node:path';
+import type { TestContext } from 'node:test';
 
 const PLACES = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'];
 
@@ -74,6 +75,12 @@ export function needsSuccess(tool: string, ...args: readonly string[]): Skip {
   } finally {
     rmSync(dir, { recursive: true });
   }
+}
+
+/** For a reason that takes long to find out: asked in the test's body, where one that does not run has not asked. */
+export function isSkipped(t: TestContext, why: Skip): boolean {
+  if (why !== false) t.skip(why);
+  return why !== false;
 }
 
 /** A reason to skip, which in CI is a failure. */
