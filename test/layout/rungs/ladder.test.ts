@@ -19,7 +19,7 @@ import {
   RW,
   RX,
 } from '../../support/layout-builder.js';
-import { viewOf } from '../../support/plans.js';
+import { applied, viewOf } from '../../support/plans.js';
 
 const entries = (length: number): CacheEntry[] => [
   { soname: 'libone.so', steps: [{ kind: 'path', path: `/${'p'.repeat(length)}` }] },
@@ -63,6 +63,7 @@ const rung = (layout: LayoutSpec, length?: number) => {
 };
 
 const ABI: ItemSpec = { kind: 'build-id' };
+const PT_GNU_STACK = 0x6474e551;
 
 describe('the rung', () => {
   it('is slack and free room where there is both', () => {
@@ -131,6 +132,12 @@ describe('the rung', () => {
     const header = edits.find(({ step }) => step === STEP.header);
     const count = new BufferSource(buildLayout(layout).bytes).read(56, 2).readUInt16LE();
     assert.equal(header?.bytes.readUInt16LE(56), count, 'the table does not grow');
+  });
+
+  it('is moved tables rather than a copy of the build-id that the kernel would not see, beyond the first page', () => {
+    const layout = (size: number) => spec([...TABLES, ABI, { kind: 'rodata', size }], 500);
+    assert.equal(rung(layout(64)), 'slack reuse-note');
+    assert.equal(rung(layout(4096)), 'slack move-tables');
   });
 
   it('is moved notes where nothing can be copied', () => {
@@ -460,6 +467,15 @@ describe('a file is refused by name', () => {
     assert.ok(result.kind === 'skip');
     assert.equal(result.detail, `program header ${note} reaches beyond the end of the file`);
   });
+
+  it('not when an empty one stands there', () => {
+    const { bytes } = buildLayout(layout);
+    const { header, programHeaders } = viewOf(bytes).image;
+    const empty = programHeaders.findIndex(p => p.p_type === PT_GNU_STACK);
+    assert.equal(programHeaders[empty]?.p_filesz, 0);
+    bytes.writeBigUInt64LE(BigInt(bytes.length + 8), header.e_phoff + empty * 56 + 8);
+    assert.equal(planFile(viewOf(bytes), { entries: entries(20) }).kind, 'write');
+  });
 });
 
 describe('appended data', () => {
@@ -527,6 +543,39 @@ describe('the edits', () => {
       assert.ok(ranges.length > 0);
       for (const [i, [start]] of ranges.entries()) assert.ok(i === 0 || start >= (ranges[i - 1]?.[1] ?? 0));
     }
+  });
+});
+
+describe('a symbol of a section that moves', () => {
+  const { bytes } = buildLayout(spec(TABLES, 500, { symtab: true }));
+  const { sectionHeaders } = viewOf(bytes).image;
+  const [hash, dynsym, symtab] = ['.gnu.hash', '.dynsym', '.symtab'].map(name => {
+    const index = sectionHeaders.findIndex(one => one.name === name);
+    return { index, ...(sectionHeaders[index] ?? assert.fail(name)) };
+  });
+  assert.ok(hash !== undefined && dynsym !== undefined && symtab !== undefined);
+  const places = Array.from({ length: symtab.sh_size / 24 }, (_, i) => symtab.sh_offset + i * 24);
+  const value = 8 + (places.find(at => bytes.readUInt16LE(at + 6) === hash.index) ?? assert.fail());
+
+  const distance = (from: number): number => {
+    const file = Buffer.from(bytes);
+    file.writeBigUInt64LE(BigInt(from), value);
+    const source = new BufferSource(file);
+    const plan = planNote(readImage(source), source, payload(20), {});
+    assert.ok(plan.kind === 'note');
+    assert.deepEqual(plan.moved, ['.gnu.hash', '.dynsym']);
+    return Number(applied(file, { commits: [plan] }).readBigUInt64LE(value)) - from;
+  };
+  const start = hash.sh_addr;
+  const end = dynsym.sh_addr + dynsym.sh_size;
+
+  it('follows from its start and from its end', () => {
+    assert.ok(distance(start) > 0);
+    assert.equal(distance(end), distance(start));
+  });
+
+  it('stays where it is of another place, where patchelf has left it behind', () => {
+    assert.deepEqual([distance(start - 1), distance(end + 1)], [0, 0]);
   });
 });
 
