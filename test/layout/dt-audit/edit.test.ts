@@ -252,6 +252,8 @@ describe('an audit module that is older than the record', () => {
   test('stays where the note is written anew', () => {
     const plan = planned(withOlderReader(), {});
     assert.equal(plan.auditModule, READER);
+    const kinds = plan.commits.map(({ kind }) => kind);
+    assert.ok(kinds.includes('note') && kinds.every(kind => !kind.startsWith('audit')), kinds.join());
     assert.equal(audit(applied(withOlderReader(), plan)), READER);
   });
 
@@ -266,6 +268,13 @@ describe('an audit module that is older than the record', () => {
     verifyPlan(viewOf(withOlderReader()), plan);
     assert.equal(plan.exact, false);
     assert.equal(audit(applied(withOlderReader(), plan)), undefined);
+  });
+
+  test('goes where there is nothing to record any more, also if it is asked for', () => {
+    for (const options of [{}, { auditModule: READER }, { auditModule: '/other.so' }]) {
+      const bare = applied(withOlderReader(), planned(withOlderReader(), options, []));
+      assert.equal(audit(bare), undefined);
+    }
   });
 
   test('is refused where the plan would leave one that it does not know', () => {

@@ -108,6 +108,12 @@ it('a segment that goes on behind the note, or has .bss, keeps its size', () => 
   }
 });
 
+it('what is not loaded and ends with the note keeps its size', () => {
+  const other = program({ p_type: PT_NOTE, p_offset: 0x700, p_filesz: 0x140 });
+  const { headers } = release(file([load, own, other]));
+  assert.deepEqual(headers.at(-1), { type: PT_NOTE, offset: 0x700, filesz: 0x140, memsz: 0x140 });
+});
+
 it('a segment without bytes that stands where the note ends keeps its size', () => {
   const empty = program({ p_offset: 0x840, p_vaddr: 0x2000 });
   const { headers } = release(file([load, empty, own]), { ...NOTE, segment: 2 });
