@@ -21,6 +21,18 @@ const find = (lines: readonly CacheLine[], hwcaps?: string, architecture = X86_6
   read(buildLdCache(lines), hwcaps, architecture)?.find(NAME);
 const findPlain = (...lines: readonly CacheLine[]) => read(buildLdCache(lines))?.findPlain(NAME);
 
+/** `FLAG_*` of glibc's ldconfig.h, each with `FLAG_ELF_LIBC6`. */
+const MARKED = [
+  ['x86_64', { e_machine: 62 }, 0x303],
+  ['i386', { is64: false, e_machine: 3 }, 0x3],
+  ['aarch64', { e_machine: 183 }, 0xa03],
+  ['arm', { is64: false, e_machine: 40 }, 0x903],
+  ['riscv64', { e_machine: 243 }, 0x1003],
+  ['loongarch64', { e_machine: 258 }, 0x1203],
+  ['powerpc64le', { e_machine: 21 }, 0x503],
+  ['s390x', { littleEndian: false, e_machine: 22 }, 0x403],
+] as const;
+
 describe('of several entries of one name in ld.so.cache', () => {
   test('the first of the best level of the processor counts, wherever it is', () => {
     const [v2, v3] = [line('/v2', { level: 'x86-64-v2' }), line('/v3', { level: 'x86-64-v3' })];
@@ -51,6 +63,17 @@ describe('of several entries of one name in ld.so.cache', () => {
     assert.equal(find([libc5, libc6], 'none', I386), '/libc6');
     assert.equal(find([libc5], 'none', I386), '/libc5');
     assert.equal(find([libc5, line('/last', { flags: 0x1 })], 'none', I386), '/last');
+  });
+
+  test('each machine takes those that its ldconfig marks', () => {
+    for (const [machine, spec, flags] of MARKED) {
+      const architecture = architectureOf(factsOf(spec).image);
+      const others = MARKED.filter(other => other[2] !== flags).map(([name, , flags]) =>
+        line(name, { flags }),
+      );
+      assert.equal(architecture.name, machine);
+      assert.equal(find([...others, line('/own', { flags })], 'none', architecture), '/own', machine);
+    }
   });
 
   test('whatever the processor, a path is told where no entry is for some processors alone', () => {
