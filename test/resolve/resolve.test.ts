@@ -290,8 +290,10 @@ describe('a resolution is bounded', () => {
   test('one more is refused by name', () => {
     const runpath = many(1001, i => `/none/${i}`).join(':');
     const needed = many(1000, i => `lib${i}.so`);
-    assert.throws(() => resolve({ needed, runpath }, {}), {
+    const image = { ...imageOf({ needed, runpath }), path: '/program' };
+    assert.throws(() => resolveImage(image, new MemoryProbe({})), {
       code: 'unsupported',
+      path: '/program',
       message: 'looking up 1000 libraries over 1001 directories is more than 1000000 look-ups',
     });
   });

@@ -296,6 +296,15 @@ describe('the same program', () => {
     bfd.refuses('the dynamic section says something else', bfd.with(bfd.word(runpath, 15)));
     const path = bfd.result.uword(runpath + 8);
     bfd.refuses('the dynamic section says something else', bfd.with(bfd.word(runpath + 8, path + 1)));
+    const others = [
+      ['libuse-bfd.so', 14, /: DT_SONAME libuse-bfd\.so is ibuse-bfd\.so$/],
+      ['rpath', 15, /: DT_RPATH (.)(.+) is \2$/],
+    ] as const;
+    for (const [kind, tag, what] of others) {
+      const subject = new Subject(fixture(kind));
+      const entry = subject.dynamic(tag) + 8;
+      subject.refuses(what, subject.with(subject.word(entry, subject.result.uword(entry) + 1)));
+    }
   });
 
   it('has the same dynamic entries', () => {
