@@ -92,21 +92,33 @@ export function inPseudoFileSystem(name: string): string {
   return `is in a pseudo file system (${name}), which elfnote does not enter`;
 }
 
-/** Asked of /proc/self/mountinfo (proc(5)): fields 3, `major:minor`, and the first behind the `-`, the type. */
+/**
+ * By the number of a file system in memory, whether it is devtmpfs. That stays true while mounts come and go: the kernel
+ * has one devtmpfs, which it mounts for itself at its start and keeps (drivers/base/devtmpfs.c), so that the number of
+ * another will never be devtmpfs's.
+ */
+const IS_DEVTMPFS = new Map<bigint, boolean>();
+
 function isDevtmpfs(path: string): boolean {
-  let device: bigint;
-  let mounts: string;
   try {
-    device = statSync(path, { bigint: true }).dev;
-    mounts = readFileSync('/proc/self/mountinfo', 'latin1');
+    const { dev } = statSync(path, { bigint: true });
+    const known = IS_DEVTMPFS.get(dev);
+    if (known !== undefined) return known;
+    const type = mountedType(dev);
+    // What is not in the list, since other processes alone have mounted it, may be in there later.
+    if (type !== undefined) IS_DEVTMPFS.set(dev, type === 'devtmpfs');
+    return type === 'devtmpfs';
   } catch {
     return false;
   }
+}
+
+/** As /proc/self/mountinfo (proc(5)) has it: field 3 is `major:minor`, and the first behind the `-` the type. */
+function mountedType(device: bigint): string | undefined {
   const number = `${majorOf(device)}:${minorOf(device)}`;
-  return mounts.split('\n').some(line => {
-    const [head = '', tail = ''] = line.split(' - ', 2);
-    return head.split(' ')[2] === number && tail.startsWith('devtmpfs ');
-  });
+  const mounts = readFileSync('/proc/self/mountinfo', 'latin1').split('\n');
+  const mount = mounts.find(line => line.split(' ', 3)[2] === number);
+  return mount?.split(' - ', 2)[1]?.split(' ', 1)[0];
 }
 
 /** As makedev(3) of glibc packs them. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
+import fs, { copyFileSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { describe, type TestContext, test } from 'node:test';
 import { findFiles } from '../../src/batch/walk.js';
@@ -7,7 +8,7 @@ import { ElfnoteError } from '../../src/errors.js';
 import { pseudoFileSystemOf } from '../../src/files/file-systems.js';
 import { BIN, FIXTURES, jsonLines, PROJECT, ROOT, run } from '../support/cli.js';
 import { elfnoteHere } from '../support/cli-here.js';
-import { tempDir } from '../support/temp.js';
+import { memoryDir, tempDir } from '../support/temp.js';
 import { needs, type Skip, unavailable } from '../support/tools.js';
 import { library } from '../support/tree.js';
 
@@ -81,6 +82,31 @@ describe('a pseudo file system is not entered', { skip: needs('/proc/self/mounti
       }
     });
   }
+});
+
+/** The files that are read meanwhile. */
+function readFiles(t: TestContext, work: () => void): string[] {
+  const { mock } = t.mock.method(fs, 'readFileSync');
+  syncBuiltinESMExports();
+  try {
+    work();
+  } finally {
+    t.mock.restoreAll();
+    syncBuiltinESMExports();
+  }
+  return mock.calls.map(({ arguments: [path] }) => String(path));
+}
+
+test('the list of mounts is read once for all files of one file system in memory', {
+  skip: needs('/proc/self/mountinfo', '/dev/shm'),
+}, t => {
+  const dir = memoryDir(t);
+  const files = [1, 2, 3].map(name => join(dir, String(name)));
+  for (const file of files) copyFileSync(ELF, file);
+  const types = () => files.map(pseudoFileSystemOf);
+  const read = readFiles(t, () => assert.deepEqual(types(), [undefined, undefined, undefined]));
+  assert.deepEqual(read.slice(1), []);
+  assert.deepEqual(readFiles(t, types), []);
 });
 
 /** Whether this user may mount something, in name spaces of its own; the mount goes with them. */
