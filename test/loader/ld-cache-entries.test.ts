@@ -61,6 +61,7 @@ describe('of several entries of one name in ld.so.cache', () => {
     assert.equal(find([line('/other', { flags: 0x803 })]), undefined);
     const [libc5, libc6] = [line('/libc5', { flags: 0x1 }), line('/libc6', { flags: 0x3 })];
     assert.equal(find([libc5, libc6], 'none', I386), '/libc6');
+    assert.equal(find([libc6, libc5, line('/last', { flags: 0x3 })], 'none', I386), '/libc6');
     assert.equal(find([libc5], 'none', I386), '/libc5');
     assert.equal(find([libc5, line('/last', { flags: 0x1 })], 'none', I386), '/last');
   });

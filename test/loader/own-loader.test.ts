@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { describe, test } from 'node:test';
-import { architectureOf, isOwn } from '../../src/loader/architectures.js';
+import { architectureOf, isOwn, runsHere } from '../../src/loader/architectures.js';
 import { processorNamed, processorSaid } from '../../src/loader/hwcaps.js';
 import { askOwnLoader } from '../../src/loader/own-loader.js';
 import { runOk } from '../support/cli.js';
@@ -74,6 +74,20 @@ describe('what a loader says of the processor', () => {
         isOwn(X86_64, 'mips'),
       ],
       [true, false, true, false, false],
+    );
+  });
+
+  test('what the kernel says is of programs that it runs', () => {
+    const i386 = architectureOf(factsOf({ is64: false, e_machine: 3 }).image);
+    const machines = ['x64', 'ia32', 'arm64', 'mips'];
+    assert.deepEqual(
+      machines.map(machine => [runsHere(X86_64, machine), runsHere(i386, machine)]),
+      [
+        [true, true],
+        [false, true],
+        [false, false],
+        [false, false],
+      ],
     );
   });
 });
