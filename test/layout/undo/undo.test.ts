@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { alignUp } from '../../../src/elf/bytes.js';
 import { ElfView } from '../../../src/elf/view.js';
 import { ElfnoteError } from '../../../src/errors.js';
 import type { PlanOptions, TableRoom, WritePlan } from '../../../src/layout/model/plan.js';
@@ -90,6 +91,24 @@ test('a record that leads beyond the end of a file, which others have made short
   encodeUndo(record, found.note.n_descsz).copy(bytes, found.note.descOffset);
   assert.equal(ownWork(viewOf(bytes)), undefined);
   assert.equal(removed(bytes).plan.exact, false);
+});
+
+test('bytes that look like a record are none where no note may start', () => {
+  const plain = buildLayout(PROGRAM).bytes;
+  const { bytes } = noted(plain);
+  const note = findRecord(viewOf(bytes))?.note;
+  assert.ok(note !== undefined);
+  const offset = alignUp(plain.length, 4);
+  const at = [0, 1, 2, 3, 4].filter(shift => {
+    const behind = Buffer.concat([
+      Buffer.alloc(shift),
+      bytes.subarray(note.offset, note.end),
+      Buffer.alloc(4),
+    ]);
+    const file = Buffer.concat([plain, Buffer.alloc(offset - plain.length), behind]);
+    return findRecord(viewOf(file), [{ offset, size: behind.length }]) !== undefined;
+  });
+  assert.deepEqual(at, [0, 4]);
 });
 
 describe('a note section that ends the segment which grows', () => {
