@@ -40,9 +40,12 @@ test('the command line says and returns in a thread of a test what it does in a 
     for (const [i, args] of calls.entries()) assert.deepEqual(elfnoteHere(args), expected[i], args.join(' '));
   }
   const cwd = dirname(file);
+  // A warning that has fewer characters than bytes.
+  copyFileSync(join(FIXTURES, 'kinds/appended'), join(cwd, 'é'));
   for (const args of [
     ['dump', 'file'],
     ['build-cache', 'none'],
+    ['build-cache', '--dry-run', '--root', ROOT, 'é'],
   ])
     assert.deepEqual(elfnoteHere(args, { cwd }), elfnote(args, { cwd }), args.join(' '));
   const env = { NIX_STORE: '/elsewhere' };

@@ -14,8 +14,9 @@ let input = new Uint8Array();
 /** What the command line writes to standard output and standard error is kept. */
 fs.writeSync = (fd, bytes, ...rest) => {
   if (fd !== 1 && fd !== 2) return writeSync(fd, bytes, ...rest);
-  pieces[fd].push(Buffer.from(bytes));
-  return bytes.length;
+  const piece = Buffer.from(bytes);
+  pieces[fd].push(piece);
+  return piece.length;
 };
 /** What it reads from standard input is what the test gives. */
 fs.readSync = (fd, bytes, ...rest) => {
