@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { BIN, FIXTURES, PROJECT, ROOT, runOk } from '../support/cli.js';
 import { nixosNotes } from '../support/readelf.js';
+import { quoted } from '../support/starter.js';
 import { tempDir } from '../support/temp.js';
 import { needs } from '../support/tools.js';
 
@@ -23,9 +24,10 @@ function install(t: { after(hook: () => void): void }) {
   const program = join(prefix, 'program');
   cpSync(join(FIXTURES, 'kinds/pie-bfd'), program);
   const elfnote = join(bin, 'elfnote');
+  const command = [process.execPath, BIN].map(quoted).join(' ');
   writeFileSync(
     elfnote,
-    `#!/bin/sh\ncommand=$1\nshift\nexec ${process.execPath} ${BIN} "$command" --root ${ROOT} "$@"\n`,
+    `#!/bin/sh\ncommand=$1\nshift\nexec ${command} "$command" --root ${quoted(ROOT)} "$@"\n`,
   );
   chmodSync(elfnote, 0o755);
   return { dir, prefix, program, bin, elfnote };

@@ -107,7 +107,7 @@ describe('the Nix package', { skip: NEEDS_NIX }, () => {
         main = flake.packages.x86_64-linux.default.meta.mainProgram;
         options = builtins.attrNames (flake.nixosModules.default {
           config = { }; pkgs = { elfnote = "elfnote"; stdenv.hostPlatform.parsed.cpu.name = "x86_64"; };
-          lib = import ${PROJECT}/test/nix/lib.nix;
+          lib = import ${JSON.stringify(`${PROJECT}/test/nix/lib.nix`)};
         }).options.programs.elfnote;
       }`,
     );

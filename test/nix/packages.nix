@@ -54,7 +54,7 @@ let
       derivation (
         command args.pname ''
           mkdir -p $out/bin
-          printf '#!%s\necho starting elfnote >&2\nexec %s %s "$@"\n' ${shell} ${node} ${cli} > $out/bin/elfnote
+          printf '#!%s\necho starting elfnote >&2\nexec "%s" "%s" "$@"\n' ${shell} '${node}' '${cli}' > $out/bin/elfnote
           chmod +x $out/bin/elfnote
         ''
       )

@@ -3,21 +3,24 @@ import { mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { PROJECT, type RunResult, run } from '../support/cli.js';
+import { quoted } from '../support/starter.js';
 import { tempDir } from '../support/temp.js';
 import { needs } from '../support/tools.js';
+
+const HOOK = join(PROJECT, 'nix/setup-hook.sh');
 
 /**
  * Sources the hook as stdenv does, under `set -eu`, runs the hooks of the fixup phase, and shows the arguments elfnote
  * would have got, each in angle brackets.
  */
-function fixup(dir: string, setup: string, hook = join(PROJECT, 'nix/setup-hook.sh')): RunResult {
+function fixup(dir: string, setup: string, hook = HOOK): RunResult {
   const script = `
     set -euo pipefail
     getAllOutputNames() { echo "$outputs"; }
     elfnote() { printf '<%s>' "$@"; return "\${status-0}"; }
     outputs=out out=$PWD/out
     ${setup}
-    source <(sed 's/@elfnote@/elfnote/' ${hook})
+    source <(sed 's/@elfnote@/elfnote/' ${quoted(hook)})
     for hook in "\${preFixupHooks[@]}"; do "$hook"; done
     for hook in \${postFixupHooks[@]+"\${postFixupHooks[@]}"}; do "$hook"; done`;
   return run('bash', ['-c', script], { cwd: dir });
@@ -40,7 +43,7 @@ describe('the setup hook, under set -eu', { skip: needs('bash') }, () => {
 
   test('sourced twice it still runs once', t => {
     const { dir, out } = outputOf(t);
-    const twice = `source <(sed 's/@elfnote@/elfnote/' ${PROJECT}/nix/setup-hook.sh)`;
+    const twice = `source <(sed 's/@elfnote@/elfnote/' ${quoted(HOOK)})`;
     assert.deepEqual(fixup(dir, twice).stdout, called(out));
   });
 

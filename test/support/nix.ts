@@ -85,5 +85,6 @@ function inPackages(expression: string): string {
     cli: BIN,
   };
   const given = Object.entries(args).map(([name, value]) => `${name} = ${JSON.stringify(value)};`);
-  return `with import ${PROJECT}/test/nix/packages.nix { ${given.join(' ')} }; ${expression}`;
+  const packages = JSON.stringify(`${PROJECT}/test/nix/packages.nix`);
+  return `with import ${packages} { ${given.join(' ')} }; ${expression}`;
 }

@@ -31,6 +31,7 @@ import {
 import { elfnoteHere, elfnoteHereOk } from '../support/cli-here.js';
 import { assertAlone, ORIGINAL, program } from '../support/commits.js';
 import { compileOnce } from '../support/compile-once.js';
+import { quoted } from '../support/starter.js';
 import { sharedDir, tempDir } from '../support/temp.js';
 import { needs, needsRoot, needsSuccess } from '../support/tools.js';
 
@@ -206,7 +207,7 @@ describe('a file that is written', () => {
       mount -t tmpfs none ${work}
       mkdir ${work}/upper ${work}/work ${work}/merged
       mount -t overlay none -o lowerdir=${dir},upperdir=${work}/upper,workdir=${work}/work ${work}/merged
-      ${process.execPath} ${BIN} build-cache --root ${ROOT} ${work}/merged/program
+      ${[process.execPath, BIN, 'build-cache', '--root', ROOT].map(quoted).join(' ')} ${work}/merged/program
       cat ${work}/merged/program > ${work}/result
       cmp ${work}/merged/other ${file}
       ls -A ${work}/merged
