@@ -65,19 +65,40 @@ test('a program that takes too long is killed, and is an error', { skip: needs('
   const since = Date.now();
   assert.throws(() => run('sleep', ['60'], { deadline: 200 }), /hangs|ETIMEDOUT/);
   assert.ok(Date.now() - since < 30_000);
+  // Before the shell has heard of it.
+  assert.throws(() => run('sleep', ['60'], { deadline: 1 }), /hangs|ETIMEDOUT/);
   assert.deepEqual(run('sh', ['-c', 'echo here; exit 4'], { deadline: 60_000 }).stdout, 'here\n');
   assert.equal(run('sh', ['-c', 'exit 4'], { deadline: 60_000 }).status, 4);
 });
 
-test('the shell and its directory go with the process', { skip: needs('mkfifo', 'readlink') }, () => {
-  const project = join(import.meta.dirname, '..');
-  const code = `import { run } from './test/support/cli.js';
-    console.log(run('sh', ['-c', 'echo $PPID; readlink /proc/$PPID/fd/1']).stdout);
-    process.exitCode = 7;`;
-  const args = ['--import', 'tsx', '--input-type=module', '-e', code];
-  const { status, stdout } = run(process.execPath, args, { cwd: project });
-  assert.equal(status, 7);
-  const [pid = '', file = ''] = stdout.split('\n');
-  assert.match(file, /elfnote-starter-\w+\/out$/);
-  for (const gone of [`/proc/${pid}/fd`, dirname(file)]) assert.ok(!existsSync(gone), gone);
+test('a program with a deadline hears a Ctrl-C as any other', { skip: needs('grep') }, () => {
+  const ignored = (deadline?: number) =>
+    run('grep', ['SigIgn', '/proc/self/status'], deadline === undefined ? {} : { deadline }).stdout;
+  assert.match(ignored(), /^SigIgn:/);
+  assert.equal(ignored(60_000), ignored());
 });
+
+for (const [how, ended, last] of [
+  ['that ends', 7, 'process.exitCode = 7'],
+  ['that is killed', null, "process.kill(process.pid, 'SIGKILL')"],
+] as const) {
+  const skip = needs('mkfifo', 'readlink', 'sleep');
+  test(`the shell and its directory go with a process ${how}`, { skip }, () => {
+    const project = join(import.meta.dirname, '..');
+    const code = `import { run } from './test/support/cli.js';
+      console.log(run('sh', ['-c', 'echo $PPID; readlink /proc/$PPID/fd/1']).stdout);
+      ${last};`;
+    const args = ['--import', 'tsx', '--input-type=module', '-e', code];
+    const { status, stdout } = run(process.execPath, args, { cwd: project });
+    assert.equal(status, ended);
+    const [pid = '', file = ''] = stdout.split('\n');
+    assert.match(file, /elfnote-starter-\w+\/out$/);
+    const places = [`/proc/${pid}/fd`, dirname(file)];
+    // A process that is killed cannot wait for its shell.
+    if (ended === null) {
+      const wait = 'for place; do while [ -e "$place" ]; do sleep 0.1; done; done';
+      run('sh', ['-c', wait, 'sh', ...places], { deadline: 30_000 });
+    }
+    for (const gone of places) assert.ok(!existsSync(gone), gone);
+  });
+}

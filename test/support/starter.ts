@@ -11,9 +11,9 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import os, { tmpdir } from 'node:os';
+import os from 'node:os';
 import { join } from 'node:path';
-import { isRunnable, toolPath } from './tools.js';
+import { inMemory, isRunnable, toolPath } from './tools.js';
 
 /**
  * Starts programs for a test's process, which is so large that to start one takes 14 ms or more: by a shell that stays it
@@ -48,8 +48,10 @@ export function startOrKill(what: Start): Started | undefined {
   const shell = theShell();
   if (shell === undefined) return startAlone(what);
   const { dir, out, err, env, cwd } = shell;
-  const line = `${lineOf(what, env, cwd)} ${shell.redirected}`;
-  const status = what.deadline === undefined ? ask(shell, line) : askInTime(shell, line, what.deadline);
+  const { deadline } = what;
+  const pid = deadline === undefined ? undefined : join(dir, 'pid');
+  const line = `${lineOf(what, env, cwd, pid)} ${shell.redirected}`;
+  const status = deadline === undefined ? ask(shell, line) : askInTime(shell, line, deadline);
   if (status === undefined) return undefined;
   const stderr = readFileSync(err);
   // The shell's own word: the kernel has not taken it, and says why.
@@ -103,17 +105,19 @@ export function theShell(): Shell | undefined {
   return known;
 }
 
-/** Pipes and files of no more than some kilobytes. */
-const MEMORY = '/dev/shm';
-
-/** No program has the pipe open, so that it ends with the shell, as the shell does with the test's process. */
-const LOOP = `mkfifo "$0/to" "$0/from"; exec <"$0/to" 9>"$0/from"
+/**
+ * No program has the pipe open, so that it ends with the shell, as the shell does with the test's process, however that
+ * ends.
+ */
+const LOOP = `trap 'rm -rf "$0"' EXIT; trap exit HUP INT TERM
+mkfifo "$0/to" "$0/from"; exec <"$0/to" 9>"$0/from"
 while read -r _; do . "$0/command"; echo $? >&9; done`;
 
 const START_DEADLINE = 30_000;
 
 function startShell(): Shell {
-  const dir = mkdtempSync(join(existsSync(MEMORY) ? MEMORY : tmpdir(), 'elfnote-starter-'));
+  // Pipes and files of no more than some kilobytes.
+  const dir = mkdtempSync(join(inMemory(), 'elfnote-starter-'));
   const env = environment();
   const child = spawn('/bin/sh', ['-c', LOOP, dir], { env, stdio: 'ignore' });
   child.unref();
@@ -159,16 +163,26 @@ export function environment(
   return Object.fromEntries(all.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
 }
 
-/** A simple command, or one behind what prepares a subshell for it. */
-function lineOf({ command, args, env, cwd }: Start, shells: Shell['env'], shellsCwd: string): string {
+/**
+ * A simple command, or one behind what prepares a subshell for it. Its number goes to a file if there is one: a shell says
+ * that only of what is in the background, which would not hear a Ctrl-C.
+ */
+function lineOf(
+  { command, args, env, cwd }: Start,
+  shells: Shell['env'],
+  shellsCwd: string,
+  pid: string | undefined,
+): string {
   const set = Object.keys(env).filter(name => env[name] !== shells[name]);
   const unset = Object.keys(shells).filter(name => !(name in env));
   const words = set.map(name => `${name}=${quoted(env[name] ?? '')}`);
-  const line = [...words, ...[command, ...args].map(quoted)].join(' ');
+  const exec = pid === undefined ? [] : ['exec'];
+  const line = [...words, ...exec, ...[command, ...args].map(quoted)].join(' ');
   const place = cwd ?? process.cwd();
   const prepare = [
     ...(unset.length === 0 ? [] : [`unset ${unset.join(' ')}`]),
     ...(place === shellsCwd ? [] : [`cd ${quoted(place)}`]),
+    ...(pid === undefined ? [] : [`read -r own _ </proc/self/stat && echo $own >${pid}`]),
   ];
   return prepare.length === 0 ? line : `(${[...prepare, line].join(' && ')})`;
 }
@@ -197,21 +211,32 @@ function answerIn(fd: number): number | undefined {
   }
 }
 
-/** In the background, where the shell knows its number; `undefined` if it had to be killed. */
+/** `undefined` if it had to be killed. */
 function askInTime(to: Shell, line: string, deadline: number): number | undefined {
   const pid = join(to.dir, 'pid');
-  tell(to, `${line} & echo $! >${pid}; wait $!`);
+  rmSync(pid, { force: true });
+  tell(to, line);
   let wasKilled = false;
   for (const since = Date.now(); ; ) {
     const answer = answerIn(to.fromNow);
     if (answer !== undefined) return wasKilled ? undefined : answer;
     const passed = Date.now() - since;
-    if (passed > deadline && !wasKilled) {
-      process.kill(Number(readFileSync(pid, 'utf8')), 'SIGKILL');
-      wasKilled = true;
-    }
+    if (passed > deadline && !wasKilled) wasKilled = kill(pid);
     // A fifth longer than it has taken so far.
     pause(Math.min(20, 1 + passed / 5));
+  }
+}
+
+/** False for one that has not said its number yet, or has ended. */
+function kill(pid: string): boolean {
+  try {
+    const number = Number(readFileSync(pid, 'utf8'));
+    // 0 is this process and all that has started it.
+    return number > 0 && process.kill(number, 'SIGKILL');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && /^(?:ENOENT|ESRCH)$/.test(String(error.code)))
+      return false;
+    throw error;
   }
 }
 

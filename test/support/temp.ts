@@ -3,7 +3,7 @@ import { chmodSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
-import { isWritable, sharedPlace } from './tools.js';
+import { inMemory, sharedPlace } from './tools.js';
 
 /** Whatever can run a function when it is over: a test's context, or `suiteScope()`. */
 interface Scope {
@@ -36,10 +36,8 @@ function makeTempDir(scope: Scope, above: string): string {
  * the disk most of the time. Nothing can be said there of programs that are run, nor of attributes.
  */
 export function memoryDir(scope: Scope): string {
-  return makeTempDir(scope, isWritable(MEMORY) ? MEMORY : tmpdir());
+  return makeTempDir(scope, inMemory());
 }
-
-const MEMORY = '/dev/shm';
 
 /** Packages have directories that are read-only, also to the user who owns them; root need not care. */
 export function makeWritable(dir: string): void {

@@ -53,7 +53,7 @@ function isReachable(path: string): boolean {
   }
 }
 
-export function isWritable(dir: string): boolean {
+function isWritable(dir: string): boolean {
   try {
     accessSync(dir, constants.W_OK);
     return true;
@@ -108,6 +108,13 @@ export function isRunnable(path: string, cwd = process.cwd()): boolean {
     return false;
   }
 }
+
+/** A temporary directory in memory, where there is one. */
+export function inMemory(): string {
+  return isWritable(MEMORY) ? MEMORY : tmpdir();
+}
+
+const MEMORY = '/dev/shm';
 
 function exists(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false }) !== undefined;
