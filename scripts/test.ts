@@ -1,14 +1,15 @@
 /**
  * Runs tests with Node's runner: `npm test`, `npm test -- test/elf/notes.test.ts`, `npm test -- test/cli`,
- * `npm test -- --test-name-pattern=hwcaps`. Without a file or directory it runs every file, but for those that
- * test/support/extent.ts leaves to `npm run test:all`; `npm run test:rest` runs what `npm test` leaves out of that.
+ * `npm test -- --test-name-pattern=hwcaps`. Without a file, directory or pattern of files it runs every file, but for
+ * those that test/support/extent.ts leaves to `npm run test:all`; `npm run test:rest` runs what `npm test` leaves out of
+ * that.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { availableParallelism } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { availableParallelism, tmpdir } from 'node:os';
+import { dirname, join, normalize, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build, type PluginBuild } from 'esbuild';
 import fastGlob from 'fast-glob';
@@ -19,6 +20,8 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 /** Where the files that the runner is given are: below the packages that they need. */
 const RUNS = join(ROOT, 'node_modules/.cache/elfnote-tests');
 const ENTRIES = join(RUNS, String(process.pid));
+/** There once a test has run. */
+const RAN = join(ENTRIES, 'ran');
 
 /** Directories whose tests take longer than a process takes to start, or ask how much memory theirs takes. */
 const LARGE = ['audit', 'batch', 'cli', 'docs', 'hardening', 'layout'];
@@ -56,15 +59,28 @@ const LONG = [
   'layout/layouts.property',
 ].map(name => `test/${name}.test.ts`);
 
+/** The runner's options whose value may be the next word. */
+const WITH_VALUE = [
+  '--test-concurrency',
+  '--test-name-pattern',
+  '--test-reporter',
+  '--test-reporter-destination',
+  '--test-shard',
+  '--test-skip-pattern',
+  '--test-timeout',
+];
+
 const given = process.argv.slice(2);
-const places = given.filter(arg => statSync(arg, { throwIfNoEntry: false }) !== undefined);
-const options = given.filter(arg => !places.includes(arg));
-// Node 24 passes over what is not there.
-const missing = options.filter(arg => arg.endsWith('.test.ts') && !arg.startsWith('-'));
-if (missing.length > 0) refuse(`no such file: ${missing.join(' ')}`);
+const isOption = (arg: string, i: number) => arg.startsWith('-') || WITH_VALUE.includes(given[i - 1] ?? '');
+const options = given.filter(isOption);
+const places = given.filter((arg, i) => !isOption(arg, i));
+if (options.includes('--watch'))
+  refuse('no --watch: what is watched would be what was compiled, not its sources');
+refuseTemporaryDirectory();
 const groups =
-  places.length > 0 ? places.flatMap(filesIn).map(alone) : groupsOf(filesIn('test').filter(isWanted));
-if (groups.length === 0) refuse(`no ${TESTS} in ${places.join(' ')}`);
+  places.length > 0
+    ? [...new Set(places.flatMap(filesIn))].map(alone)
+    : groupsOf(filesIn('test').filter(isWanted));
 
 // Left to itself the runner keeps one processor for itself, which is half of two. Tests wait for the disk, and for what
 // they have started.
@@ -73,6 +89,8 @@ const concurrency = `--test-concurrency=${2 * availableParallelism()}`;
 const bin: { readonly BUDGET: string } = createRequire(import.meta.url)('../bin/elfnote.js');
 const budget = process.versions.v8.startsWith('11.') ? [bin.BUDGET] : [];
 removeLeftovers();
+/** Only some tests of a file are asked for, which may be none. */
+const isSelection = options.some(option => /^--test-(?:name-pattern|skip-pattern|only)\b/.test(option));
 const runner = [...budget, '--enable-source-maps', '--test', concurrency, ...options];
 try {
   const { status, error } = spawnSync(process.execPath, [...runner, ...(await compile(groups))], {
@@ -80,6 +98,8 @@ try {
   });
   if (error !== undefined) throw error;
   process.exitCode = status ?? 1;
+  if (status === 0 && isSelection && !existsSync(RAN))
+    fail('no test has run: none is like that, or all are skipped');
 } catch (error) {
   // esbuild has said what it does not understand, and where.
   if (!(error instanceof Error && 'errors' in error)) throw error;
@@ -88,9 +108,21 @@ try {
   rmSync(ENTRIES, { recursive: true, force: true });
 }
 
-function refuse(why: string): never {
+function fail(why: string): void {
   console.error(`npm test: ${why}`);
-  process.exit(1);
+  process.exitCode = 1;
+}
+
+function refuse(why: string): never {
+  fail(why);
+  process.exit();
+}
+
+/** Its name is in variables of the loader, which blanks and colons divide, and in commands, lists and patterns. */
+function refuseTemporaryDirectory(): void {
+  const dir = tmpdir();
+  if (!/^\/[\w./+~-]*$/.test(dir)) refuse(`TMPDIR has to be a whole path in letters and digits: ${dir}`);
+  if (!existsSync(dir)) refuse(`TMPDIR is not there: ${dir}`);
 }
 
 /** Of runs that were ended before they could. */
@@ -108,8 +140,15 @@ function isRunning(pid: number): boolean {
   }
 }
 
+/** Of a file, a directory or a pattern. */
 function filesIn(place: string): string[] {
-  return statSync(place).isDirectory() ? fastGlob.globSync(`${place.replace(/\/$/, '')}/${TESTS}`) : [place];
+  const stats = statSync(place, { throwIfNoEntry: false });
+  const found = stats?.isDirectory()
+    ? fastGlob.globSync(TESTS, { cwd: place }).map(name => join(place, name))
+    : (stats === undefined ? fastGlob.globSync(place) : [place]).map(name => normalize(name));
+  if (found.length === 0) refuse(`no such test: ${place}`);
+  for (const file of found) if (!file.endsWith('.test.ts')) refuse(`no test: ${file}`);
+  return found;
 }
 
 function isWanted(file: string): boolean {
@@ -184,11 +223,16 @@ function hasHooks(file: string): boolean {
   return /^(?:before|after)(?:Each)?\(/m.test(readFileSync(file, 'utf8'));
 }
 
-/** A file that cannot be loaded is a test that fails, and the others run. */
+/**
+ * A file that cannot be loaded is a test that fails, and the others run. Node passes where there is nothing to run, so
+ * what runs says so.
+ */
 function entryFor(group: readonly string[]): string {
   const lines = group.map(file => {
     const path = JSON.stringify(resolve(file));
     return `await import(${path}).catch(error => test(${JSON.stringify(file)}, () => { throw error; }));`;
   });
-  return ["import { test } from 'node:test';", ...lines, ''].join('\n');
+  const says = `beforeEach(() => writeFileSync(${JSON.stringify(RAN)}, ''));`;
+  const imports = "import { writeFileSync } from 'node:fs';\nimport { beforeEach, test } from 'node:test';";
+  return [imports, ...(isSelection ? [says] : []), ...lines, ''].join('\n');
 }

@@ -5,7 +5,7 @@ import { describe, test } from 'node:test';
 import { runInNewContext } from 'node:vm';
 import { transformSync } from 'esbuild';
 import fastGlob from 'fast-glob';
-import { PROJECT, run, runOk } from './support/cli.js';
+import { PROJECT, runOk } from './support/cli.js';
 import { IN_PARTS, MORE_IN_EVERY, ONLY_IN_ALL, type share } from './support/extent.js';
 
 /** A run's extent is that of its environment, which is asked for once: this is the same module in another one. */
@@ -55,25 +55,7 @@ describe('npm test', () => {
     assert.deepEqual(unmet('all'), []);
   });
 
-  /** `npm test -- ARGS`. */
-  const runTests = (...args: readonly string[]) =>
-    run(process.execPath, ['--import', 'tsx', 'scripts/test.ts', ...args], {
-      cwd: PROJECT,
-      env: { NODE_TEST_CONTEXT: undefined },
-    });
-
-  test('fails where a file that is named is not there', () => {
-    const { status, stdout, stderr } = runTests('test/support/never.test.ts', 'test/errors.test.ts');
-    assert.equal(status, 1);
-    assert.ok(`${stdout}${stderr}`.includes('never.test.ts'));
-  });
-
-  test('hands a name to the runner, with the file that is named', () => {
-    const pattern = '--test-name-pattern=has no cause unless';
-    const { status, stdout } = runTests('test/errors.test.ts', '--test-reporter=tap', pattern);
-    assert.equal(status, 0);
-    // Those that are left out are not there, or `# SKIP`.
-    assert.match(stdout, /^ *ok \d+ - has no cause unless it was given one$/m);
-    assert.doesNotMatch(stdout, /^ *ok \d+ - is an Error with code[^#]*$/m);
+  test('takes no extent that is none', () => {
+    assert.throws(() => shareOf('evry'), /^Error: ELFNOTE_TESTS=evry is none of quick, all, rest, every$/);
   });
 });

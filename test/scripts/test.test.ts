@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { PROJECT, run } from '../support/cli.js';
+
+/** `npm test -- ARGS`. */
+const runTests = (args: readonly string[], env: Readonly<Record<string, string>> = {}) =>
+  run(process.execPath, ['--import', 'tsx', 'scripts/test.ts', ...args], {
+    cwd: PROJECT,
+    env: { NODE_TEST_CONTEXT: undefined, ...env },
+    deadline: 120_000,
+  });
+
+const FILE = 'test/errors.test.ts';
+const refusals: [what: string, args: string[], said: string, env?: Record<string, string>][] = [
+  ['a file that is not there', [FILE, 'test/never.test.ts'], 'no such test: test/never.test.ts\n'],
+  ['a word that is none', [FILE, 'hwcaps'], 'no such test: hwcaps\n'],
+  ['a pattern of no file', ['test/never*.test.ts'], 'no such test: test/never*.test.ts\n'],
+  ['a directory without tests', ['test/support'], 'no such test: test/support\n'],
+  ['a file without tests', ['test/support/extent.ts'], 'no test: test/support/extent.ts\n'],
+  ['--watch', ['--watch', FILE], 'no --watch: '],
+  ['a temporary directory with a blank', [FILE], 'TMPDIR has to be ', { TMPDIR: '/tmp/a b' }],
+  ['a name that no test has', [FILE, '--test-name-pattern', 'no such name'], 'no test has run: '],
+  ['--test-only where no test is alone', [FILE, '--test-only'], 'no test has run: '],
+];
+for (const [what, args, said, env] of refusals) {
+  test(`npm test refuses ${what}`, () => {
+    const { status, stderr } = runTests(args, env);
+    assert.equal(status, 1);
+    assert.ok(stderr.startsWith(`npm test: ${said}`), stderr);
+  });
+}
+
+test('npm test hands a name to the runner, with the files that are named', () => {
+  const pattern = ['--test-name-pattern', 'has no cause unless'];
+  const { status, stdout } = runTests(['test/err*.test.ts', '--test-reporter=tap', ...pattern]);
+  assert.equal(status, 0);
+  // Those that are left out are not there, or `# SKIP`.
+  assert.match(stdout, /^ *ok \d+ - has no cause unless it was given one$/m);
+  assert.doesNotMatch(stdout, /^ *ok \d+ - is an Error with code[^#]*$/m);
+});
