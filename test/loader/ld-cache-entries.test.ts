@@ -77,6 +77,14 @@ describe('of several entries of one name in ld.so.cache', () => {
     }
   });
 
+  test('a machine that is not known takes those without a mark of a machine', () => {
+    const unknown = architectureOf(factsOf({ e_machine: 9999 }).image);
+    assert.equal(
+      find([line('/other', { flags: 0x303 }), line('/own', { flags: 0x3 })], 'none', unknown),
+      '/own',
+    );
+  });
+
   test('whatever the processor, a path is told where no entry is for some processors alone', () => {
     assert.equal(findPlain(line('/plain')), '/plain');
     assert.equal(findPlain(line('/plain'), line('/v2', { level: 'x86-64-v2' })), 'depends');

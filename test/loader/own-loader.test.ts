@@ -77,17 +77,38 @@ describe('what a loader says of the processor', () => {
     );
   });
 
-  test('what the kernel says is of programs that it runs', () => {
-    const i386 = architectureOf(factsOf({ is64: false, e_machine: 3 }).image);
-    const machines = ['x64', 'ia32', 'arm64', 'mips'];
+  test('what the kernel says is of programs that it runs, of its own machine and of the smaller one', () => {
+    const machine = (e_machine: number, is64 = true, littleEndian = true) =>
+      architectureOf(factsOf({ is64, littleEndian, e_machine }).image);
+    const architectures = [
+      X86_64,
+      machine(3, false),
+      machine(183),
+      machine(40, false),
+      machine(21),
+      machine(243),
+      machine(22, true, false),
+      machine(258),
+    ];
+    const run = (node: string) => architectures.filter(one => runsHere(one, node)).map(({ name }) => name);
     assert.deepEqual(
-      machines.map(machine => [runsHere(X86_64, machine), runsHere(i386, machine)]),
-      [
-        [true, true],
-        [false, true],
-        [false, false],
-        [false, false],
-      ],
+      Object.fromEntries(
+        ['x64', 'ia32', 'arm64', 'arm', 'ppc64', 'riscv64', 's390x', 'loong64', 'mips'].map(node => [
+          node,
+          run(node).join(),
+        ]),
+      ),
+      {
+        x64: 'x86_64,i386',
+        ia32: 'i386',
+        arm64: 'aarch64,arm',
+        arm: 'arm',
+        ppc64: 'powerpc64le',
+        riscv64: 'riscv64',
+        s390x: 's390x',
+        loong64: 'loongarch64',
+        mips: '',
+      },
     );
   });
 });
