@@ -74,6 +74,22 @@ describe('where the path stands', () => {
     assert.deepEqual(removed(applied(bytes, plan)), bytes);
   });
 
+  test('else the segment grows that the string table ends', () => {
+    const others = items(item => (item.kind === 'dynstr' ? [] : [item]));
+    const { bytes } = buildLayout({ ...PROGRAM, items: [...others, { kind: 'dynstr' }] });
+    const commit = planAudit(viewOf(bytes), READER);
+    assert.ok(commit !== undefined);
+    assert.ok(commit.edits.every(({ why }) => !why.startsWith('copy of ')));
+    const result = applied(bytes, { commits: [commit] });
+    assert.equal(audit(result), READER);
+    const { image } = viewOf(result);
+    const [first] = image.programHeaders.filter(p => p.p_type === PT_LOAD);
+    const strings = dynamicStrings(image);
+    assert.ok(first !== undefined && strings !== undefined);
+    assert.equal(first.p_offset + first.p_filesz, strings.offset + strings.size);
+    assert.equal(first.p_memsz, first.p_filesz);
+  });
+
   test('bytes that are not zero are not free', () => {
     const filled = items(item => [item.kind === 'versym' ? { ...item, gap: 35, fill: 7 } : item]);
     assert.notEqual(movedFor(planned(buildLayout({ ...PROGRAM, items: filled }).bytes)), undefined);
