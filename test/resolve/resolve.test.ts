@@ -5,7 +5,7 @@ import type { ElfImage } from '../../src/elf/image.js';
 import { readImage } from '../../src/elf/read.js';
 import { elementOf } from '../../src/note/cache.js';
 import { ResolveMemory } from '../../src/resolve/memory.js';
-import { type Resolution, resolveImage, runPathOf } from '../../src/resolve/resolve.js';
+import { isImmutable, type Resolution, resolveImage, runPathOf } from '../../src/resolve/resolve.js';
 import { buildElf, type ElfSpec } from '../support/elf-builder.js';
 import { ELF, MemoryProbe, type MemoryTree } from '../support/memory-probe.js';
 
@@ -498,6 +498,14 @@ describe('what the loader finds behind the run path', () => {
     assert.deepEqual(misses(resolveImage(image, new MemoryProbe({ files }), options)), [
       ['libsys.so', 'not-found'],
     ]);
+  });
+
+  test('may come in between where a directory is for the loader to search, or outside of the stores', () => {
+    const component = '/s/x';
+    const settled = { kind: 'exact', component, dir: component, mutable: false } as const;
+    assert.ok(isImmutable([settled, settled]));
+    assert.ok(!isImmutable([settled, { ...settled, mutable: true }]));
+    assert.ok(!isImmutable([{ kind: 'runtime', component, why: 'missing' }, settled]));
   });
 
   test('is asked for only where no directory has the library, and its name can be', () => {
