@@ -288,3 +288,24 @@ test('a writable segment grows only where it is the last, in the file and in mem
   grow(0);
   assert.throws(() => grow(4), /a segment grew that is not read-only data: /);
 });
+
+test('a section that moves and is as large as the string table keeps its size', () => {
+  const sizeOf = (bytes: Buffer, wanted: string) =>
+    viewOf(bytes).image.sectionHeaders.find(({ name }) => name === wanted)?.sh_size ?? assert.fail(wanted);
+  const large = sizeOf(FILE, '.dynstr');
+  const pins = Array.from(
+    { length: (large - sizeOf(FILE, '.gnu.version')) / 2 },
+    () => ({ target: 'interp', by: 'symbol' }) as const,
+  );
+  const { bytes } = buildLayout({ ...PROGRAM, items: [...PROGRAM.items, { kind: 'hash' }], pins });
+  assert.deepEqual([sizeOf(bytes, '.gnu.version'), sizeOf(bytes, '.dynstr')], [large, large]);
+  const plan = planned(bytes);
+  verifyPlan(viewOf(bytes), plan);
+  const result = applied(bytes, plan);
+  assert.equal(sizeOf(result, '.gnu.version'), large);
+  assert.ok(sizeOf(result, '.dynstr') > large);
+  const [was, is] = [bytes, result].map(
+    file => viewOf(file).image.sectionHeaders.find(({ name }) => name === '.gnu.version')?.sh_addr,
+  );
+  assert.notEqual(is, was);
+});
