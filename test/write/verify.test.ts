@@ -292,15 +292,22 @@ describe('the same program', () => {
     const needed = bfd.dynamic(1);
     const value = bfd.result.uword(needed + 8);
     bfd.refuses('the dynamic section says something else', bfd.with(bfd.word(needed + 8, value + 1)));
+    const all = [0, 16, 32].map(behind => needed + behind);
+    assert.deepEqual(
+      all.map(at => bfd.result.uword(at)),
+      [1, 1, 1],
+    );
+    const others = all.map(at => bfd.word(at + 8, bfd.result.uword(at + 8) + 1));
+    bfd.refuses('the dynamic section says something else', bfd.with(...others));
     const runpath = bfd.dynamic(29);
     bfd.refuses('the dynamic section says something else', bfd.with(bfd.word(runpath, 15)));
     const path = bfd.result.uword(runpath + 8);
     bfd.refuses('the dynamic section says something else', bfd.with(bfd.word(runpath + 8, path + 1)));
-    const others = [
+    const more = [
       ['libuse-bfd.so', 14, /: DT_SONAME libuse-bfd\.so is ibuse-bfd\.so$/],
       ['rpath', 15, /: DT_RPATH (.)(.+) is \2$/],
     ] as const;
-    for (const [kind, tag, what] of others) {
+    for (const [kind, tag, what] of more) {
       const subject = new Subject(fixture(kind));
       const entry = subject.dynamic(tag) + 8;
       subject.refuses(what, subject.with(subject.word(entry, subject.result.uword(entry) + 1)));
