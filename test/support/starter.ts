@@ -11,6 +11,7 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
+import { Socket } from 'node:net';
 import os from 'node:os';
 import { join } from 'node:path';
 import { inMemory, isRunnable, toolPath } from './tools.js';
@@ -106,11 +107,12 @@ export function theShell(): Shell | undefined {
 }
 
 /**
- * No program has the pipe open, so that it ends with the shell, as the shell does with the test's process, however that
- * ends.
+ * The shell leads a group of its own, with all that it starts. When the test's process has ended, however that ends, fd 3
+ * does, and who waits for that ends the group, also where the shell still waits for the process to open the pipes. No
+ * program has one of the pipes open.
  */
-const LOOP = `trap 'rm -rf "$0"' EXIT; trap exit HUP INT TERM
-mkfifo "$0/to" "$0/from"; exec <"$0/to" 9>"$0/from"
+const LOOP = `{ read -r _ <&3; rm -rf "$0"; kill -KILL 0; } &
+exec 3<&-; mkfifo "$0/to" "$0/from"; exec <"$0/to" 9>"$0/from"
 while read -r _; do . "$0/command"; echo $? >&9; done`;
 
 const START_DEADLINE = 30_000;
@@ -119,8 +121,14 @@ function startShell(): Shell {
   // Pipes and files of no more than some kilobytes.
   const dir = mkdtempSync(join(inMemory(), 'elfnote-starter-'));
   const env = environment();
-  const child = spawn('/bin/sh', ['-c', LOOP, dir], { env, stdio: 'ignore' });
+  const child = spawn('/bin/sh', ['-c', LOOP, dir], {
+    env,
+    stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
+    detached: true,
+  });
   child.unref();
+  const [, , , life] = child.stdio;
+  if (life instanceof Socket) life.unref();
   const [toShell, fromShell] = [join(dir, 'to'), join(dir, 'from')];
   for (const since = Date.now(); !existsSync(fromShell); pause(1)) {
     if (Date.now() - since > START_DEADLINE) throw new Error('no shell that starts programs');
@@ -219,13 +227,15 @@ function askInTime(to: Shell, line: string, deadline: number): number | undefine
   let wasKilled = false;
   for (const since = Date.now(); ; ) {
     const answer = answerIn(to.fromNow);
-    if (answer !== undefined) return wasKilled ? undefined : answer;
+    if (answer !== undefined) return wasKilled && answer === KILLED ? undefined : answer;
     const passed = Date.now() - since;
     if (passed > deadline && !wasKilled) wasKilled = kill(pid);
     // A fifth longer than it has taken so far.
     pause(Math.min(20, 1 + passed / 5));
   }
 }
+
+const KILLED = 128 + os.constants.signals.SIGKILL;
 
 /** False for one that has not said its number yet, or has ended. */
 function kill(pid: string): boolean {
