@@ -4,7 +4,8 @@
  * those that test/support/extent.ts leaves to `npm run test:all`; `npm run test:rest` runs what `npm test` leaves out of
  * that.
  */
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -93,11 +94,8 @@ removeLeftovers();
 const isSelection = options.some(option => /^--test-(?:name-pattern|skip-pattern|only)\b/.test(option));
 const runner = [...budget, '--enable-source-maps', '--test', concurrency, ...options];
 try {
-  const { status, error } = spawnSync(process.execPath, [...runner, ...(await compile(groups))], {
-    stdio: 'inherit',
-  });
-  if (error !== undefined) throw error;
-  process.exitCode = status ?? 1;
+  const status = await runNode([...runner, ...(await compile(groups))]);
+  process.exitCode = status;
   if (status === 0 && isSelection && !existsSync(RAN))
     fail('no test has run: none is like that, or all are skipped');
 } catch (error) {
@@ -106,6 +104,14 @@ try {
   process.exitCode = 1;
 } finally {
   rmSync(ENTRIES, { recursive: true, force: true });
+}
+
+/** Node's runner ends its test files when it is told to end; left to itself it goes on without this process. */
+async function runNode(args: readonly string[]): Promise<number> {
+  const child = spawn(process.execPath, args, { stdio: 'inherit' });
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));
+  const [status]: unknown[] = await once(child, 'exit');
+  return typeof status === 'number' ? status : 1;
 }
 
 function fail(why: string): void {
