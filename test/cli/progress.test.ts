@@ -100,6 +100,15 @@ describe('the progress bar', { skip: needs('script', 'stty') }, () => {
   }
 });
 
+test('a line of text that comes while there is a bar goes over as many lines of the terminal as it needs', {
+  skip: needs('script', 'stty'),
+}, t => {
+  const output = onTerminal(shell([...BUILD, '-v']), slowTree(t, 4));
+  assert.ok(barsIn(output).includes('4/4 0003'), output);
+  // DECAWM, without which a terminal cuts it.
+  assert.ok(!output.includes('\u001b[?7l'), output);
+});
+
 test('a terminal shows, in the end, each line of text once and in order, and no bar', {
   skip: needs('tmux'),
 }, t => {

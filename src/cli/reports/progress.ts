@@ -59,6 +59,8 @@ async function createBar(total: number): Promise<SingleBar> {
     format: '{bar} {value}/{total} files, {rate}/s, {eta_formatted} left  {path}',
     stream: process.stderr,
     clearOnComplete: true,
+    // The bar is cut instead: a terminal that does not wrap lines would cut those of the text too.
+    linewrap: true,
     forceRedraw: true,
     gracefulExit: false,
     barsize: 20,
