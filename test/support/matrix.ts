@@ -340,6 +340,8 @@ const NUMBERS = matrix().flatMap(({ cells }) => {
   return names;
 });
 
+if (!NUMBERS.some(name => CHOSEN.test(name))) throw new Error(`MATRIX: no cell has ${CHOSEN}`);
+
 /** Whether `npm test` has a cell. */
 export function mayBeQuick(cell: Cell): boolean {
   const machine = /^x86_64 go /.test(cell.name) ? 'go' : cell.target.name;
