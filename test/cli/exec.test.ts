@@ -54,7 +54,9 @@ describe('elfnote exec', { skip: needs('gcc', 'sh', INSTALLED) }, () => {
     assert.equal(printed(`${INSTALLED}:${other}`), `LD_AUDIT=${INSTALLED}:${other}`);
   });
 
-  test('--print-env prints what a shell can export, and runs nothing', () => {
+  // A shell splits what it exports so.
+  const skip = INSTALLED.includes(' ') && 'the clone is in a path with a blank';
+  test('--print-env prints what a shell can export, and runs nothing', { skip }, () => {
     const both = `LD_AUDIT=${INSTALLED}\nGLIBC_TUNABLES=glibc.rtld.optional_static_tls=4096\n`;
     assert.equal(elfnoteHereOk(['exec', '--print-env']).stdout, both);
     // Nothing that it loads wants more than glibc keeps, but what it starts may.
