@@ -10,8 +10,6 @@ import { PAGE } from './shim.js';
 /** Small files on which earlier runs came further than on others. */
 export const CORPUS = join(PROJECT, 'scripts/hardening/corpus');
 
-/** In seconds: what takes so long hangs, however busy the machine is. */
-const SLOWEST = 60;
 /** In MiB, of which Node itself takes some 160. */
 const MOST_MEMORY = 512;
 
@@ -23,9 +21,16 @@ const LONGEST = 3 * PAGE;
  * one it runs with the C library of a later Debian.
  *
  * @param found where inputs that came further are put; those that broke something are put beside it.
+ * @param seconds how long it works.
+ * @param slowest in seconds: an input that takes longer is one that broke something.
  * @returns what the fuzzer says last, and what broke.
  */
-export function runFuzzer(dir: string, found: string, seconds: number): { said: string; broken: string[] } {
+export function runFuzzer(
+  dir: string,
+  found: string,
+  seconds: number,
+  slowest: number,
+): { said: string; broken: string[] } {
   const target = join(dir, 'fuzz-target.cjs');
   buildSync({
     entryPoints: [join(PROJECT, 'scripts/hardening/fuzz-target.ts')],
@@ -48,14 +53,14 @@ export function runFuzzer(dir: string, found: string, seconds: number): { said: 
     found,
     '--',
     `-max_total_time=${seconds}`,
-    `-timeout=${SLOWEST}`,
-    `-report_slow_units=${SLOWEST}`,
+    `-timeout=${slowest}`,
+    `-report_slow_units=${slowest}`,
     `-rss_limit_mb=${MOST_MEMORY}`,
     `-max_len=${LONGEST}`,
     '-seed=1',
   ];
   const [command, ...rest] = withNewLibrary([process.execPath, ...args]);
-  const { status, stderr } = run(command, rest, { cwd: dir, deadline: (seconds + 2 * SLOWEST) * 1000 });
+  const { status, stderr } = run(command, rest, { cwd: dir, deadline: (seconds + slowest + 60) * 1000 });
   const broken = readdirSync(dir).filter(name => /^(?:crash|timeout|oom|slow)-/.test(name));
   const lines = stderr.trim().split('\n');
   const last = lines.filter(line => /^#\d+|^Done /.test(line)).slice(-2);

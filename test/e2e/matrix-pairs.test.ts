@@ -14,7 +14,7 @@ for (const [i, cell] of pairCells().entries()) {
 
     for (const tools of pairs) {
       const names = tools.map(tool => tool.name).join(', then ');
-      test(`${cell.name}, then ${names}: runs, with a right note or none`, {}, async t => {
+      test(`${cell.name}, then ${names}: runs, with a right note or none`, async t => {
         await ready();
         const trial = round.trial(t, cell, tools);
         if (trial !== undefined) await round.judge(t, trial);
