@@ -6,7 +6,18 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -18,11 +29,6 @@ import { IN_PARTS, ONLY_IN_ALL, RUN } from '../test/support/extent.js';
 
 const TESTS = '**/*.test.ts';
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-/** Where the files that the runner is given are: below the packages that they need. */
-const RUNS = join(ROOT, 'node_modules/.cache/elfnote-tests');
-const ENTRIES = join(RUNS, String(process.pid));
-/** There once a test has run. */
-const RAN = join(ENTRIES, 'ran');
 
 /** Directories whose tests take longer than a process takes to start, or ask how much memory theirs takes. */
 const LARGE = ['audit', 'batch', 'cli', 'docs', 'hardening', 'layout'];
@@ -90,6 +96,10 @@ const concurrency = `--test-concurrency=${2 * availableParallelism()}`;
 const bin: { readonly BUDGET: string } = createRequire(import.meta.url)('../bin/elfnote.js');
 const budget = process.versions.v8.startsWith('11.') ? [bin.BUDGET] : [];
 removeLeftovers();
+/** Where the files that the runner is given are. */
+const ENTRIES = makeEntries();
+/** There once a test has run. */
+const RAN = join(ENTRIES, 'ran');
 /** Only some tests of a file are asked for, which may be none. */
 const isSelection = options.some(option => /^--test-(?:name-pattern|skip-pattern|only)\b/.test(option));
 const runner = [...budget, '--enable-source-maps', '--test', concurrency, ...options];
@@ -130,11 +140,22 @@ function refuseTemporaryDirectory(): void {
   if (!/^\/[\w./+~-]*$/.test(dir)) refuse(`TMPDIR has to be a whole path in letters and digits: ${dir}`);
 }
 
-/** Of runs that were ended before they could. */
+/** Of this user's runs that were ended before they could. */
 function removeLeftovers(): void {
-  for (const name of existsSync(RUNS) ? readdirSync(RUNS) : []) {
-    if (!isRunning(Number(name))) rmSync(join(RUNS, name), { recursive: true, force: true });
+  for (const name of readdirSync(tmpdir())) {
+    const pid = /^elfnote-tests-(\d+)-/.exec(name)?.[1];
+    if (pid === undefined || isRunning(Number(pid))) continue;
+    const path = join(tmpdir(), name);
+    const owner = lstatSync(path, { throwIfNoEntry: false })?.uid;
+    if (owner === process.getuid?.()) rmSync(path, { recursive: true, force: true });
   }
+}
+
+/** The packages are beside the files that need them, and the project may belong to someone else. */
+function makeEntries(): string {
+  const dir = realpathSync(mkdtempSync(join(tmpdir(), `elfnote-tests-${process.pid}-`)));
+  symlinkSync(join(ROOT, 'node_modules'), join(dir, 'node_modules'));
+  return dir;
 }
 
 function isRunning(pid: number): boolean {
@@ -187,7 +208,6 @@ function groupsOf(wanted: readonly string[]): Group[] {
 
 /** A file for the runner for each group, named in their order. */
 async function compile(groups: readonly Group[]): Promise<string[]> {
-  mkdirSync(ENTRIES, { recursive: true });
   const entries = groups.map(({ name, files }, i) => {
     const entry = `${String(i).padStart(3, '0')}-${name.replaceAll('/', '-')}`;
     writeFileSync(join(ENTRIES, `${entry}.mjs`), entryFor(files));

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { chmodSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { PROJECT, run } from '../support/cli.js';
-import { tempDir } from '../support/temp.js';
+import { PROJECT, run, runOk } from '../support/cli.js';
+import { sharedDir, tempDir } from '../support/temp.js';
+import { needsOtherUser } from '../support/tools.js';
 
 /** `npm test -- ARGS`. */
 const runTests = (args: readonly string[], env: Readonly<Record<string, string>> = {}) =>
@@ -35,6 +37,21 @@ test('npm test refuses a temporary directory with a blank', t => {
   const { status, stderr } = runTests([FILE], { TMPDIR: join(tempDir(t), 'a b') });
   assert.equal(status, 1);
   assert.match(stderr, /^npm test: TMPDIR has to be /);
+});
+
+const needsNobodyHere = needsOtherUser('setpriv', process.execPath, join(PROJECT, 'scripts/test.ts'));
+test('npm test runs where the project belongs to someone else', { skip: needsNobodyHere }, t => {
+  const dir = sharedDir(t);
+  chmodSync(dir, 0o777);
+  const ids = ['--reuid', '65534', '--regid', '65534', '--clear-groups'];
+  const command = [process.execPath, '--import', 'tsx', 'scripts/test.ts', FILE];
+  const env = { NODE_TEST_CONTEXT: undefined, TMPDIR: dir };
+  const { stdout } = runOk('setpriv', [...ids, ...command], { cwd: PROJECT, env });
+  assert.match(stdout, /has no cause unless it was given one/);
+  assert.deepEqual(
+    readdirSync(dir).filter(name => name.startsWith('elfnote-')),
+    [],
+  );
 });
 
 test('npm test hands a name to the runner, with the files that are named', () => {
