@@ -7,6 +7,10 @@ const CLI = join(__dirname, '../dist/cli');
 /** What V8 has compiled is for its own version, and V8 itself does not look at the processor. */
 const COMPILED = join(CLI, 'compiled', `${process.version}-${process.platform}-${process.arch}`);
 
+/** Little is read for these: what they need is in a bundle of its own, which lacks what the other commands do. */
+const LIGHT = new Set(['--help', '--version', '-V', '-h', 'completion', 'dump', 'help', 'reader']);
+const bundleFor = command => (LIGHT.has(command) ? './light.js' : './main.js');
+
 function tryRead(...path) {
   try {
     return readFileSync(join(...path));
@@ -33,7 +37,7 @@ function optimizeLate(command) {
  *
  * @param compiled a directory with what V8 has compiled of each file.
  */
-function load(compiled) {
+function load(command, compiled) {
   const scripts = new Map();
   const loaded = new Map();
   const ask = name => {
@@ -51,7 +55,7 @@ function load(compiled) {
     script.runInThisContext()(module.exports, ask, module, path, CLI);
     return module.exports;
   };
-  return { scripts, main: ask('./main.js').main };
+  return { scripts, main: ask(bundleFor(command)).main };
 }
 
 const changed = file => statSync(file, { throwIfNoEntry: false })?.mtimeMs;
@@ -62,7 +66,9 @@ const changed = file => statSync(file, { throwIfNoEntry: false })?.mtimeMs;
  */
 function compiledFor(command = '') {
   const places = [/^[a-z-]+$/.test(command) ? command : 'other', 'other'].map(name => join(COMPILED, name));
-  return places.find(place => changed(join(place, 'main.js')) >= changed(join(CLI, 'main.js')));
+  const bundle = bundleFor(command);
+  const built = changed(join(CLI, bundle));
+  return places.find(place => changed(join(place, bundle)) >= built);
 }
 
 /** What is not there yet nobody else has written to. */
@@ -99,16 +105,16 @@ function mainOf(command) {
   optimizeLate(command);
   // Node knows the source maps of what it has loaded itself.
   const compiled = process.sourceMapsEnabled ? undefined : compiledFor(command);
-  if (compiled !== undefined) return load(compiled).main;
+  if (compiled !== undefined) return load(command, compiled).main;
   keepCompiled();
-  return require(join(CLI, 'main.js')).main;
+  return require(join(CLI, bundleFor(command))).main;
 }
 
 /** Without this a Node that is too old, and a clone that is not built, would end in a stack. */
 function whyNot([major, minor] = process.versions.node.split('.').map(Number)) {
   if (major < 20 || (major === 20 && minor < 12))
     return `needs Node 20.12 or later, and this is ${process.versions.node}`;
-  return existsSync(join(CLI, 'main.js')) ? undefined : 'is not built yet: npm ci builds it';
+  return existsSync(join(CLI, bundleFor(process.argv[2]))) ? undefined : 'is not built yet: npm ci builds it';
 }
 
 function start() {
@@ -122,4 +128,4 @@ function start() {
 // At once: to take a large heap apart piece by piece is work for nobody.
 if (require.main === module) start().then(() => process.exit());
 
-module.exports = { load, optimizeLate, BUDGET, COMPILED };
+module.exports = { load, optimizeLate, BUDGET, COMPILED, LIGHT };

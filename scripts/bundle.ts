@@ -3,13 +3,15 @@
  * fetches few packages. What is bundled is no dependency of the package; its licences go with it.
  */
 import { rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { createRequire } from 'node:module';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
 import { licencesOf } from './licences.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const dist = join(root, 'dist');
+const COMMANDS = join(root, 'src/cli/commands');
 
 /** Functions of Node's modules that are big and needed late, if at all; elsewhere such a module is loaded at once. */
 const LATE: readonly {
@@ -85,6 +87,21 @@ const apart: Plugin = {
   },
 };
 
+const bin: { readonly LIGHT: ReadonlySet<string> } = createRequire(import.meta.url)('../bin/elfnote.js');
+
+/** Leaves out what the commands do that are not light. */
+const light: Plugin = {
+  name: 'light',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^/ }, ({ kind, importer, path }) => {
+      const isCommand = kind === 'dynamic-import' && dirname(importer) === COMMANDS;
+      const isLeftOut = isCommand && !bin.LIGHT.has(basename(importer, '.ts'));
+      return isLeftOut ? { path, namespace: 'left-out' } : undefined;
+    });
+    onLoad({ filter: /^/, namespace: 'left-out' }, () => ({ contents: 'module.exports = {};' }));
+  },
+};
+
 const common = {
   absWorkingDir: root,
   bundle: true,
@@ -125,6 +142,7 @@ const cli = {
 } as const satisfies BuildOptions;
 const built = [
   await build(cli),
+  await build({ ...cli, entryPoints: { light: 'src/cli/main.ts' }, plugins: [late, light, apart] }),
   await build({
     ...common,
     entryPoints: { index: 'src/index.ts' },

@@ -16,7 +16,7 @@ const ELFNOTE = fileURLToPath(new URL('../bin/elfnote.js', import.meta.url));
 const bin: {
   readonly COMPILED: string;
   optimizeLate(command: string): void;
-  load(): { readonly scripts: ReadonlyMap<string, Script>; main(): Promise<void> };
+  load(command: string): { readonly scripts: ReadonlyMap<string, Script>; main(): Promise<void> };
 } = createRequire(import.meta.url)(ELFNOTE);
 
 const FIXTURES = fileURLToPath(new URL('../fixtures', import.meta.url));
@@ -57,12 +57,13 @@ const COMMANDS: Readonly<Record<string, { readonly before?: Runs; readonly runs:
     ],
   },
   other: { runs: [['--version']] },
+  '--version': { runs: [['--version']] },
 };
 
 function compileAll(): void {
   for (const [command, { before = [] }] of Object.entries(COMMANDS)) {
     // A copy of the sources may have no fixtures.
-    if (command !== 'other' && !existsSync(KINDS)) continue;
+    if (!['--version', 'other'].includes(command) && !existsSync(KINDS)) continue;
     const cwd = mkdtempSync(join(tmpdir(), 'elfnote-compile-'));
     try {
       if (existsSync(KINDS)) cpSync(KINDS, join(cwd, 'tree'), { recursive: true });
@@ -93,15 +94,17 @@ function node(cwd: string, args: readonly string[]): void {
 async function compile(command: string): Promise<void> {
   // What is compiled holds for the same flags alone.
   bin.optimizeLate(command);
-  const { scripts, main } = bin.load();
+  const { scripts, main } = bin.load(command);
   for (const args of COMMANDS[command]?.runs ?? []) {
     process.argv = [process.execPath, ELFNOTE, ...args];
     await main();
   }
   process.exitCode = 0;
   for (const [file, script] of scripts) {
-    mkdirSync(join(bin.COMPILED, command), { recursive: true });
-    writeFileSync(join(bin.COMPILED, command, file), script.createCachedData());
+    // No command: as for any other that this bundle is for.
+    const directory = join(bin.COMPILED, command.startsWith('-') ? 'other' : command);
+    mkdirSync(directory, { recursive: true });
+    writeFileSync(join(directory, file), script.createCachedData());
   }
 }
 

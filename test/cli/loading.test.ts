@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { describe, test } from 'node:test';
 import { BIN, FIXTURES, PROJECT, ROOT, run, runOk } from '../support/cli.js';
+import { elfnoteHere } from '../support/cli-here.js';
 import { tempDir } from '../support/temp.js';
 import { needs } from '../support/tools.js';
 import { copies } from '../support/tree.js';
@@ -31,17 +32,21 @@ function unescaped(path: string): string {
 }
 
 describe('a command reads only the packages that it needs', { skip: needs('strace') }, () => {
-  const COMMANDS: Readonly<Record<string, readonly [readonly string[], readonly string[]]>> = {
-    '--version': [['--version'], ALWAYS],
-    '--help': [['build-cache', '--help'], ALWAYS],
-    dump: [['dump', '--root', ROOT, join(FIXTURES, 'kinds/pie-bfd')], ALWAYS],
-    'build-cache of a file': [['build-cache', '-n', '--root', ROOT, join(FIXTURES, 'kinds/pie-bfd')], ALWAYS],
+  const pie = join(FIXTURES, 'kinds/pie-bfd');
+  const rpath = join(FIXTURES, 'kinds/rpath');
+  type Reads = readonly [args: readonly string[], bundle: string, packages: readonly string[]];
+  const COMMANDS: Readonly<Record<string, Reads>> = {
+    '--version': [['--version'], 'light.js', ALWAYS],
+    '--help': [['build-cache', '--help'], 'main.js', ALWAYS],
+    dump: [['dump', '--root', ROOT, pie], 'light.js', ALWAYS],
+    'build-cache of a file': [['build-cache', '-n', '--root', ROOT, pie], 'main.js', ALWAYS],
     'build-cache with a warning': [
-      ['build-cache', '-n', '--root', ROOT, join(FIXTURES, 'kinds/rpath')],
+      ['build-cache', '-n', '--root', ROOT, rpath],
+      'main.js',
       [...ALWAYS, 'pino'],
     ],
   };
-  for (const [what, [args, expected]] of Object.entries(COMMANDS)) {
+  for (const [what, [args, bundle, expected]] of Object.entries(COMMANDS)) {
     test(what, t => {
       const cwd = tempDir(t);
       copies(join(cwd, 'tree'), 2);
@@ -54,7 +59,8 @@ describe('a command reads only the packages that it needs', { skip: needs('strac
       const opened = [...calls.matchAll(/openat\([^"]*"([^"]+)"[^)]*\) = \d/g)]
         .map(([, path = '']) => unescaped(path))
         .filter(path => path.startsWith(PROJECT) && path.endsWith('.js'));
-      assert.ok(opened.includes(join(DIST, 'main.js')));
+      const bundles = opened.filter(path => /(?:main|light)\.js$/.test(path) && path.startsWith(DIST));
+      assert.deepEqual([...new Set(bundles.map(path => basename(path)))], [bundle]);
       assert.deepEqual([...new Set(opened.flatMap(packagesIn))].sort(), [...expected].sort());
     });
   }
@@ -91,6 +97,36 @@ describe('a command loads of Node what it needs', () => {
   }
 });
 
+describe('what has a bundle of its own says what the whole one says', () => {
+  const FILE = join(FIXTURES, 'kinds/pie-bfd');
+  const LIGHT = [
+    ['--version'],
+    ['-V'],
+    ['--help'],
+    ['-h'],
+    ['help'],
+    ['help', 'build-cache'],
+    ['help', 'nonesuch'],
+    ['completion', 'bash'],
+    ['completion', 'nonesuch'],
+    ['reader', 'glibc'],
+    ['reader', '--help'],
+    ['dump', '--root', ROOT, FILE],
+    ['dump', '--json', '--root', ROOT, FILE, FIXTURES],
+  ];
+  for (const args of LIGHT) {
+    test(args.filter(arg => !arg.startsWith('/')).join(' '), () => {
+      const { status, stdout, stderr } = run(process.execPath, [BIN, ...args]);
+      const whole = elfnoteHere(args);
+      assert.deepEqual(
+        { status, stdout, stderr },
+        { status: whole.status, stdout: whole.stdout, stderr: whole.stderr },
+      );
+      assert.notEqual(stdout + stderr, '');
+    });
+  }
+});
+
 test('the bundle holds every package that it is asked for, and names no directory of this machine', () => {
   const files = filesBelow(DIST);
   const bundled = [...new Set(files.flatMap(packagesIn))].sort();
@@ -105,14 +141,14 @@ test('the command line checks its own arguments, and has no schema library in it
 });
 
 test('Node takes what the build has compiled for a command', () => {
-  for (const command of ['build-cache', 'dump', 'remove-cache', 'other']) {
+  for (const command of ['build-cache', 'dump', 'remove-cache', 'other', '--version']) {
     // In a process of its own, for what V8 does differently is the command's.
     const script = `
       import elfnote from ${JSON.stringify(BIN)};
       const { COMPILED, load, optimizeLate } = elfnote;
       optimizeLate('${command}');
-      const { scripts } = load(COMPILED + '/${command}');
-      console.log(scripts.get('./main.js').cachedDataRejected);`;
+      const { scripts } = load('${command}', COMPILED + '/${command.startsWith('-') ? 'other' : command}');
+      console.log([...scripts.values()].map(script => script.cachedDataRejected).join());`;
     assert.equal(
       runOk(process.execPath, ['--input-type=module', '--eval', script]).stdout,
       'false\n',

@@ -102,14 +102,14 @@ test('what another Node has compiled, or nothing whole, is passed over', t => {
   }
   const elfnote = () => runOk(process.execPath, [join(place, 'bin/elfnote.js'), '--version']).stdout;
   const whole = elfnote();
-  const main = join(place, 'dist/cli/main.js');
-  const text = readFileSync(main, 'utf8');
-  writeFileSync(main, text.replace('package.json', 'package.JSON'));
+  const bundle = join(place, 'dist/cli/light.js');
+  const text = readFileSync(bundle, 'utf8');
+  writeFileSync(bundle, text.replace('package.json', 'package.JSON'));
   // Edited, and as long as before: what is compiled is of the old text.
   assert.notEqual(run(process.execPath, [join(place, 'bin/elfnote.js'), '--version']).stdout, whole);
-  writeFileSync(main, text);
-  utimesSync(main, 0, 0);
-  const compiled = join(place, relative(PROJECT, COMPILED), 'other/main.js');
+  writeFileSync(bundle, text);
+  utimesSync(bundle, 0, 0);
+  const compiled = join(place, relative(PROJECT, COMPILED), 'other/light.js');
   truncateSync(compiled, 1000);
   assert.equal(elfnote(), whole);
   writeFileSync(compiled, '');
