@@ -21,14 +21,26 @@ function tryRead(...path) {
 
 /**
  * The V8 of Node 20 optimizes what runs often so early that a run over hundreds of files pays for it and ends before it
- * has gained anything. Later ones wait by themselves. In bytes of bytecode that run; V8's own number is 67,584.
+ * has gained anything. Later ones wait by themselves. In bytes of bytecode that run; the other number is V8's own.
  */
-const BUDGET = '--interrupt-budget=400000';
+const LATE = '--interrupt-budget=400000';
+const EARLY = '--interrupt-budget=67584';
 const OVER_MANY_FILES = new Set(['build-cache', 'remove-cache', 'verify']);
+let isLate = false;
 
-function optimizeLate(command) {
-  if (OVER_MANY_FILES.has(command) && process.versions.v8.startsWith('11.')) {
-    require('node:v8').setFlagsFromString(BUDGET);
+function optimizeLate(late) {
+  require('node:v8').setFlagsFromString(late ? LATE : EARLY);
+  isLate = late;
+}
+
+/** What was compiled for other flags, of Node's own modules too, V8 compiles anew. That takes three times as long. */
+function whileEarly(load) {
+  if (!isLate) return load();
+  optimizeLate(false);
+  try {
+    return load();
+  } finally {
+    optimizeLate(true);
   }
 }
 
@@ -40,9 +52,7 @@ function optimizeLate(command) {
 function load(command, compiled) {
   const scripts = new Map();
   const loaded = new Map();
-  const ask = name => {
-    if (!name.startsWith('./')) return require(name);
-    if (loaded.has(name)) return loaded.get(name).exports;
+  const loadFile = name => {
     const path = join(CLI, name);
     const script = new Script(readFileSync(path, 'latin1'), {
       // It is among what is compiled, and no machine's path belongs there.
@@ -54,6 +64,10 @@ function load(command, compiled) {
     loaded.set(name, module);
     script.runInThisContext()(module.exports, ask, module, path, CLI);
     return module.exports;
+  };
+  const ask = name => {
+    if (loaded.has(name)) return loaded.get(name).exports;
+    return whileEarly(() => (name.startsWith('./') ? loadFile(name) : require(name)));
   };
   return { scripts, main: ask(bundleFor(command)).main };
 }
@@ -102,7 +116,6 @@ function keepCompiled({ HOME = '' } = process.env) {
 }
 
 function mainOf(command) {
-  optimizeLate(command);
   // Node knows the source maps of what it has loaded itself.
   const compiled = process.sourceMapsEnabled ? undefined : compiledFor(command);
   if (compiled !== undefined) return load(command, compiled).main;
@@ -119,7 +132,12 @@ function whyNot([major, minor] = process.versions.node.split('.').map(Number)) {
 
 function start() {
   const why = whyNot();
-  if (why === undefined) return mainOf(process.argv[2])();
+  if (why === undefined) {
+    const [, , command] = process.argv;
+    const main = mainOf(command);
+    if (OVER_MANY_FILES.has(command) && process.versions.v8.startsWith('11.')) optimizeLate(true);
+    return main();
+  }
   writeSync(2, `elfnote: ${why}\n`);
   process.exitCode = 2;
   return Promise.resolve();
@@ -128,4 +146,4 @@ function start() {
 // At once: to take a large heap apart piece by piece is work for nobody.
 if (require.main === module) start().then(() => process.exit());
 
-module.exports = { load, optimizeLate, BUDGET, COMPILED, LIGHT };
+module.exports = { load, COMPILED, LATE, LIGHT };

@@ -15,7 +15,6 @@ const ELFNOTE = fileURLToPath(new URL('../bin/elfnote.js', import.meta.url));
 
 const bin: {
   readonly COMPILED: string;
-  optimizeLate(command: string): void;
   load(command: string): { readonly scripts: ReadonlyMap<string, Script>; main(): Promise<void> };
 } = createRequire(import.meta.url)(ELFNOTE);
 
@@ -92,8 +91,6 @@ function node(cwd: string, args: readonly string[]): void {
 }
 
 async function compile(command: string): Promise<void> {
-  // What is compiled holds for the same flags alone.
-  bin.optimizeLate(command);
   const { scripts, main } = bin.load(command);
   for (const args of COMMANDS[command]?.runs ?? []) {
     process.argv = [process.execPath, ELFNOTE, ...args];

@@ -95,8 +95,8 @@ const groups =
 // they have started.
 const concurrency = `--test-concurrency=${2 * availableParallelism()}`;
 // A test ends before early optimizing has gained anything, as the command line does.
-const bin: { readonly BUDGET: string } = createRequire(import.meta.url)('../bin/elfnote.js');
-const budget = process.versions.v8.startsWith('11.') ? [bin.BUDGET] : [];
+const bin: { readonly LATE: string } = createRequire(import.meta.url)('../bin/elfnote.js');
+const budget = process.versions.v8.startsWith('11.') ? [bin.LATE] : [];
 removeLeftovers();
 /** Where the files that the runner is given are. */
 const ENTRIES = makeEntries();
