@@ -4,16 +4,15 @@
  * those that test/support/extent.ts leaves to `npm run test:all`; `npm run test:rest` runs what `npm test` leaves out of
  * that.
  */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
+  chmodSync,
   existsSync,
-  lstatSync,
+  mkdirSync,
   mkdtempSync,
-  readdirSync,
   readFileSync,
   realpathSync,
-  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -26,6 +25,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build, type PluginBuild } from 'esbuild';
 import fastGlob from 'fast-glob';
 import { IN_PARTS, ONLY_IN_ALL, RUN } from '../test/support/extent.js';
+import { removeLeftovers, runPrefix, runVariables } from '../test/support/run-files.js';
 
 const TESTS = '**/*.test.ts';
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -97,7 +97,10 @@ const concurrency = `--test-concurrency=${2 * availableParallelism()}`;
 // A test ends before early optimizing has gained anything, as the command line does.
 const bin: { readonly LATE: string } = createRequire(import.meta.url)('../bin/elfnote.js');
 const budget = process.versions.v8.startsWith('11.') ? [bin.LATE] : [];
-removeLeftovers();
+let nodeRunner: ChildProcess | undefined;
+let isEnded = false;
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, end);
+const RUN_DIRECTORY = makeRunDirectory();
 /** Where the files that the runner is given are. */
 const ENTRIES = makeEntries();
 /** There once a test has run. */
@@ -106,24 +109,31 @@ const RAN = join(ENTRIES, 'ran');
 const isSelection = options.some(option => /^--test-(?:name-pattern|skip-pattern|only)\b/.test(option));
 const runner = [...budget, '--enable-source-maps', '--test', concurrency, ...options];
 try {
-  const status = await runNode([...runner, ...(await compile(groups))]);
+  const compiled = await compile(groups);
+  // Not ended before it has compiled, which would still write there.
+  const status = isEnded ? 1 : await runNode([...runner, ...compiled]);
   process.exitCode = status;
   if (status === 0 && isSelection && !existsSync(RAN))
     fail('no test has run: none is like that, or all are skipped');
 } catch (error) {
   // esbuild has said what it does not understand, and where.
-  if (!(error instanceof Error && 'errors' in error)) throw error;
+  if (!isEnded && !(error instanceof Error && 'errors' in error)) throw error;
   process.exitCode = 1;
-} finally {
-  rmSync(ENTRIES, { recursive: true, force: true });
+}
+
+async function runNode(args: readonly string[]): Promise<number> {
+  nodeRunner = spawn(process.execPath, args, {
+    stdio: 'inherit',
+    env: { ...process.env, ...runVariables(RUN_DIRECTORY) },
+  });
+  const [status]: unknown[] = await once(nodeRunner, 'exit');
+  return typeof status === 'number' ? status : 1;
 }
 
 /** Node's runner ends its test files when it is told to end; left to itself it goes on without this process. */
-async function runNode(args: readonly string[]): Promise<number> {
-  const child = spawn(process.execPath, args, { stdio: 'inherit' });
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => child.kill(signal));
-  const [status]: unknown[] = await once(child, 'exit');
-  return typeof status === 'number' ? status : 1;
+function end(signal: NodeJS.Signals): void {
+  isEnded = true;
+  nodeRunner?.kill(signal);
 }
 
 function fail(why: string): void {
@@ -142,20 +152,19 @@ function refuseTemporaryDirectory(): void {
   if (!/^\/[\w./+~-]*$/.test(dir)) refuse(`TMPDIR has to be a whole path in letters and digits: ${dir}`);
 }
 
-/** Of this user's runs that were ended before they could. */
-function removeLeftovers(): void {
-  for (const name of readdirSync(tmpdir())) {
-    const pid = /^elfnote-tests-(\d+)-/.exec(name)?.[1];
-    if (pid === undefined || isRunning(Number(pid))) continue;
-    const path = join(tmpdir(), name);
-    const owner = lstatSync(path, { throwIfNoEntry: false })?.uid;
-    if (owner === process.getuid?.()) rmSync(path, { recursive: true, force: true });
-  }
+/** Is the temporary directory of the tests, and other users may reach what is in it if they may here. */
+function makeRunDirectory(): string {
+  removeLeftovers(pid => pid !== process.pid && !isRunning(pid));
+  process.on('exit', () => removeLeftovers(pid => pid === process.pid));
+  const dir = realpathSync(mkdtempSync(join(tmpdir(), runPrefix(String(process.pid)))));
+  chmodSync(dir, 0o755);
+  return dir;
 }
 
 /** The packages are beside the files that need them, and the project may belong to someone else. */
 function makeEntries(): string {
-  const dir = realpathSync(mkdtempSync(join(tmpdir(), `elfnote-tests-${process.pid}-`)));
+  const dir = join(RUN_DIRECTORY, 'compiled');
+  mkdirSync(dir);
   symlinkSync(join(ROOT, 'node_modules'), join(dir, 'node_modules'));
   return dir;
 }

@@ -65,7 +65,7 @@ test('nothing is unpacked for tests that could use a later tool, and do not', t 
     const names = [LATER_TOOLS, TOOL_PAIRS.flat()].map(tools => tools.map(({ name }) => name).join());
     if (!names.every(all => all.includes('trixie'))) throw new Error('these have none');`;
   const args = ['--import', 'tsx', '--input-type=module', '-e', code];
-  runOk(process.execPath, args, { cwd: PROJECT, env: { TMPDIR: dir } });
+  runOk(process.execPath, args, { cwd: PROJECT, env: { TMPDIR: dir, ELFNOTE_TESTS_KEPT: dir } });
   const unpacked = readdirSync(dir).filter(name => name.startsWith('elfnote-'));
   assert.deepEqual(unpacked, []);
 });

@@ -7,7 +7,8 @@ import { elfnoteHere, elfnoteHereOk } from '../support/cli-here.js';
 import { entriesOf } from '../support/dump.js';
 import { NEEDS_NIX, NixStore } from '../support/nix.js';
 import { nixosNotes } from '../support/readelf.js';
-import { makeWritable, tempDir } from '../support/temp.js';
+import { makeWritable } from '../support/run-files.js';
+import { tempDir } from '../support/temp.js';
 
 const PLAIN = '{ nativeBuildInputs = [ ]; }';
 /** Nothing of these is built with elfnote. */

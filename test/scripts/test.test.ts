@@ -1,10 +1,15 @@
 import assert from 'node:assert/strict';
-import { chmodSync, readdirSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
+import fastGlob from 'fast-glob';
 import { PROJECT, run, runOk } from '../support/cli.js';
+import { environment } from '../support/starter.js';
 import { sharedDir, tempDir } from '../support/temp.js';
-import { needsOtherUser } from '../support/tools.js';
+import { inMemory, needsOtherUser } from '../support/tools.js';
 
 /** `npm test -- ARGS`. */
 const runTests = (args: readonly string[], env: Readonly<Record<string, string>> = {}) =>
@@ -48,10 +53,7 @@ test('npm test runs where the project belongs to someone else', { skip: needsNob
   const env = { NODE_TEST_CONTEXT: undefined, TMPDIR: dir };
   const { stdout } = runOk('setpriv', [...ids, ...command], { cwd: PROJECT, env });
   assert.match(stdout, /has no cause unless it was given one/);
-  assert.deepEqual(
-    readdirSync(dir).filter(name => name.startsWith('elfnote-')),
-    [],
-  );
+  assert.deepEqual(runsIn(dir), []);
 });
 
 test('npm test hands a name to the runner, with the files that are named', () => {
@@ -62,3 +64,37 @@ test('npm test hands a name to the runner, with the files that are named', () =>
   assert.match(stdout, /^ *ok \d+ - has no cause unless it was given one$/m);
   assert.doesNotMatch(stdout, /^ *ok \d+ - is an Error with code[^#]*$/m);
 });
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  test(`npm test leaves no temporary directory when it ends by ${signal}`, async t => {
+    const dir = tempDir(t);
+    const long = 'test/write/commit.test.ts';
+    const child = spawn(process.execPath, ['--import', 'tsx', 'scripts/test.ts', long], {
+      cwd: PROJECT,
+      env: environment({ NODE_TEST_CONTEXT: undefined, TMPDIR: dir }),
+      stdio: 'ignore',
+    });
+    const ended = once(child, 'exit');
+    const ofTests = 'elfnote-tests-*/elfnote-test-*';
+    while (child.exitCode === null && fastGlob.globSync(ofTests, { cwd: dir, onlyFiles: false }).length === 0)
+      await setTimeout(10);
+    child.kill(signal);
+    assert.deepEqual(await ended, [1, null]);
+    assert.deepEqual(runsIn(dir), []);
+  });
+}
+
+test('npm test removes what is left of runs that were killed, and nothing of one that goes on', t => {
+  const dir = tempDir(t);
+  const ofKilled = `elfnote-tests-${spawnSync('true').pid}-killed`;
+  const ofRunning = `elfnote-tests-${process.pid}-running`;
+  for (const place of [dir, inMemory()]) mkdirSync(join(place, ofKilled, 'its'), { recursive: true });
+  mkdirSync(join(dir, ofRunning));
+  assert.equal(runTests([FILE], { TMPDIR: dir }).status, 0);
+  assert.deepEqual(runsIn(dir), [ofRunning]);
+  assert.ok(!existsSync(join(inMemory(), ofKilled)));
+});
+
+function runsIn(dir: string): string[] {
+  return readdirSync(dir).filter(name => name.startsWith('elfnote-tests-'));
+}

@@ -1,6 +1,6 @@
-import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { PROJECT, run } from './cli.js';
+import { keptPlace } from './run-files.js';
 import { needs, type Skip, unavailable } from './tools.js';
 
 /** Debian's releases after the one that CI has: their patchelf, binutils and C library, unpacked beside the machine's. */
@@ -63,7 +63,7 @@ function unpacked(suite: Suite): Generation {
 function unpack(suite: Suite): Generation {
   const skip = needs('bash', 'apt-get', 'dpkg', 'flock', '/etc/debian_version');
   if (skip !== false) return absent(suite, skip);
-  const cache = join(tmpdir(), `elfnote-generations-${process.getuid?.() ?? 0}`);
+  const cache = join(keptPlace(), `elfnote-generations-${process.getuid?.() ?? 0}`);
   const { status, stdout, stderr } = run('bash', [join(PROJECT, 'test/support/generation.sh'), suite, cache]);
   if (status === 3) return absent(suite, unavailable(`Debian ${suite}: ${stderr.trim().split('\n').at(-1)}`));
   if (status !== 0) throw new Error(`generation.sh ${suite}: exit ${status}\n${stderr}`);

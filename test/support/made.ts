@@ -10,8 +10,8 @@ import {
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { keptPlace } from './run-files.js';
 
 /** Things that take long to make and are the same for every test file: made once, and kept in a temporary directory. */
 
@@ -20,11 +20,12 @@ const KEPT_DAYS = 2;
 /** Where things of one kind and one key are kept; the key has in it all that they depend on. Older keys' are removed. */
 export function keptDirectory(kind: string, key: string): string {
   const prefix = `elfnote-${kind}-${process.getuid?.() ?? 0}-`;
-  const dir = join(tmpdir(), prefix + key);
+  const place = keptPlace();
+  const dir = join(place, prefix + key);
   if (existsSync(dir)) return dir;
-  for (const name of readdirSync(tmpdir()).filter(name => name.startsWith(prefix))) {
-    const age = Date.now() - statSync(join(tmpdir(), name)).mtimeMs;
-    if (age > KEPT_DAYS * 86_400_000) rmSync(join(tmpdir(), name), { recursive: true, force: true });
+  for (const name of readdirSync(place).filter(name => name.startsWith(prefix))) {
+    const age = Date.now() - statSync(join(place, name)).mtimeMs;
+    if (age > KEPT_DAYS * 86_400_000) rmSync(join(place, name), { recursive: true, force: true });
   }
   mkdirSync(dir, { recursive: true });
   return dir;

@@ -1,8 +1,8 @@
-import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, realpathSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
+import { removeTree, runPrefix } from './run-files.js';
 import { inMemory, sharedPlace } from './tools.js';
 
 /** Whatever can run a function when it is over: a test's context, or `suiteScope()`. */
@@ -23,11 +23,9 @@ export function sharedDir(scope: Scope): string {
 }
 
 function makeTempDir(scope: Scope, above: string): string {
-  const dir = realpathSync(mkdtempSync(join(above, 'elfnote-test-')));
-  scope.after(() => {
-    makeWritable(dir);
-    rmSync(dir, { recursive: true, force: true });
-  });
+  const prefix = above === tmpdir() ? 'elfnote-test-' : runPrefix();
+  const dir = realpathSync(mkdtempSync(join(above, prefix)));
+  scope.after(() => removeTree(dir));
   return dir;
 }
 
@@ -37,11 +35,6 @@ function makeTempDir(scope: Scope, above: string): string {
  */
 export function memoryDir(scope: Scope): string {
   return makeTempDir(scope, inMemory());
-}
-
-/** Packages have directories that are read-only, also to the user who owns them; root need not care. */
-export function makeWritable(dir: string): void {
-  if (process.getuid?.() !== 0) spawnSync('chmod', ['-R', 'u+rwX', dir]);
 }
 
 /**

@@ -45,6 +45,14 @@ export function sharedPlace(): string | undefined {
   return SHARED_PLACES.find(place => isWritable(place) && isReachable(join(place, 'any')));
 }
 
+/** All that temporary files may be in, as far as it can be read. */
+export function temporaryPlaces(): string[] {
+  const places = [...SHARED_PLACES, MEMORY].filter(place =>
+    isAllowed(place, constants.R_OK | constants.W_OK),
+  );
+  return [...new Set(places.map(place => realpathSync(place)))];
+}
+
 /** By the directories above it. */
 function isReachable(path: string): boolean {
   for (let dir = realpathSync(dirname(path)); ; dir = dirname(dir)) {
@@ -54,8 +62,12 @@ function isReachable(path: string): boolean {
 }
 
 function isWritable(dir: string): boolean {
+  return isAllowed(dir, constants.W_OK);
+}
+
+function isAllowed(dir: string, mode: number): boolean {
   try {
-    accessSync(dir, constants.W_OK);
+    accessSync(dir, mode);
     return true;
   } catch {
     return false;
