@@ -1,5 +1,13 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, cpSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { PROJECT, run, runOk } from '../support/cli.js';
@@ -73,6 +81,8 @@ describe('the module', () => {
     skip: needs('make', 'cc'),
   }, t => {
     const dir = tempDir(t);
+    // It says that build.js is an ES module.
+    copyFileSync(join(PROJECT, 'package.json'), join(dir, 'package.json'));
     const CC = join(dir, 'cc');
     // What it would build has the command in it.
     writeFileSync(
