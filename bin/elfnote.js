@@ -49,7 +49,7 @@ function whileEarly(load) {
  *
  * @param compiled a directory with what V8 has compiled of each file.
  */
-function load(command, compiled) {
+function load(bundle, compiled) {
   const scripts = new Map();
   const loaded = new Map();
   const loadFile = name => {
@@ -69,7 +69,7 @@ function load(command, compiled) {
     if (loaded.has(name)) return loaded.get(name).exports;
     return whileEarly(() => (name.startsWith('./') ? loadFile(name) : require(name)));
   };
-  return { scripts, main: ask(bundleFor(command)).main };
+  return { scripts, main: ask(bundle).main };
 }
 
 const changed = file => statSync(file, { throwIfNoEntry: false })?.mtimeMs;
@@ -78,10 +78,8 @@ const changed = file => statSync(file, { throwIfNoEntry: false })?.mtimeMs;
  * The directory for a command, or that for any; undefined where another Node has built elfnote. V8 knows a source by its
  * length alone, so nothing counts that is older than a file that somebody has edited since.
  */
-function compiledFor(command = '') {
+function compiledFor(command, bundle, built) {
   const places = [/^[a-z-]+$/.test(command) ? command : 'other', 'other'].map(name => join(COMPILED, name));
-  const bundle = bundleFor(command);
-  const built = changed(join(CLI, bundle));
   return places.find(place => changed(join(place, bundle)) >= built);
 }
 
@@ -115,26 +113,27 @@ function keepCompiled({ HOME = '' } = process.env) {
   } catch {}
 }
 
-function mainOf(command) {
+function mainOf(command, bundle, built) {
   // Node knows the source maps of what it has loaded itself.
-  const compiled = process.sourceMapsEnabled ? undefined : compiledFor(command);
-  if (compiled !== undefined) return load(command, compiled).main;
+  const compiled = process.sourceMapsEnabled ? undefined : compiledFor(command, bundle, built);
+  if (compiled !== undefined) return load(bundle, compiled).main;
   keepCompiled();
-  return require(join(CLI, bundleFor(command))).main;
+  return require(join(CLI, bundle)).main;
 }
 
 /** Without this a Node that is too old, and a clone that is not built, would end in a stack. */
-function whyNot([major, minor] = process.versions.node.split('.').map(Number)) {
+function whyNot(built, [major, minor] = process.versions.node.split('.').map(Number)) {
   if (major < 20 || (major === 20 && minor < 12))
     return `needs Node 20.12 or later, and this is ${process.versions.node}`;
-  return existsSync(join(CLI, bundleFor(process.argv[2]))) ? undefined : 'is not built yet: npm ci builds it';
+  return built === undefined ? 'is not built yet: npm ci builds it' : undefined;
 }
 
-function start() {
-  const why = whyNot();
+function start([, , command = ''] = process.argv) {
+  const bundle = bundleFor(command);
+  const built = changed(join(CLI, bundle));
+  const why = whyNot(built);
   if (why === undefined) {
-    const [, , command] = process.argv;
-    const main = mainOf(command);
+    const main = mainOf(command, bundle, built);
     if (OVER_MANY_FILES.has(command) && process.versions.v8.startsWith('11.')) optimizeLate(true);
     return main();
   }
@@ -146,4 +145,4 @@ function start() {
 // At once: to take a large heap apart piece by piece is work for nobody.
 if (require.main === module) start().then(() => process.exit());
 
-module.exports = { load, COMPILED, LATE, LIGHT };
+module.exports = { bundleFor, load, COMPILED, LATE, LIGHT };

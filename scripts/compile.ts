@@ -15,7 +15,8 @@ const ELFNOTE = fileURLToPath(new URL('../bin/elfnote.js', import.meta.url));
 
 const bin: {
   readonly COMPILED: string;
-  load(command: string): { readonly scripts: ReadonlyMap<string, Script>; main(): Promise<void> };
+  bundleFor(command: string): string;
+  load(bundle: string): { readonly scripts: ReadonlyMap<string, Script>; main(): Promise<void> };
 } = createRequire(import.meta.url)(ELFNOTE);
 
 const FIXTURES = fileURLToPath(new URL('../fixtures', import.meta.url));
@@ -91,7 +92,7 @@ function node(cwd: string, args: readonly string[]): void {
 }
 
 async function compile(command: string): Promise<void> {
-  const { scripts, main } = bin.load(command);
+  const { scripts, main } = bin.load(bin.bundleFor(command));
   for (const args of COMMANDS[command]?.runs ?? []) {
     process.argv = [process.execPath, ELFNOTE, ...args];
     await main();

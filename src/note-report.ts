@@ -39,9 +39,16 @@ export function readNote(path: string): NoteReport | undefined {
   return withFile(path, source => noteOf(readImage(source), source));
 }
 
-/** What a file declares to dlopen, whether or not it has a note. @throws ElfnoteError */
-export function readDeclared(path: string): DlopenRequest[] {
-  return withFile(path, source => readDlopenRequests(readImage(source), source));
+/** Also what a file without a note declares to dlopen. @throws ElfnoteError as `readNote` */
+export function readNoteAndDeclared(path: string): {
+  report: NoteReport | undefined;
+  declared: readonly DlopenRequest[];
+} {
+  return withFile(path, source => {
+    const image = readImage(source);
+    const report = noteOf(image, source);
+    return { report, declared: report?.declared ?? readDlopenRequests(image, source) };
+  });
 }
 
 /** As `readNote`, of a file that is open and read. */

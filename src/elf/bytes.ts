@@ -19,16 +19,21 @@ export function displayBytes(text: ByteString): string {
   return escapeControls(bytesOf(text).toString('utf8'));
 }
 
+/** What most texts are, and then V8 has no sets of Unicode to make, which takes it as long as reading a file does. */
+const PLAIN = /^[ -~]*$/;
+
 /**
  * What a terminal or an editor obeys or hides rather than shows, as Unicode's categories have it: control characters with
  * DEL and C1 (U+009B is as good as ESC `[`), format characters (what turns a text around, byte order marks, joiners),
  * line and paragraph ends. And all of U+E0000 to U+E0FFF, the tags, which nobody sees.
  */
-const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\u{e0000}-\u{e0fff}]/gu;
+function replaceUnsafe(text: string, escaped: (c: string) => string): string {
+  return PLAIN.test(text) ? text : text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\u{e0000}-\u{e0fff}]/gu, escaped);
+}
 
 /** Keeps a name on one line, and terminals safe from it. */
 export function escapeControls(text: string): string {
-  return text.replace(UNSAFE, c => {
+  return replaceUnsafe(text, c => {
     const code = (c.codePointAt(0) ?? 0).toString(16);
     if (code.length > 4) return `\\u{${code}}`;
     return code.length > 2 ? `\\u${code.padStart(4, '0')}` : `\\x${code.padStart(2, '0')}`;
@@ -37,7 +42,7 @@ export function escapeControls(text: string): string {
 
 /** JSON on one line, with the same safety: what it leaves as it is inside strings becomes `\uNNNN`. */
 export function jsonText(value: unknown): string {
-  return JSON.stringify(value).replace(UNSAFE, c => c.split('').map(utf16Escape).join(''));
+  return replaceUnsafe(JSON.stringify(value), c => c.split('').map(utf16Escape).join(''));
 }
 
 /** JSON has no other escape, so that a character beyond U+FFFF is two. */

@@ -144,8 +144,8 @@ test('Node takes what the build has compiled for a command', () => {
   for (const command of ['build-cache', 'dump', 'remove-cache', 'other', '--version']) {
     const script = `
       import elfnote from ${JSON.stringify(BIN)};
-      const { COMPILED, load } = elfnote;
-      const { scripts } = load('${command}', COMPILED + '/${command.startsWith('-') ? 'other' : command}');
+      const { bundleFor, COMPILED, load } = elfnote;
+      const { scripts } = load(bundleFor('${command}'), COMPILED + '/${command.startsWith('-') ? 'other' : command}');
       console.log([...scripts.values()].map(script => script.cachedDataRejected).join());`;
     assert.equal(
       runOk(process.execPath, ['--input-type=module', '--eval', script]).stdout,

@@ -3,7 +3,7 @@ import { PT_LOAD } from '../../elf/constants.js';
 import { ElfnoteError, EXIT, exitStatusOf } from '../../errors.js';
 import type { CacheStep } from '../../note/cache.js';
 import type { DlopenRequest } from '../../note/dlopen.js';
-import { judgePath, type NoteReport, readDeclared, readNote } from '../../note-report.js';
+import { judgePath, type NoteReport, readNoteAndDeclared } from '../../note-report.js';
 import { FileSystemProbe } from '../../resolve/fs-probe.js';
 import type { LibraryProbe } from '../../resolve/probe.js';
 import { printError, printJson, printOut } from '../output.js';
@@ -18,8 +18,8 @@ export function dumpFiles(files: readonly string[], flags: DumpFlags): number {
 
 function dumpFile(file: string, flags: DumpFlags, probe: LibraryProbe): number {
   try {
-    const report = readNote(file);
-    if (report === undefined) return sayNoNote(file, flags);
+    const { report, declared } = readNoteAndDeclared(file);
+    if (report === undefined) return sayNoNote(file, flags, declared);
     if (flags.raw) {
       printOut(report.descriptor);
       return EXIT.ok;
@@ -45,13 +45,13 @@ function isRight(report: NoteReport, probe: LibraryProbe): boolean {
   return report.agreesWithRunPath && report.entries.every(({ steps }) => steps.every(isThere));
 }
 
-function sayNoNote(file: string, flags: DumpFlags): number {
+function sayNoNote(file: string, flags: DumpFlags, requests: readonly DlopenRequest[]): number {
   const what = `${escapeControls(file)}: has no cache note`;
   if (flags.raw) {
     printError(what);
     return EXIT.findings;
   }
-  const declared = declaredOf(readDeclared(file), []);
+  const declared = declaredOf(requests, []);
   if (flags.json) printJson({ ...base(file), note: null, dlopen: declared });
   else printOut(`${[what, ...declaredLines(declared)].join('\n')}\n`);
   return EXIT.findings;
