@@ -3,15 +3,15 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { PROJECT, run } from '../support/cli.js';
+import { keptPlace } from '../support/run-files.js';
 
 describe('the demo', () => {
   function demo(...args: readonly string[]): string {
     const { status, stdout, stderr } = run(
       process.execPath,
       ['--import', 'tsx', 'scripts/demo.ts', ...args],
-      {
-        cwd: PROJECT,
-      },
+      // Its store takes the place of a path in the files, which is not much longer.
+      { cwd: PROJECT, env: { TMPDIR: keptPlace() } },
     );
     assert.equal(status, 0, stderr);
     return stdout;
