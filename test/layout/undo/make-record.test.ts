@@ -90,6 +90,74 @@ describe('what a record tells of an edit', () => {
   });
 });
 
+const X = (count: number) => Buffer.alloc(count, 'X');
+const ZEROS = (count: number) => Buffer.alloc(count);
+
+/** What is told of notes that take the place of some bytes in front of others, and of an edit that changes these. */
+function toldOfNotes(
+  old: Buffer,
+  behind: Buffer,
+  notes = Buffer.alloc(old.length, 'n'),
+  changedBehind = behind,
+): readonly UndoRange[] {
+  const before = new BufferSource(Buffer.concat([old, behind]));
+  const edits = [
+    { offset: 0, bytes: notes, step: 1, why: 'the notes' },
+    { offset: old.length, bytes: changedBehind, step: 1, why: 'a test' },
+  ];
+  const after = changed(before, [{ edits, size: Math.max(before.size, notes.length) }]);
+  const payload = { offset: 0, size: notes.length };
+  return recordOf({ before, after, edits, inPlaceIsSafe: true, payload, tableEnd: 0 }).writes.flat();
+}
+
+const copy = (offset: number, length: number, from: number) => ({
+  offset,
+  length,
+  was: { kind: 'copy', from },
+});
+const zeros = (offset: number, length: number) => ({ offset, length, was: { kind: 'zeros' } });
+const literal = (offset: number, bytes: Buffer) => ({
+  offset,
+  length: bytes.length,
+  was: { kind: 'literal', bytes },
+});
+
+describe('what a record tells of what the notes are written over', () => {
+  test('is one range of zeros, also where there are more behind it', () => {
+    assert.deepEqual(toldOfNotes(ZEROS(64), ZEROS(64)), [zeros(0, 64)]);
+    assert.deepEqual(toldOfNotes(ZEROS(64), X(0)), [zeros(0, 64)]);
+  });
+
+  test('leads to what is the same behind the notes, as often as it takes', () => {
+    assert.deepEqual(toldOfNotes(X(64), X(64)), [copy(0, 64, 64)]);
+    assert.deepEqual(toldOfNotes(X(64), X(32)), [copy(0, 32, 64), copy(32, 32, 64)]);
+  });
+
+  test('is told byte by byte where that is shorter than a range, at the end or as a whole', () => {
+    assert.deepEqual(toldOfNotes(X(64), X(24)), [copy(0, 24, 64), copy(24, 24, 64), literal(48, X(16))]);
+    assert.deepEqual(toldOfNotes(X(17), X(17)), [copy(0, 17, 17)]);
+    assert.deepEqual(toldOfNotes(X(16), X(16)), [literal(0, X(16))]);
+  });
+
+  test('is zeros where these follow what leads there', () => {
+    assert.deepEqual(toldOfNotes(Buffer.concat([X(24), ZEROS(40)]), X(24)), [copy(0, 24, 64), zeros(24, 40)]);
+  });
+
+  test('leads to nothing that changes', () => {
+    const told = toldOfNotes(X(32), X(32), undefined, Buffer.concat([X(31), ZEROS(1)]));
+    assert.deepEqual(told, [literal(0, X(32)), literal(63, X(1))]);
+  });
+
+  test('is told byte by byte at the end of a file, also where the notes make it longer', () => {
+    assert.deepEqual(toldOfNotes(X(32), X(0)), [literal(0, X(32))]);
+    assert.deepEqual(toldOfNotes(X(32), X(0), Buffer.alloc(64, 'n')), [literal(0, X(32))]);
+  });
+
+  test('is nothing where it is what the notes are', () => {
+    assert.deepEqual(toldOfNotes(X(32), X(32), X(32)), []);
+  });
+});
+
 /** The most bytes side by side that are the same, of those from `offset` on. */
 function longestSame(before: Buffer, after: Buffer, offset: number, length: number): number {
   let longest = 0;
