@@ -121,10 +121,10 @@ export function readElfHeader(source: ByteSource): Head {
     e_type: encoding.u16(bytes, at.e_type),
     e_machine: encoding.u16(bytes, at.e_machine),
     e_flags: elf.flags,
-    e_phoff: elf.phoff,
+    e_phoff: asSmall(elf.phoff),
     e_phentsize: elf.phentsize,
     e_phnum: elf.phnum,
-    e_shoff: elf.shoff,
+    e_shoff: asSmall(elf.shoff),
     e_shentsize: elf.shentsize,
     e_shnum: elf.shnum,
     e_shstrndx: elf.shstrndx,
@@ -134,6 +134,14 @@ export function readElfHeader(source: ByteSource): Head {
   };
   if (header.e_ehsize < ehsize) throw fail(`e_ehsize is ${header.e_ehsize}`, at.e_ehsize);
   return { header, encoding };
+}
+
+/**
+ * The same number, which V8 keeps as a small integer again where it is one. elfy multiplies and adds, and V8 makes an object
+ * of what it has multiplied, of every sum with that, and of every offset that such a sum leads to.
+ */
+function asSmall(product: number): number {
+  return Math.floor(product);
 }
 
 /** It keeps nothing of a file but its class and byte order, which every header says anew. */
