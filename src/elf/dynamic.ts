@@ -3,7 +3,7 @@ import type { ByteSource, ByteString, Encoding } from './bytes.js';
 import { DT_NEEDED, DT_NULL, DT_RPATH, DT_RUNPATH, DT_SONAME, DT_STRSZ, DT_STRTAB } from './constants.js';
 import { type DynamicEntry, type DynamicTable, offsetOfAddress, type ProgramHeader } from './image.js';
 import { DYN } from './structs.js';
-import { Table } from './table.js';
+import { Words } from './words.js';
 
 /**
  * Decodes a dynamic section that lies within the file. Strings are found as ld.so finds them, through
@@ -41,7 +41,7 @@ function readEntries(source: ByteSource, encoding: Encoding, segment: ProgramHea
   const step = DYN.size(encoding);
   const at = DYN.offsets(encoding);
   const bytes = source.read(segment.p_offset, segment.p_filesz);
-  const table = new Table(encoding, bytes);
+  const table = new Words(encoding, bytes);
   const entries: DynamicEntry[] = [];
   for (let start = 0; start + step <= bytes.length; start += step) {
     const d_tag = table.word(start + at.d_tag);

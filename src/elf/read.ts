@@ -27,7 +27,7 @@ import {
 import { findCacheNotes } from './notes.js';
 import { readSections, type Sections } from './sections.js';
 import { EHDR, PHDR } from './structs.js';
-import { Table } from './table.js';
+import { Words } from './words.js';
 
 /** Enough of a file to tell what it is: the ELF header of the larger class. */
 export const IDENT_SIZE = 64;
@@ -157,7 +157,7 @@ export function readProgramHeaders(
   if (e_phnum === 0 || e_phoff === 0) return [];
   const size = e_phnum * e_phentsize;
   checkRange(source, e_phoff, size, `program header table (${e_phnum} entries)`);
-  const table = new Table(encoding, source.read(e_phoff, size));
+  const table = new Words(encoding, source.read(e_phoff, size));
   const at = PHDR.offsets(encoding);
   const result: ProgramHeader[] = [];
   // elfy would also make a view of each segment and an object of its flags.

@@ -3,7 +3,7 @@ import { type ByteSource, type ByteString, byteStringOf, checkRange, type Encodi
 import { PN_XNUM, SHN_XINDEX, SHT_NOBITS, SHT_NULL, SHT_PROGBITS } from './constants.js';
 import { type ElfHeader, type SectionHeader, sectionHeaderSize } from './image.js';
 import { EHDR, SHDR } from './structs.js';
-import { Table } from './table.js';
+import { Words } from './words.js';
 
 /** The section headers, or why they cannot be used; counts with extended numbering resolved. */
 export interface Sections {
@@ -72,7 +72,7 @@ type Unnamed = Omit<SectionHeader, 'name'> & { name: ByteString };
 function decodeSections(encoding: Encoding, bytes: Buffer): Unnamed[] {
   const size = sectionHeaderSize(encoding);
   const at = SHDR.offsets(encoding);
-  const table = new Table(encoding, bytes);
+  const table = new Words(encoding, bytes);
   const result: Unnamed[] = [];
   for (let start = 0; start < bytes.length; start += size) {
     result.push({

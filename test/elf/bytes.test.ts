@@ -19,6 +19,7 @@ import {
   zeroRun,
 } from '../../src/elf/bytes.js';
 import { Table } from '../../src/elf/table.js';
+import { Words } from '../../src/elf/words.js';
 import { ElfnoteError } from '../../src/errors.js';
 import { FileSource } from '../../src/files/source.js';
 import { ENCODINGS } from '../support/elf-file.js';
@@ -162,11 +163,18 @@ describe('integers', () => {
     test(`a table of ${name} reads as its encoding does, wherever it is in memory`, () => {
       const e = new Encoding(is64, littleEndian);
       fc.assert(
-        fc.property(fc.uint8Array({ minLength: 20, maxLength: 20 }), fc.nat(8), (random, at) => {
-          const bytes = Buffer.from(random).subarray(3);
-          const table = new Table(e, bytes);
-          assert.deepEqual([table.u32(at), table.word(at)], [e.u32(bytes, at), e.word(bytes, at)]);
-        }),
+        fc.property(
+          fc.uint8Array({ minLength: 24, maxLength: 24 }),
+          fc.nat(4),
+          fc.nat(3),
+          (random, start, word) => {
+            const bytes = Buffer.from(random).subarray(start);
+            const at = 4 * word;
+            const table = new Words(e, bytes);
+            assert.deepEqual([table.u32(at), table.word(at)], [e.u32(bytes, at), e.word(bytes, at)]);
+            assert.deepEqual(bytes, Buffer.from(random).subarray(start), 'the bytes stay');
+          },
+        ),
       );
     });
 

@@ -10,7 +10,7 @@ import {
 } from '../../elf/constants.js';
 import { type ElfImage, programHeaderSize, sectionHeaderSize } from '../../elf/image.js';
 import { SHDR } from '../../elf/structs.js';
-import { Table } from '../../elf/table.js';
+import { Words } from '../../elf/words.js';
 
 /** A file range [start, end) that something in the file describes. */
 export interface Occupied {
@@ -143,7 +143,7 @@ function behindOldHeaders(image: ElfImage, source: ByteSource, start: number, en
 
 /** Whether an entry names a section and a range of this file. */
 function isSectionHeader({ encoding, sectionHeaders, header, size }: ElfImage, entry: Buffer): boolean {
-  const table = new Table(encoding, entry);
+  const table = new Words(encoding, entry);
   const at = SHDR.offsets(encoding);
   const sh_type = table.u32(at.sh_type);
   const isType = (sh_type > SHT_NULL && sh_type <= SHT_SYMTAB_SHNDX) || sh_type >= SHT_LOOS;
