@@ -142,8 +142,8 @@ export class PatchedSource implements ByteSource {
   #overlaid(offset: number, length: number): Buffer {
     const result = Buffer.allocUnsafe(length);
     const fromBase = Math.min(length, Math.max(0, this.#base.size - offset));
-    if (fromBase > 0) this.#base.read(offset, fromBase).copy(result);
-    result.fill(0, fromBase);
+    if (fromBase > 0) result.set(this.#base.read(offset, fromBase));
+    if (fromBase < length) result.fill(0, fromBase);
     for (const patch of this.#patches) {
       const from = Math.max(offset, patch.offset);
       const to = Math.min(offset + length, patch.offset + patch.bytes.length);

@@ -43,8 +43,8 @@ export function putOwnNote(
   encoding: Encoding,
 ): void {
   NHDR.put(encoding, bytes, at, { n_namesz: OWNER.length, n_descsz: desc.length, n_type });
-  OWNER.copy(bytes, at + NHDR.size(encoding));
-  desc.copy(bytes, at + OWN_DESC_START);
+  bytes.set(OWNER, at + NHDR.size(encoding));
+  bytes.set(desc, at + OWN_DESC_START);
 }
 
 /** What every note of that owner and type starts with, but for the size of its descriptor. */

@@ -75,8 +75,8 @@ export function encodeUndo(record: UndoRecord, size = 0): Buffer {
   const desc = Buffer.alloc(Math.max(size, toldAt + told.bytes.length));
   desc[0] = VERSION;
   desc[1] = record.inPlaceIsSafe ? FLAG_IN_PLACE : 0;
-  record.wrote.copy(desc, WROTE_AT);
-  record.was.copy(desc, WAS_AT);
+  desc.set(record.wrote, WROTE_AT);
+  desc.set(record.was, WAS_AT);
   desc.set(sizes, RANGES_AT);
   desc.set(told.bytes, toldAt);
   return desc;

@@ -31,7 +31,7 @@ export function headerPlan(image: ElfImage, source: ByteSource, next: NewHeaders
   const isMoved = e_phoff !== header.e_phoff;
   if (!isMoved && e_phoff >= ehsize && e_phoff + size <= FIRST_PAGE) {
     const bytes = Buffer.alloc(e_phoff + size);
-    source.read(0, e_phoff).copy(bytes);
+    bytes.set(source.read(0, e_phoff));
     putElfHeader(bytes, image, next);
     putProgramHeaders(bytes, e_phoff, image, source, next);
     const why = 'ELF header and program header table';

@@ -85,7 +85,7 @@ function hashAtOnce(spans: readonly Span[], size: number, source: ByteSource, ow
   let done = 0;
   for (const { start, end } of spans) {
     if (start >= end) continue;
-    source.read(start, end - start).copy(bytes, done);
+    bytes.set(source.read(start, end - start), done);
     blank(bytes, done, start, end, ownHash);
     done += end - start;
   }

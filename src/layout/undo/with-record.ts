@@ -32,7 +32,7 @@ export function planWithRecord(view: ElfView, notes: Buffer, options: PlanOption
   let size = encodeUndo(record(view, bare, notes.length)).length;
   for (let round = 0; round < MOST_ROUNDS; round++) {
     const payload = Buffer.alloc(notes.length + alignedSize(size));
-    notes.copy(payload);
+    payload.set(notes);
     const stages = planStages(view, { bytes: payload }, options);
     if ('reason' in stages || isDearer(view, stages, bare, size)) break;
     const found = withOldHash(record(view, stages, payload.length), view);
