@@ -1,5 +1,5 @@
 import { ElfnoteError } from '../errors.js';
-import type { ByteSource, ByteString, Encoding } from './bytes.js';
+import { type ByteSource, type ByteString, byteStringOf, type Encoding } from './bytes.js';
 import { DT_NEEDED, DT_NULL, DT_RPATH, DT_RUNPATH, DT_SONAME, DT_STRSZ, DT_STRTAB } from './constants.js';
 import { type DynamicEntry, type DynamicTable, offsetOfAddress, type ProgramHeader } from './image.js';
 import { DYN } from './structs.js';
@@ -57,8 +57,6 @@ const MOST_STRINGS = 8 << 20;
 /** Bytes read at once of a string whose length is not known. */
 const PIECE = 512;
 
-const NOTHING = Buffer.alloc(0);
-
 class DynamicStrings {
   #left = MOST_STRINGS;
   readonly #source: ByteSource;
@@ -66,7 +64,7 @@ class DynamicStrings {
   readonly #address: number | undefined;
   readonly #size: number;
   /** What was read last, and its file offset: the names that are asked for are neighbours more often than not. */
-  #piece: Buffer = NOTHING;
+  #piece: ByteString = '';
   #pieceStart = 0;
 
   constructor(
@@ -94,9 +92,9 @@ class DynamicStrings {
     let text = '';
     for (let done = 0; done < end; ) {
       const from = this.#reach(start + done, end - done);
-      const nul = this.#piece.indexOf(0, from);
+      const nul = this.#piece.indexOf('\0', from);
       const to = nul < 0 ? this.#piece.length : nul;
-      text += this.#piece.toString('latin1', from, to);
+      text += this.#piece.slice(from, to);
       done += to - from;
       if (nul < 0 || done >= end) continue;
       this.#left -= text.length;
@@ -111,7 +109,7 @@ class DynamicStrings {
   #reach(offset: number, most: number): number {
     const within = offset - this.#pieceStart;
     if (within >= 0 && within < this.#piece.length) return within;
-    this.#piece = this.#source.read(offset, Math.min(PIECE, most));
+    this.#piece = byteStringOf(this.#source.read(offset, Math.min(PIECE, most)));
     this.#pieceStart = offset;
     return 0;
   }

@@ -134,7 +134,7 @@ function sectionsOnTheirWay(
     if (range.kind !== 'section' || (start <= range.start && range.end <= end)) continue;
     const flags = sectionHeaders[range.index]?.sh_flags ?? 0;
     if ((flags & SHF_ALLOC) === 0) continue;
-    const load = programHeaders.find(p => p.p_type === PT_LOAD && holds(p, range.start, range.end));
+    const load = loadOf(programHeaders, range);
     if (load === undefined) found.add(range);
     else {
       start = load.p_offset;
@@ -142,6 +142,13 @@ function sectionsOnTheirWay(
     }
   }
   return found;
+}
+
+function loadOf(
+  programHeaders: ElfImage['programHeaders'],
+  { start, end }: Occupied,
+): ProgramHeader | undefined {
+  return programHeaders.find(p => p.p_type === PT_LOAD && holds(p, start, end));
 }
 
 function holds({ p_offset, p_filesz }: ProgramHeader, start: number, end: number): boolean {
