@@ -31,9 +31,8 @@ function sectionFaults({ before, after }: Step, report: Report): void {
       report(`section ${i} changed: type ${hex(was.sh_type)}, size ${hex(was.sh_size)} are ${type}, ${size}`);
       continue;
     }
-    if (is.name !== was.name && old.cacheNotes.length === 0)
-      report(`section ${i} has another name: ${was.name} is ${is.name}`);
-    if (is.sh_offset !== was.sh_offset && was.sh_type !== SHT_NULL && was.sh_type !== SHT_NOBITS)
+    if (is.name !== was.name) report(`section ${i} has another name: ${was.name} is ${is.name}`);
+    if (was.sh_type !== SHT_NULL && was.sh_type !== SHT_NOBITS)
       movedFaults(before.source, after.source, now, was, is, report);
   }
 }
