@@ -66,6 +66,8 @@ const LONG = [
   'layout/layouts.property',
 ].map(name => `test/${name}.test.ts`);
 
+const HOUR = 3_600_000;
+
 /** The runner's options whose value may be the next word. */
 const WITH_VALUE = [
   '--test-concurrency',
@@ -154,7 +156,9 @@ function refuseTemporaryDirectory(): void {
 
 /** Is the temporary directory of the tests, and other users may reach what is in it if they may here. */
 function makeRunDirectory(): string {
-  removeLeftovers(pid => pid !== process.pid && !isRunning(pid));
+  // Another container that has this directory too has processes of its own.
+  const before = Date.now() - HOUR;
+  removeLeftovers((pid, changed) => pid !== process.pid && changed < before && !isRunning(pid));
   process.on('exit', () => removeLeftovers(pid => pid === process.pid));
   const dir = realpathSync(mkdtempSync(join(tmpdir(), runPrefix(String(process.pid)))));
   chmodSync(dir, 0o755);

@@ -24,15 +24,15 @@ export function runVariables(directory: string): Record<string, string> {
   return { TMPDIR: directory, ELFNOTE_TESTS_PID: String(process.pid), ELFNOTE_TESTS_KEPT: keptPlace() };
 }
 
-/** Of this user's runs that are over, by the number of their process. */
-export function removeLeftovers(isOver: (pid: number) => boolean): void {
+/** Of this user's runs that are over, by the number of their process and when their directory changed, in ms. */
+export function removeLeftovers(isOver: (pid: number, changed: number) => boolean): void {
   for (const place of temporaryPlaces()) {
     for (const name of readdirSync(place)) {
       const pid = /^elfnote-tests-(\d+)-/.exec(name)?.[1];
-      if (pid === undefined || !isOver(Number(pid))) continue;
       const path = join(place, name);
-      const owner = lstatSync(path, { throwIfNoEntry: false })?.uid;
-      if (owner === process.getuid?.()) removeTree(path);
+      const stats = lstatSync(path, { throwIfNoEntry: false });
+      if (pid === undefined || stats?.uid !== process.getuid?.()) continue;
+      if (isOver(Number(pid), stats?.mtimeMs ?? 0)) removeTree(path);
     }
   }
 }
