@@ -98,7 +98,7 @@ const groups =
 const concurrency = `--test-concurrency=${2 * availableParallelism()}`;
 // A test ends before early optimizing has gained anything, as the command line does.
 const bin: { readonly LATE: string } = createRequire(import.meta.url)('../bin/elfnote.js');
-const budget = process.versions.v8.startsWith('11.') ? [bin.LATE] : [];
+const budget = process.versions.v8.startsWith('11.') ? bin.LATE.split(' ') : [];
 let nodeRunner: ChildProcess | undefined;
 let isEnded = false;
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, end);
