@@ -146,4 +146,4 @@ function start([, , command = ''] = process.argv) {
 // At once: to take a large heap apart piece by piece is work for nobody.
 if (require.main === module) start().then(() => process.exit());
 
-module.exports = { bundleFor, load, COMPILED, LATE, LIGHT };
+module.exports = { bundleFor, load, optimizeLate, whileEarly, COMPILED, LATE, LIGHT };

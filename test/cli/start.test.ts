@@ -119,3 +119,19 @@ test('what another Node has compiled, or nothing whole, is passed over', t => {
   rmSync(dirname(dirname(dirname(compiled))), { recursive: true });
   assert.equal(elfnote(), whole);
 });
+
+const isEager = process.versions.v8.startsWith('11.');
+
+test('what is loaded late finds V8 with the flags that it was compiled for', {
+  skip: isEager ? false : 'this V8 waits by itself',
+}, () => {
+  const script = `
+    const { cachedDataVersionTag } = require('node:v8');
+    const { optimizeLate, whileEarly } = require(${JSON.stringify(BIN)});
+    const early = cachedDataVersionTag();
+    optimizeLate(true);
+    const late = cachedDataVersionTag();
+    const loading = whileEarly(cachedDataVersionTag);
+    console.log(JSON.stringify([late !== early, loading === early, cachedDataVersionTag() === late]));`;
+  assert.equal(runOk(process.execPath, ['--eval', script]).stdout, '[true,true,true]\n');
+});
