@@ -6,7 +6,7 @@ import { numberIn, run, runOk } from '../support/cli.js';
 import { EXTENT } from '../support/extent.js';
 import { elfnoteAll, entriesDue } from '../support/later-tools.js';
 import { X86_64 } from '../support/matrix.js';
-import { suiteScope, tempDir } from '../support/temp.js';
+import { shortDir, suiteScope, tempDir } from '../support/temp.js';
 import { needs, type Skip } from '../support/tools.js';
 import { LINKERS, type Linker } from '../support/workshop.js';
 
@@ -166,7 +166,8 @@ describe(`start-up of a program with ${COUNT} libraries`, { skip: needsTracing()
     test(`${linker}: ${what}, and the notes are found where ld.so says`, {
       skip: needs(tool),
     }, t => {
-      const dir = tempDir(scope);
+      // Of 32 paths that are longer the note would not fit in the gap that bfd leaves.
+      const dir = shortDir(scope);
       compare(t, dir, build(dir, linker, objects), leavesGaps ? 0 : COUNT);
     });
   }

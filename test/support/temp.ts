@@ -2,7 +2,7 @@ import { chmodSync, mkdtempSync, realpathSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
-import { removeTree, runPrefix } from './run-files.js';
+import { keptPlace, removeTree, runPrefix } from './run-files.js';
 import { inMemory, sharedPlace } from './tools.js';
 
 /** Whatever can run a function when it is over: a test's context, or `suiteScope()`. */
@@ -20,6 +20,11 @@ export function sharedDir(scope: Scope): string {
   const dir = makeTempDir(scope, sharedPlace() ?? tmpdir());
   chmodSync(dir, 0o755);
   return dir;
+}
+
+/** The same with a shorter path, for what grows with the paths that it holds. */
+export function shortDir(scope: Scope): string {
+  return makeTempDir(scope, keptPlace());
 }
 
 function makeTempDir(scope: Scope, above: string): string {
