@@ -27,10 +27,12 @@ function tryRead(...path) {
 const LATE = '--interrupt-budget=400000 --max-inlined-bytecode-size-cumulative=150 --no-turbo-loop-peeling';
 const EARLY = '--interrupt-budget=67584 --max-inlined-bytecode-size-cumulative=920 --turbo-loop-peeling';
 const OVER_MANY_FILES = new Set(['build-cache', 'remove-cache', 'verify']);
+let v8;
 let isLate = false;
 
 function optimizeLate(late) {
-  require('node:v8').setFlagsFromString(late ? LATE : EARLY);
+  v8 ??= require('node:v8');
+  v8.setFlagsFromString(late ? LATE : EARLY);
   isLate = late;
 }
 
@@ -73,7 +75,14 @@ function load(bundle, compiled) {
   return { scripts, main: ask(bundle).main };
 }
 
-const changed = file => statSync(file, { throwIfNoEntry: false })?.mtimeMs;
+/** Undefined also where it may not be looked at. */
+function changed(file) {
+  try {
+    return statSync(file, { throwIfNoEntry: false })?.mtimeMs;
+  } catch {
+    return undefined;
+  }
+}
 
 /**
  * The directory for a command, or that for any; undefined where another Node has built elfnote. V8 knows a source by its
@@ -146,4 +155,4 @@ function start([, , command = ''] = process.argv) {
 // At once: to take a large heap apart piece by piece is work for nobody.
 if (require.main === module) start().then(() => process.exit());
 
-module.exports = { bundleFor, load, optimizeLate, whileEarly, COMPILED, LATE, LIGHT };
+module.exports = { bundleFor, load, optimizeLate, whileEarly, COMPILED, LATE };

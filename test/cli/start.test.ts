@@ -15,9 +15,10 @@ import {
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { describe, test } from 'node:test';
-import { BIN, PROJECT, run, runOk } from '../support/cli.js';
+import { BIN, PROJECT, ROOT, run, runOk } from '../support/cli.js';
 import { tempDir } from '../support/temp.js';
 import { needsRoot } from '../support/tools.js';
+import { copies } from '../support/tree.js';
 
 const { COMPILED }: { readonly COMPILED: string } = createRequire(import.meta.url)(BIN);
 
@@ -26,6 +27,9 @@ test('a clone that is not built, and a Node that is too old, are one line and st
   cpSync(join(PROJECT, 'bin'), join(place, 'bin'), { recursive: true });
   const unbuilt = run(process.execPath, [join(place, 'bin/elfnote.js'), '--help']);
   assert.deepEqual([unbuilt.status, unbuilt.stderr], [2, 'elfnote: is not built yet: npm ci builds it\n']);
+  writeFileSync(join(place, 'dist'), '');
+  const oddly = run(process.execPath, [join(place, 'bin/elfnote.js'), '--help']);
+  assert.deepEqual([oddly.status, oddly.stderr], [2, unbuilt.stderr]);
   const older = join(place, 'older.cjs');
   for (const [version, status] of [
     ['18.20.4', 2],
@@ -134,4 +138,33 @@ test('what is loaded late finds V8 with the flags that it was compiled for', {
     const loading = whileEarly(cachedDataVersionTag);
     console.log(JSON.stringify([late !== early, loading === early, cachedDataVersionTag() === late]));`;
   assert.equal(runOk(process.execPath, ['--eval', script]).stdout, '[true,true,true]\n');
+});
+
+test('V8 waits while files are worked on, but not while something is loaded', {
+  skip: isEager ? false : 'this V8 waits by itself',
+}, t => {
+  const cwd = tempDir(t);
+  copies(join(cwd, 'tree'), 2);
+  writeFileSync(
+    join(cwd, 'tags.cjs'),
+    `const { prototype } = require('node:module');
+    const { cachedDataVersionTag: tag } = require('node:v8');
+    const { require: load } = prototype;
+    const early = tag();
+    const late = [];
+    prototype.require = function (name) {
+      if (tag() !== early) late.push(name);
+      return load.call(this, name);
+    };
+    process.on('exit', () => console.log(JSON.stringify([late, tag() !== early])));`,
+  );
+  const said = (...args: readonly string[]) => {
+    const node = [process.execPath, '--require', join(cwd, 'tags.cjs'), BIN, ...args];
+    return run(node[0] ?? '', node.slice(1), { cwd })
+      .stdout.trimEnd()
+      .split('\n')
+      .at(-1);
+  };
+  assert.equal(said('build-cache', '--root', ROOT, '--fast', '-q', 'tree'), '[[],true]');
+  assert.equal(said('--version'), '[[],false]');
 });
