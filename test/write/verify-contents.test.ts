@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { BufferSource } from '../../src/elf/bytes.js';
 import { CACHE_NOTE_SECTION, SHT_NOBITS, SHT_NULL, SHT_PROGBITS } from '../../src/elf/constants.js';
-import type { SectionHeader } from '../../src/elf/image.js';
+import type { CacheNoteLocation, SectionHeader } from '../../src/elf/image.js';
 import { ElfView } from '../../src/elf/view.js';
 import { CONTENTS } from '../../src/write/invariants/contents.js';
 import { Side } from '../../src/write/invariants/invariant.js';
@@ -21,22 +21,43 @@ const abandoned = (name: string, sh_offset: number) => ({ ...note(name, sh_offse
 const BUILD_ID = note('.note.gnu.build-id', 0x200);
 
 /** All that is loaded at its offset, and nothing in it. */
-const sideOf = (sectionHeaders: readonly SectionHeader[]) =>
+const sideOf = (sectionHeaders: readonly SectionHeader[], cacheNotes: readonly CacheNoteLocation[]) =>
   new Side(
     new ElfView(
-      image({ programHeaders: [program({ p_filesz: SIZE })], sectionHeaders: [NULL, ...sectionHeaders] }),
+      {
+        ...image({
+          programHeaders: [program({ p_filesz: SIZE })],
+          sectionHeaders: [NULL, ...sectionHeaders],
+        }),
+        cacheNotes,
+      },
       new BufferSource(Buffer.alloc(SIZE)),
     ),
   );
 
+/** In no section of its own. */
+const CACHE_NOTE: CacheNoteLocation = {
+  segment: 0,
+  section: undefined,
+  offset: 0x800,
+  address: 0x800,
+  descOffset: 0x814,
+  n_descsz: 4,
+  end: 0x818,
+};
+
 /** Section headers behind the first, before and after a commit. */
-function faults(before: readonly SectionHeader[], after: readonly SectionHeader[]): string[] {
+function faults(
+  before: readonly SectionHeader[],
+  after: readonly SectionHeader[],
+  notes: readonly CacheNoteLocation[] = [],
+): string[] {
   const { plan } = noted(readFileSync(join(FIXTURES, 'kinds/pie-bfd')), 20);
   const [commit] = plan.commits;
   assert.ok(commit !== undefined);
   const found: string[] = [];
   for (const { check } of CONTENTS) {
-    const step = { before: sideOf(before), after: sideOf(after), commit, plan };
+    const step = { before: sideOf(before, notes), after: sideOf(after, notes), commit, plan };
     check(step, fault => found.push(fault.replace(/:.*/, '')));
   }
   return found;
@@ -64,6 +85,14 @@ describe('the verifier refuses that a section', () => {
     const twin = { ...BUILD_ID, sh_offset: 0x400 };
     const left = abandoned('note.gnu.build-id', 0x200);
     assert.deepEqual(faults([BUILD_ID, twin], [left, twin]), ['section 1 changed']);
+  });
+
+  it('has another name, also where there is a cache note', () => {
+    const named = { ...BUILD_ID, name: '.note.other' };
+    for (const notes of [[], [CACHE_NOTE]]) {
+      assert.deepEqual(faults([BUILD_ID], [BUILD_ID], notes), []);
+      assert.deepEqual(faults([BUILD_ID], [named], notes), ['section 1 has another name']);
+    }
   });
 
   it('is made of a header that is not used, but for the one that a note has left', () => {
