@@ -87,15 +87,20 @@ const apart: Plugin = {
   },
 };
 
-const bin: { readonly LIGHT: ReadonlySet<string> } = createRequire(import.meta.url)('../bin/elfnote.js');
+const bin: { bundleFor(command: string): string } = createRequire(import.meta.url)('../bin/elfnote.js');
 
-/** Leaves out what the commands do that are not light. */
+/** The commands that do much; what they do is loaded when they run. */
+const HEAVY = ['build-cache', 'exec', 'remove-cache', 'trace', 'verify'];
+
+/** Leaves out what they do. @throws Error where bin/elfnote.js would start one of them without it */
 const light: Plugin = {
   name: 'light',
   setup({ onResolve, onLoad }) {
+    const wrong = HEAVY.filter(command => bin.bundleFor(command) !== './main.js');
+    if (wrong.length > 0) throw new Error(`not in the light bundle: ${wrong.join()}`);
     onResolve({ filter: /^/ }, ({ kind, importer, path }) => {
       const isCommand = kind === 'dynamic-import' && dirname(importer) === COMMANDS;
-      const isLeftOut = isCommand && !bin.LIGHT.has(basename(importer, '.ts'));
+      const isLeftOut = isCommand && HEAVY.includes(basename(importer, '.ts'));
       return isLeftOut ? { path, namespace: 'left-out' } : undefined;
     });
     onLoad({ filter: /^/, namespace: 'left-out' }, () => ({ contents: 'module.exports = {};' }));

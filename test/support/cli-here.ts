@@ -67,7 +67,7 @@ function start(): Thread {
   const { port1, port2 } = new MessageChannel();
   const turn = new Int32Array(new SharedArrayBuffer(4));
   const worker = new Worker(new URL('./cli-thread.mjs', import.meta.url), {
-    workerData: { bin: BIN, main: `${PROJECT}/dist/cli/main.js`, port: port2, turn },
+    workerData: { bin: BIN, dist: `${PROJECT}/dist/cli`, port: port2, turn },
     transferList: [port2],
     execArgv: [],
   });

@@ -4,7 +4,7 @@ import fs from 'node:fs';
 import { createRequire, syncBuiltinESMExports } from 'node:module';
 import { workerData } from 'node:worker_threads';
 
-const { bin, main, port, turn } = workerData;
+const { bin, dist, port, turn } = workerData;
 const { readSync, writeSync } = fs;
 const { spawnSync } = childProcess;
 let shell;
@@ -49,7 +49,8 @@ function setEnvironment(env) {
   Object.assign(process.env, env);
 }
 
-const command = createRequire(import.meta.url)(main);
+const require = createRequire(import.meta.url);
+const { bundleFor } = require(bin);
 port.on('message', async ({ args, env, input: given, shell: free }) => {
   shell = free;
   input = given;
@@ -59,7 +60,7 @@ port.on('message', async ({ args, env, input: given, shell: free }) => {
   process.exitCode = undefined;
   let failure;
   try {
-    await command.main();
+    await require(`${dist}/${bundleFor(args[0])}`).main();
   } catch (error) {
     failure = error instanceof Error ? (error.stack ?? error.message) : String(error);
   }
