@@ -25,7 +25,14 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build, type PluginBuild } from 'esbuild';
 import fastGlob from 'fast-glob';
 import { IN_PARTS, ONLY_IN_ALL, RUN } from '../test/support/extent.js';
-import { removeLeftovers, runPrefix, runVariables } from '../test/support/run-files.js';
+import {
+  newRun,
+  removeRun,
+  removeThoseOf,
+  removeTree,
+  runPrefix,
+  runVariables,
+} from '../test/support/run-files.js';
 
 const TESTS = '**/*.test.ts';
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
@@ -102,6 +109,7 @@ const budget = process.versions.v8.startsWith('11.') ? bin.LATE.split(' ') : [];
 let nodeRunner: ChildProcess | undefined;
 let isEnded = false;
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, end);
+const OWN = newRun();
 const RUN_DIRECTORY = makeRunDirectory();
 /** Where the files that the runner is given are. */
 const ENTRIES = makeEntries();
@@ -126,7 +134,7 @@ try {
 async function runNode(args: readonly string[]): Promise<number> {
   nodeRunner = spawn(process.execPath, args, {
     stdio: 'inherit',
-    env: { ...process.env, ...runVariables(RUN_DIRECTORY) },
+    env: { ...process.env, ...runVariables(OWN, RUN_DIRECTORY) },
   });
   const [status]: unknown[] = await once(nodeRunner, 'exit');
   return typeof status === 'number' ? status : 1;
@@ -158,9 +166,12 @@ function refuseTemporaryDirectory(): void {
 function makeRunDirectory(): string {
   // Another container that has this directory too has processes of its own.
   const before = Date.now() - HOUR;
-  removeLeftovers((pid, changed) => pid !== process.pid && changed < before && !isRunning(pid));
-  process.on('exit', () => removeLeftovers(pid => pid === process.pid));
-  const dir = realpathSync(mkdtempSync(join(tmpdir(), runPrefix(String(process.pid)))));
+  removeThoseOf((pid, changed) => pid !== process.pid && changed < before && !isRunning(pid));
+  const dir = realpathSync(mkdtempSync(join(tmpdir(), runPrefix(OWN))));
+  process.on('exit', () => {
+    removeTree(dir);
+    removeRun(OWN);
+  });
   chmodSync(dir, 0o755);
   return dir;
 }

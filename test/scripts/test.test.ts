@@ -1,7 +1,17 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdirSync, readdirSync, utimesSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lutimesSync,
+  mkdirSync,
+  readdirSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
@@ -91,15 +101,23 @@ test('npm test removes after an hour what is left of runs that were killed, and 
   const ofRunning = `elfnote-tests-${process.pid}-running`;
   // Perhaps one that goes on in another container.
   const ofOthers = `elfnote-tests-${pid}-recent`;
+  const ofAnotherUser = `elfnote-tests-${pid}-foreign`;
   const longAgo = (path: string) => utimesSync(path, 0, 0);
   for (const place of [dir, inMemory()]) {
     mkdirSync(join(place, ofKilled, 'its'), { recursive: true });
     longAgo(join(place, ofKilled));
   }
-  for (const name of [ofRunning, ofOthers]) mkdirSync(join(dir, name));
-  longAgo(join(dir, ofRunning));
+  const elsewhere = join(dir, 'elsewhere');
+  mkdirSync(elsewhere, { mode: 0o500 });
+  symlinkSync(elsewhere, join(dir, `elfnote-tests-${pid}-link`));
+  lutimesSync(join(dir, `elfnote-tests-${pid}-link`), 0, 0);
+  const kept = [ofRunning, ofOthers, ...(process.getuid?.() === 0 ? [ofAnotherUser] : [])];
+  for (const name of kept) mkdirSync(join(dir, name));
+  if (kept.includes(ofAnotherUser)) chownSync(join(dir, ofAnotherUser), 65534, 65534);
+  for (const name of kept) if (name !== ofOthers) longAgo(join(dir, name));
   assert.equal(runTests([FILE], { TMPDIR: dir }).status, 0);
-  assert.deepEqual(runsIn(dir).sort(), [ofRunning, ofOthers].sort());
+  assert.deepEqual(runsIn(dir).sort(), kept.toSorted());
+  assert.equal(statSync(elsewhere).mode & 0o777, 0o500);
   assert.ok(!existsSync(join(inMemory(), ofKilled)));
 });
 

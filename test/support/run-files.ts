@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { lstatSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,9 +10,17 @@ import { temporaryPlaces } from './tools.js';
  * a name like that directory's. So the run can remove what is left when it was ended, or the next run can.
  */
 
-/** How those names begin; a test file that nobody's scripts/test.ts has started is a run of its own. */
-export function runPrefix(pid = process.env.ELFNOTE_TESTS_PID ?? String(process.pid)): string {
-  return `elfnote-tests-${pid}-`;
+/** The number of a process, and what tells its run from that of another container. */
+export function newRun(): string {
+  return `${process.pid}-${randomBytes(3).toString('hex')}`;
+}
+
+/** A test file that nobody's scripts/test.ts has started is a run of its own. */
+const OURS = process.env.ELFNOTE_TESTS_RUN ?? newRun();
+
+/** How those names begin. */
+export function runPrefix(run = OURS): string {
+  return `elfnote-tests-${run}-`;
 }
 
 /** Where things are that outlast a run. */
@@ -20,25 +29,39 @@ export function keptPlace(): string {
 }
 
 /** The variables by which tests know their run. */
-export function runVariables(directory: string): Record<string, string> {
-  return { TMPDIR: directory, ELFNOTE_TESTS_PID: String(process.pid), ELFNOTE_TESTS_KEPT: keptPlace() };
+export function runVariables(run: string, directory: string): Record<string, string> {
+  return { TMPDIR: directory, ELFNOTE_TESTS_RUN: run, ELFNOTE_TESTS_KEPT: keptPlace() };
 }
 
-/** Of this user's runs that are over, by the number of their process and when their directory changed, in ms. */
-export function removeLeftovers(isOver: (pid: number, changed: number) => boolean): void {
+/** What a run has made. */
+export function removeRun(run: string): void {
+  removeLeftovers(name => name.startsWith(runPrefix(run)));
+}
+
+/** What this user's runs have made that are over, by the number of their process and when it was changed, in ms. */
+export function removeThoseOf(isOver: (pid: number, changed: number) => boolean): void {
+  removeLeftovers((name, changed) => {
+    const pid = /^elfnote-tests-(\d+)-/.exec(name)?.[1];
+    return pid !== undefined && isOver(Number(pid), changed);
+  });
+}
+
+/** What cannot be removed, as where a test has mounted something, stays. */
+function removeLeftovers(isOne: (name: string, changed: number) => boolean): void {
   for (const place of temporaryPlaces()) {
     for (const name of readdirSync(place)) {
-      const pid = /^elfnote-tests-(\d+)-/.exec(name)?.[1];
       const path = join(place, name);
       const stats = lstatSync(path, { throwIfNoEntry: false });
-      if (pid === undefined || stats?.uid !== process.getuid?.()) continue;
-      if (isOver(Number(pid), stats?.mtimeMs ?? 0)) removeTree(path);
+      if (stats === undefined || stats.uid !== process.getuid?.() || !isOne(name, stats.mtimeMs)) continue;
+      try {
+        removeTree(path);
+      } catch {}
     }
   }
 }
 
 export function removeTree(path: string): void {
-  makeWritable(path);
+  if (lstatSync(path, { throwIfNoEntry: false })?.isDirectory()) makeWritable(path);
   rmSync(path, { recursive: true, force: true });
 }
 
