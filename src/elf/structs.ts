@@ -26,26 +26,40 @@ interface Field<Name extends string> extends Place {
 /** The offset of each field within a struct, in bytes. */
 export type Offsets<Name extends string> = Readonly<Record<Name, number>>;
 
+/** Of a struct in the files of one class. */
+interface Layout<Name extends string> {
+  readonly places: ReadonlyMap<Name, Place>;
+  readonly fields: readonly Field<Name>[];
+  readonly offsets: Offsets<Name>;
+  readonly size: number;
+}
+
 /** One struct of the ELF specification (gABI, chapters 4 and 5), in both classes. Nothing in it is padded. */
 export class Struct<Name extends string> {
-  readonly #places: readonly [ReadonlyMap<Name, Place>, ReadonlyMap<Name, Place>];
-  readonly #fields: readonly [readonly Field<Name>[], readonly Field<Name>[]];
-  readonly #offsets: readonly [Offsets<Name>, Offsets<Name>];
-  readonly #sizes: readonly [number, number];
+  readonly #in32: Fields<Name>;
+  readonly #in64: Fields<Name>;
+  /** Made when they are first asked for: of both classes, and of all structs, a run needs few. */
+  #layout32: Layout<Name> | undefined;
+  #layout64: Layout<Name> | undefined;
 
   /** @param in32 the order of the fields in 32-bit files, where it is another. */
   constructor(in64: Fields<Name>, in32: Fields<Name> = in64) {
-    const [places32, size32] = layOut(in32, 0);
-    const [places64, size64] = layOut(in64, 1);
-    this.#places = [places32, places64];
-    this.#fields = [fieldsOf(places32), fieldsOf(places64)];
-    this.#offsets = [offsetsOf(places32), offsetsOf(places64)];
-    this.#sizes = [size32, size64];
+    this.#in32 = in32;
+    this.#in64 = in64;
+  }
+
+  #layout({ is64 }: Encoding): Layout<Name> {
+    if (is64) {
+      this.#layout64 ??= layOut(this.#in64, 1);
+      return this.#layout64;
+    }
+    this.#layout32 ??= layOut(this.#in32, 0);
+    return this.#layout32;
   }
 
   /** Of the struct, in bytes. */
-  size({ is64 }: Encoding): number {
-    return this.#sizes[is64 ? 1 : 0];
+  size(encoding: Encoding): number {
+    return this.#layout(encoding).size;
   }
 
   /** Offset of a field within the struct, in bytes. */
@@ -54,8 +68,8 @@ export class Struct<Name extends string> {
   }
 
   /** Of all fields: who decodes a table looks a name up once, not for every entry. */
-  offsets({ is64 }: Encoding): Offsets<Name> {
-    return this.#offsets[is64 ? 1 : 0];
+  offsets(encoding: Encoding): Offsets<Name> {
+    return this.#layout(encoding).offsets;
   }
 
   /** The value of a field of the struct at `start`. */
@@ -69,7 +83,7 @@ export class Struct<Name extends string> {
   /** @throws ElfnoteError `unsupported` for a value that does not fit. */
   put(encoding: Encoding, bytes: Buffer, start: number, values: Partial<Record<Name, number>>): void {
     const table = new Table(encoding, bytes);
-    for (const { name, at, type } of this.#fields[encoding.is64 ? 1 : 0]) {
+    for (const { name, at, type } of this.#layout(encoding).fields) {
       const value = values[name];
       if (value === undefined) continue;
       if (type === 'size') table.putWord(start + at, value);
@@ -79,8 +93,8 @@ export class Struct<Name extends string> {
     }
   }
 
-  #place({ is64 }: Encoding, name: Name): Place {
-    const place = this.#places[is64 ? 1 : 0].get(name);
+  #place(encoding: Encoding, name: Name): Place {
+    const place = this.#layout(encoding).places.get(name);
     if (place === undefined) throw new RangeError(`no field ${name}`);
     return place;
   }
@@ -90,14 +104,14 @@ function fieldsOf<Name extends string>(places: ReadonlyMap<Name, Place>): Field<
   return [...places].map(([name, place]) => ({ name, ...place }));
 }
 
-function layOut<Name extends string>(fields: Fields<Name>, width: 0 | 1): [Map<Name, Place>, number] {
+function layOut<Name extends string>(fields: Fields<Name>, width: 0 | 1): Layout<Name> {
   const places = new Map<Name, Place>();
   let at = 0;
   for (const [name, type] of fields) {
     places.set(name, { at, type });
     at += WIDTHS[type][width];
   }
-  return [places, at];
+  return { places, fields: fieldsOf(places), offsets: offsetsOf(places), size: at };
 }
 
 function offsetsOf<Name extends string>(places: ReadonlyMap<Name, Place>): Offsets<Name> {
