@@ -5,6 +5,7 @@ import {
   chmodSync,
   chownSync,
   existsSync,
+  lchownSync,
   lutimesSync,
   mkdirSync,
   readdirSync,
@@ -19,7 +20,7 @@ import fastGlob from 'fast-glob';
 import { PROJECT, run, runOk } from '../support/cli.js';
 import { environment } from '../support/starter.js';
 import { sharedDir, tempDir } from '../support/temp.js';
-import { inMemory, needsOtherUser } from '../support/tools.js';
+import { inMemory, needsOtherUser, needsRoot } from '../support/tools.js';
 
 /** `npm test -- ARGS`. */
 const runTests = (args: readonly string[], env: Readonly<Record<string, string>> = {}) =>
@@ -55,15 +56,25 @@ test('npm test refuses a temporary directory with a blank', t => {
 });
 
 const needsNobodyHere = needsOtherUser('setpriv', process.execPath, join(PROJECT, 'scripts/test.ts'));
-test('npm test runs where the project belongs to someone else', { skip: needsNobodyHere }, t => {
+test('npm test runs where the project belongs to someone else, and follows no link of a leftover', {
+  skip: needsNobodyHere,
+}, t => {
   const dir = sharedDir(t);
   chmodSync(dir, 0o777);
+  const elsewhere = join(dir, 'elsewhere');
+  const link = join(dir, `elfnote-tests-${spawnSync('true').pid}-link`);
+  mkdirSync(elsewhere);
+  symlinkSync(elsewhere, link);
+  for (const path of [elsewhere, link]) lchownSync(path, 65534, 65534);
+  chmodSync(elsewhere, 0o500);
+  lutimesSync(link, 0, 0);
   const ids = ['--reuid', '65534', '--regid', '65534', '--clear-groups'];
   const command = [process.execPath, '--import', 'tsx', 'scripts/test.ts', FILE];
   const env = { NODE_TEST_CONTEXT: undefined, TMPDIR: dir };
   const { stdout } = runOk('setpriv', [...ids, ...command], { cwd: PROJECT, env });
   assert.match(stdout, /has no cause unless it was given one/);
   assert.deepEqual(runsIn(dir), []);
+  assert.equal(statSync(elsewhere).mode & 0o777, 0o500);
 });
 
 test('npm test hands a name to the runner, with the files that are named', () => {
@@ -85,14 +96,35 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
       stdio: 'ignore',
     });
     const ended = once(child, 'exit');
+    // Of another container, where a process may have the same number.
+    const ofTwin = `elfnote-tests-${child.pid}-twin`;
+    mkdirSync(join(dir, ofTwin));
     const ofTests = 'elfnote-tests-*/elfnote-test-*';
     while (child.exitCode === null && fastGlob.globSync(ofTests, { cwd: dir, onlyFiles: false }).length === 0)
       await setTimeout(10);
     child.kill(signal);
     assert.deepEqual(await ended, [1, null]);
-    assert.deepEqual(runsIn(dir), []);
+    assert.deepEqual(runsIn(dir), [ofTwin]);
   });
 }
+
+test('npm test passes over a leftover that cannot be removed, as where something is mounted', {
+  skip: needsRoot('mount'),
+}, t => {
+  const dir = tempDir(t);
+  const ofKilled = `elfnote-tests-${spawnSync('true').pid}-mounted`;
+  const mountPoint = join(dir, ofKilled, 'disk');
+  mkdirSync(mountPoint, { recursive: true });
+  utimesSync(join(dir, ofKilled), 0, 0);
+  const mounted = run('mount', ['-t', 'tmpfs', 'elfnote-test', mountPoint]);
+  if (mounted.status !== 0) return t.skip(`no tmpfs can be mounted here: ${mounted.stderr.trim()}`);
+  try {
+    assert.equal(runTests([FILE], { TMPDIR: dir }).status, 0);
+    assert.deepEqual(runsIn(dir), [ofKilled]);
+  } finally {
+    runOk('umount', [mountPoint]);
+  }
+});
 
 test('npm test removes after an hour what is left of runs that were killed, and nothing of one that goes on', t => {
   const dir = tempDir(t);
@@ -107,17 +139,12 @@ test('npm test removes after an hour what is left of runs that were killed, and 
     mkdirSync(join(place, ofKilled, 'its'), { recursive: true });
     longAgo(join(place, ofKilled));
   }
-  const elsewhere = join(dir, 'elsewhere');
-  mkdirSync(elsewhere, { mode: 0o500 });
-  symlinkSync(elsewhere, join(dir, `elfnote-tests-${pid}-link`));
-  lutimesSync(join(dir, `elfnote-tests-${pid}-link`), 0, 0);
   const kept = [ofRunning, ofOthers, ...(process.getuid?.() === 0 ? [ofAnotherUser] : [])];
   for (const name of kept) mkdirSync(join(dir, name));
   if (kept.includes(ofAnotherUser)) chownSync(join(dir, ofAnotherUser), 65534, 65534);
   for (const name of kept) if (name !== ofOthers) longAgo(join(dir, name));
   assert.equal(runTests([FILE], { TMPDIR: dir }).status, 0);
   assert.deepEqual(runsIn(dir).sort(), kept.toSorted());
-  assert.equal(statSync(elsewhere).mode & 0o777, 0o500);
   assert.ok(!existsSync(join(inMemory(), ofKilled)));
 });
 
