@@ -10,6 +10,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { join } from 'node:path';
 import { before, describe, type TestContext, test } from 'node:test';
 import { SANITIZED } from '../support/audit-module.js';
 import { numberIn, objectIn, run, runOk } from '../support/cli.js';
@@ -259,7 +260,11 @@ describe('a note full of nonsense', { skip: needs('gcc', 'patchelf') }, () => {
   let files: Closure;
   let plain: string;
   before(() => {
-    shop = new ReaderShop(tempDir(scope));
+    const dir = tempDir(scope);
+    // How much nonsense hits a path depends on how long the paths are.
+    const padded = join(dir, 'p'.repeat(Math.max(1, 99 - dir.length)));
+    mkdirSync(padded);
+    shop = new ReaderShop(padded);
     files = annotatedClosure(shop);
     plain = shop.plain(files.program);
   });
@@ -282,8 +287,7 @@ describe('a note full of nonsense', { skip: needs('gcc', 'patchelf') }, () => {
       answered += stderr.split('\n').filter(line => /: \/\S+$/.test(line)).length;
     }
     // Some were still good enough to be used: the reader did not just give up at the first byte.
-    // It is about a third, by the bytes of the temporary directory's name.
-    assert.ok(answered > EXTENT.hostileNotes / 4, `${answered} answers`);
+    assert.ok(answered > EXTENT.hostileNotes / 3, `${answered} answers`);
     for (const { file, bytes } of notes) writeFileSync(file, bytes);
     assert.deepEqual(assertSame(shop, files.program).said, ANSWERED);
   });
