@@ -159,11 +159,8 @@ test('V8 waits while files are worked on, but not while something is loaded', {
     process.on('exit', () => console.log(JSON.stringify([late, tag() !== early])));`,
   );
   const said = (...args: readonly string[]) => {
-    const node = [process.execPath, '--require', join(cwd, 'tags.cjs'), BIN, ...args];
-    return run(node[0] ?? '', node.slice(1), { cwd })
-      .stdout.trimEnd()
-      .split('\n')
-      .at(-1);
+    const { stdout } = run(process.execPath, ['--require', join(cwd, 'tags.cjs'), BIN, ...args], { cwd });
+    return stdout.trimEnd().split('\n').at(-1);
   };
   assert.equal(said('build-cache', '--root', ROOT, '--fast', '-q', 'tree'), '[[],true]');
   assert.equal(said('--version'), '[[],false]');
