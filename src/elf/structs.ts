@@ -1,8 +1,8 @@
 import type { Encoding } from './bytes.js';
 import { Table } from './table.js';
 
-/** `half` has 2 bytes, `word` 4, `size` (an address, an offset, a size) 4 or 8 by the file's class; `byte` 1. */
-type FieldType = 'byte' | 'half' | 'word' | 'size';
+/** `half` has 2 bytes, `word` 4, `size` (an address, an offset, a size) 4 or 8 by the file's class; `byte` 1, `ident` 16. */
+type FieldType = 'byte' | 'half' | 'word' | 'size' | 'ident';
 
 /** Bytes of a field by class. */
 const WIDTHS: Readonly<Record<FieldType, readonly [is32: number, is64: number]>> = {
@@ -10,17 +10,16 @@ const WIDTHS: Readonly<Record<FieldType, readonly [is32: number, is64: number]>>
   half: [2, 2],
   word: [4, 4],
   size: [4, 8],
+  ident: [16, 16],
 };
 
 type Fields<Name extends string> = readonly (readonly [Name, FieldType])[];
 
-interface Place {
-  readonly at: number;
-  readonly type: FieldType;
-}
-
-interface Field<Name extends string> extends Place {
+interface Field<Name extends string> {
   readonly name: Name;
+  readonly type: FieldType;
+  /** Offset within the struct, in bytes. */
+  readonly at: number;
 }
 
 /** The offset of each field within a struct, in bytes. */
@@ -28,10 +27,10 @@ export type Offsets<Name extends string> = Readonly<Record<Name, number>>;
 
 /** Of a struct in the files of one class. */
 interface Layout<Name extends string> {
-  readonly places: ReadonlyMap<Name, Place>;
-  readonly fields: readonly Field<Name>[];
   readonly offsets: Offsets<Name>;
   readonly size: number;
+  /** Made when they are first asked for: who reads needs none. */
+  fields: readonly Field<Name>[] | undefined;
 }
 
 /** One struct of the ELF specification (gABI, chapters 4 and 5), in both classes. Nothing in it is padded. */
@@ -57,6 +56,13 @@ export class Struct<Name extends string> {
     return this.#layout32;
   }
 
+  #fields(encoding: Encoding): readonly Field<Name>[] {
+    const layout = this.#layout(encoding);
+    const names = encoding.is64 ? this.#in64 : this.#in32;
+    layout.fields ??= names.map(([name, type]) => ({ name, type, at: layout.offsets[name] }));
+    return layout.fields;
+  }
+
   /** Of the struct, in bytes. */
   size(encoding: Encoding): number {
     return this.#layout(encoding).size;
@@ -64,7 +70,7 @@ export class Struct<Name extends string> {
 
   /** Offset of a field within the struct, in bytes. */
   at(encoding: Encoding, name: Name): number {
-    return this.#place(encoding, name).at;
+    return this.offsets(encoding)[name];
   }
 
   /** Of all fields: who decodes a table looks a name up once, not for every entry. */
@@ -74,7 +80,9 @@ export class Struct<Name extends string> {
 
   /** The value of a field of the struct at `start`. */
   get(encoding: Encoding, bytes: Buffer, start: number, name: Name): number {
-    const { at, type } = this.#place(encoding, name);
+    const field = this.#fields(encoding).find(field => field.name === name);
+    if (field === undefined) throw new RangeError(`no field ${name}`);
+    const { at, type } = field;
     if (type === 'size') return encoding.word(bytes, start + at);
     if (type === 'word') return encoding.u32(bytes, start + at);
     return type === 'half' ? encoding.u16(bytes, start + at) : bytes.readUInt8(start + at);
@@ -83,7 +91,7 @@ export class Struct<Name extends string> {
   /** @throws ElfnoteError `unsupported` for a value that does not fit. */
   put(encoding: Encoding, bytes: Buffer, start: number, values: Partial<Record<Name, number>>): void {
     const table = new Table(encoding, bytes);
-    for (const { name, at, type } of this.#layout(encoding).fields) {
+    for (const { name, at, type } of this.#fields(encoding)) {
       const value = values[name];
       if (value === undefined) continue;
       if (type === 'size') table.putWord(start + at, value);
@@ -92,47 +100,30 @@ export class Struct<Name extends string> {
       else bytes.writeUInt8(value, start + at);
     }
   }
-
-  #place(encoding: Encoding, name: Name): Place {
-    const place = this.#layout(encoding).places.get(name);
-    if (place === undefined) throw new RangeError(`no field ${name}`);
-    return place;
-  }
 }
 
-function fieldsOf<Name extends string>(places: ReadonlyMap<Name, Place>): Field<Name>[] {
-  return [...places].map(([name, place]) => ({ name, ...place }));
-}
-
-function layOut<Name extends string>(fields: Fields<Name>, width: 0 | 1): Layout<Name> {
-  const places = new Map<Name, Place>();
-  let at = 0;
-  for (const [name, type] of fields) {
-    places.set(name, { at, type });
-    at += WIDTHS[type][width];
-  }
-  return { places, fields: fieldsOf(places), offsets: offsetsOf(places), size: at };
-}
-
-function offsetsOf<Name extends string>(places: ReadonlyMap<Name, Place>): Offsets<Name> {
+/** @param width index into `WIDTHS`. */
+function layOut<Name extends string>(names: Fields<Name>, width: 0 | 1): Layout<Name> {
   const offsets: Partial<Record<Name, number>> = {};
-  for (const [name, { at }] of places) offsets[name] = at;
-  if (!hasAll(offsets, places)) throw new RangeError('a field has no place');
-  return offsets;
+  let size = 0;
+  // A short run pays for all that is done once, and to take an array apart for most.
+  for (const field of names) {
+    offsets[field[0]] = size;
+    size += WIDTHS[field[1]][width];
+  }
+  if (!hasAll(offsets, names)) throw new RangeError('two fields have one name');
+  return { offsets, size, fields: undefined };
 }
 
 function hasAll<Name extends string>(
   offsets: Partial<Record<Name, number>>,
-  places: ReadonlyMap<Name, Place>,
+  { length }: Fields<Name>,
 ): offsets is Record<Name, number> {
-  return [...places.keys()].every(name => offsets[name] !== undefined);
+  return Object.keys(offsets).length === length;
 }
 
-/** Behind `e_ident`, which is the same in both classes. */
-const IDENT = Array.from({ length: 16 }, (_, i) => [`ident${i}`, 'byte'] as const);
-
 export const EHDR = new Struct([
-  ...IDENT,
+  ['e_ident', 'ident'],
   ['e_type', 'half'],
   ['e_machine', 'half'],
   ['e_version', 'word'],
