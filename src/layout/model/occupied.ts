@@ -82,7 +82,13 @@ function isBefore(start: number, size: number, nextStart: number, nextSize: numb
 
 /** What patchelf writes over the sections that it moves away: 'X', and 'Z' in later versions. */
 const WIPES = { old: 0x58, new: 0x5a } as const;
-const WIPED = [Buffer.alloc(PIECE, WIPES.old), Buffer.alloc(PIECE, WIPES.new)];
+let wiped: readonly Buffer[] | undefined;
+
+/** Made when it is first asked for: few files have such ranges. */
+function wipedPieces(): readonly Buffer[] {
+  wiped ??= [Buffer.alloc(PIECE, WIPES.old), Buffer.alloc(PIECE, WIPES.new)];
+  return wiped;
+}
 
 /**
  * Whether patchelf has wiped the bytes of a range that nothing in the file describes. Where it moved several sections,
@@ -92,7 +98,7 @@ export function isWiped(source: ByteSource, start: number, end: number): boolean
   let isTouched = false;
   for (let at = start; at < end; at += pieceAt(at, end)) {
     const bytes = source.read(at, pieceAt(at, end));
-    if (WIPED.some(wiped => bytes.compare(wiped, 0, bytes.length) === 0)) {
+    if (wipedPieces().some(wiped => bytes.compare(wiped, 0, bytes.length) === 0)) {
       isTouched = true;
       continue;
     }
