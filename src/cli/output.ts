@@ -9,7 +9,7 @@ export const OUT_IS_TERMINAL = isTerminal(1);
 /** Asks node:tty, which loads Node's network code, only of what may be one. */
 export function isTerminal(fd: number): boolean {
   try {
-    const stats = fstatSync(fd);
+    const stats = fstatSync(fd, { bigint: true });
     if (!stats.isCharacterDevice()) return false;
     return isTerminalDevice(stats.rdev) ?? isatty(fd);
   } catch {
@@ -18,11 +18,11 @@ export function isTerminal(fd: number): boolean {
 }
 
 /** By Linux's list of devices (admin-guide/devices.txt), where that tells: the null device, and terminal windows. */
-function isTerminalDevice(rdev: number): boolean | undefined {
+function isTerminalDevice(rdev: bigint): boolean | undefined {
   if (process.platform !== 'linux') return undefined;
-  const major = (rdev >> 8) & 0xfff;
-  if (major === 1) return false;
-  return major >= 136 && major <= 143 ? true : undefined;
+  const major = (rdev >> 8n) & 0xfffn;
+  if (major === 1n) return false;
+  return major >= 136n && major <= 143n ? true : undefined;
 }
 
 let lost = false;
@@ -44,7 +44,8 @@ export function printOut(text: string | Buffer): void {
 
 /** Writes all of it before returning. What cannot be written is dropped, and the work goes on. */
 export function flushOut(): void {
-  let bytes = Buffer.concat(pending);
+  const [first = Buffer.alloc(0)] = pending;
+  let bytes = pending.length > 1 ? Buffer.concat(pending) : first;
   pending = [];
   size = 0;
   while (bytes.length > 0 && !lost) {

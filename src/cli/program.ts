@@ -49,17 +49,18 @@ const GROUPS: readonly (readonly [heading: string, commands: Named])[] = [
 export function createProgram(first?: string): Command {
   const program = new Command('elfnote')
     .description('Notes in ELF files that tell the dynamic loader where each library is.')
-    .version(version(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'show this help')
     // Options behind a command's name are that command's, so that `exec` can pass them on.
     .enablePositionalOptions()
     .addHelpText('after', EXAMPLE);
+  const isNamed = isCommand(first);
+  if (!isNamed) program.version(version(), '-V, --version', 'print the version');
   const isWanted = wanted(first);
   for (const [heading, commands] of GROUPS) {
     program.commandsGroup(heading);
     for (const [name, make] of Object.entries(commands)) if (isWanted(name)) program.addCommand(make());
   }
-  program.helpCommand('help [command]', 'show the help of a command');
+  if (!isNamed) program.helpCommand('help [command]', 'show the help of a command');
   program.hook('preAction', (_, command) => refuseEmpty(command));
   for (const command of [program, ...program.commands]) {
     command.exitOverride().configureHelp(LOOKS).configureOutput(OUTPUT);
@@ -69,8 +70,11 @@ export function createProgram(first?: string): Command {
 
 function wanted(first: string | undefined): (name: string) => boolean {
   if (first === '--version' || first === '-V') return () => false;
-  const isCommand = GROUPS.some(([, commands]) => first !== undefined && Object.hasOwn(commands, first));
-  return isCommand ? name => name === first : () => true;
+  return isCommand(first) ? name => name === first : () => true;
+}
+
+function isCommand(first: string | undefined): boolean {
+  return first !== undefined && GROUPS.some(([, commands]) => Object.hasOwn(commands, first));
 }
 
 /** Commander takes colours out again where there is no terminal, and for NO_COLOR. Of Node, since that is loaded. */
