@@ -1,22 +1,19 @@
 #!/usr/bin/env node
-const { existsSync, readdirSync, readFileSync, statSync, writeSync } = require('node:fs');
-const { join } = require('node:path');
+// Node compiles this file anew at each start: what is seldom needed is in a file of its own.
+const { closeSync, openSync, readSync, statSync, writeSync } = require('node:fs');
+const { dirname } = require('node:path');
 const { Script } = require('node:vm');
 
-const CLI = join(__dirname, '../dist/cli');
+const CLI = `${dirname(__dirname)}/dist/cli`;
 /** What V8 has compiled is for its own version, and V8 itself does not look at the processor. */
-const COMPILED = join(CLI, 'compiled', `${process.version}-${process.platform}-${process.arch}`);
+const COMPILED = `${CLI}/compiled/${process.version}-${process.platform}-${process.arch}`;
 
-/** Little is read for these: what they need is in a bundle of its own, which lacks what the other commands do. */
-const LIGHT = new Set(['--help', '--version', '-V', '-h', 'completion', 'dump', 'help', 'reader']);
-const bundleFor = command => (LIGHT.has(command) ? './light.js' : './main.js');
+/** Little is read for these: what they need is in bundles of their own, which lack what the other commands do. */
+const LIGHT = ['--help', '--version', '-V', '-h', 'completion', 'help', 'reader'];
 
-function tryRead(...path) {
-  try {
-    return readFileSync(join(...path));
-  } catch {
-    return undefined;
-  }
+function bundleFor(command) {
+  if (command === 'dump') return 'dump.js';
+  return LIGHT.includes(command) ? 'light.js' : 'main.js';
 }
 
 /**
@@ -26,7 +23,7 @@ function tryRead(...path) {
  */
 const LATE = '--interrupt-budget=400000 --max-inlined-bytecode-size-cumulative=150 --no-turbo-loop-peeling';
 const EARLY = '--interrupt-budget=67584 --max-inlined-bytecode-size-cumulative=920 --turbo-loop-peeling';
-const OVER_MANY_FILES = new Set(['build-cache', 'remove-cache', 'verify']);
+const OVER_MANY_FILES = ['build-cache', 'remove-cache', 'verify'];
 let v8;
 let isLate = false;
 
@@ -47,6 +44,35 @@ function whileEarly(load) {
   }
 }
 
+/** Of a file; undefined also where it may not be looked at. In nanoseconds and bytes, which Node has ready. */
+function look(path) {
+  try {
+    return statSync(path, { bigint: true, throwIfNoEntry: false });
+  } catch {
+    return undefined;
+  }
+}
+
+/** For all that is read, one after the other: new memory costs more than what is read into it. */
+let room;
+
+/** @returns bytes that the next call writes over; undefined where they are not to be had. */
+function read(path) {
+  const size = Number(look(path)?.size ?? 0);
+  // What V8 has compiled of a source is larger, and comes next.
+  if (!(size <= room?.length)) room = Buffer.allocUnsafeSlow(2 * size);
+  try {
+    const fd = openSync(path);
+    try {
+      return room.subarray(0, readSync(fd, room, 0, size, 0));
+    } finally {
+      closeSync(fd);
+    }
+  } catch {
+    return undefined;
+  }
+}
+
 /**
  * Loads the command line as Node loads CommonJS modules, but for what is compiled already.
  *
@@ -56,32 +82,27 @@ function load(bundle, compiled) {
   const scripts = new Map();
   const loaded = new Map();
   const loadFile = name => {
-    const path = join(CLI, name);
-    const script = new Script(readFileSync(path, 'latin1'), {
+    const path = `${CLI}/${name}`;
+    const bytes = read(path);
+    // Not documented, and quicker, since it asks for no encoding.
+    const source = bytes.latin1Slice?.() ?? bytes.toString('latin1');
+    const script = new Script(source, {
       // It is among what is compiled, and no machine's path belongs there.
-      filename: join('elfnote/dist/cli', name),
-      cachedData: compiled === undefined ? undefined : tryRead(compiled, name),
+      filename: `elfnote/dist/cli/${name}`,
+      cachedData: compiled === undefined ? undefined : read(`${compiled}/${name}`),
     });
     scripts.set(name, script);
     const module = { exports: {} };
     loaded.set(name, module);
     script.runInThisContext()(module.exports, ask, module, path, CLI);
-    return module.exports;
+    return module;
   };
   const ask = name => {
-    if (loaded.has(name)) return loaded.get(name).exports;
-    return whileEarly(() => (name.startsWith('./') ? loadFile(name) : require(name)));
+    if (!name.startsWith('./')) return whileEarly(() => require(name));
+    const file = name.slice(2);
+    return (loaded.get(file) ?? whileEarly(() => loadFile(file))).exports;
   };
-  return { scripts, main: ask(bundle).main };
-}
-
-/** Undefined also where it may not be looked at. */
-function changed(file) {
-  try {
-    return statSync(file, { throwIfNoEntry: false })?.mtimeMs;
-  } catch {
-    return undefined;
-  }
+  return { scripts, main: loadFile(bundle).exports.main };
 }
 
 /**
@@ -89,70 +110,36 @@ function changed(file) {
  * length alone, so nothing counts that is older than a file that somebody has edited since.
  */
 function compiledFor(command, bundle, built) {
-  const places = [/^[a-z-]+$/.test(command) ? command : 'other', 'other'].map(name => join(COMPILED, name));
-  return places.find(place => changed(join(place, bundle)) >= built);
-}
-
-/** What is not there yet nobody else has written to. */
-function isOwnAlone(directory) {
-  const stats = statSync(directory, { throwIfNoEntry: false });
-  return stats === undefined || (stats.uid === process.getuid() && (stats.mode & 0o022) === 0);
-}
-
-/**
- * Node 22 and later keep what they have compiled, here beside the closure notes: in a directory that is the user's own,
- * since whoever writes there says what runs, and which no group may write to, whatever the umask. Node's own choice is
- * below /tmp, where anybody may be first.
- */
-function keepCompiled({ HOME = '' } = process.env) {
-  const nodeModule = require('node:module');
-  if (nodeModule.enableCompileCache === undefined || !HOME.startsWith('/')) return;
-  try {
-    const cache = `${HOME}/.cache/elfnote`;
-    const kept = `${cache}/compiled`;
-    if (statSync(HOME).uid !== process.getuid()) return;
-    // One for each version of Node, and each may be older than its parent's mode.
-    const versions = existsSync(kept) ? readdirSync(kept).map(name => join(kept, name)) : [];
-    if (![cache, kept, ...versions].every(isOwnAlone)) return;
-    const mask = process.umask(0o077);
-    try {
-      nodeModule.enableCompileCache(kept);
-    } finally {
-      process.umask(mask);
-    }
-  } catch {}
-}
-
-function mainOf(command, bundle, built) {
-  // Node knows the source maps of what it has loaded itself.
-  const compiled = process.sourceMapsEnabled ? undefined : compiledFor(command, bundle, built);
-  if (compiled !== undefined) return load(bundle, compiled).main;
-  keepCompiled();
-  return require(join(CLI, bundle)).main;
-}
-
-/** Without this a Node that is too old, and a clone that is not built, would end in a stack. */
-function whyNot(built, [major, minor] = process.versions.node.split('.').map(Number)) {
-  if (major < 20 || (major === 20 && minor < 12))
-    return `needs Node 20.12 or later, and this is ${process.versions.node}`;
-  return built === undefined ? 'is not built yet: npm ci builds it' : undefined;
-}
-
-function start([, , command = ''] = process.argv) {
-  const bundle = bundleFor(command);
-  const built = changed(join(CLI, bundle));
-  const why = whyNot(built);
-  if (why === undefined) {
-    const main = mainOf(command, bundle, built);
-    if (OVER_MANY_FILES.has(command) && process.versions.v8.startsWith('11.')) optimizeLate(true);
-    return main();
+  for (const name of [command, 'other']) {
+    if (!name.includes('/') && look(`${COMPILED}/${name}/${bundle}`)?.mtimeNs >= built.mtimeNs)
+      return `${COMPILED}/${name}`;
   }
-  writeSync(2, `elfnote: ${why}\n`);
-  process.exitCode = 2;
-  return Promise.resolve();
+  return undefined;
+}
+
+function start(command = '') {
+  const bundle = bundleFor(command);
+  const built = look(`${CLI}/${bundle}`);
+  // Node knows the source maps of what it has loaded itself.
+  const compiled =
+    built === undefined || process.sourceMapsEnabled ? undefined : compiledFor(command, bundle, built);
+  let main;
+  if (compiled === undefined) {
+    const { keepCompiled, whyNot } = require('./plain.js');
+    const why = whyNot(built !== undefined);
+    if (why !== undefined) {
+      writeSync(2, `elfnote: ${why}\n`);
+      process.exitCode = 2;
+      return Promise.resolve();
+    }
+    keepCompiled();
+    ({ main } = require(`${CLI}/${bundle}`));
+  } else ({ main } = load(bundle, compiled));
+  if (OVER_MANY_FILES.includes(command) && process.versions.v8.startsWith('11.')) optimizeLate(true);
+  return main();
 }
 
 // At once: to take a large heap apart piece by piece is work for nobody.
-if (require.main === module) start().then(() => process.exit());
+if (require.main === module) start(process.argv[2]).then(() => process.exit());
 
 module.exports = { bundleFor, load, optimizeLate, whileEarly, COMPILED, LATE };

@@ -6,7 +6,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type BuildOptions, build, type Plugin } from 'esbuild';
+import { type BuildOptions, build, type ImportKind, type Plugin } from 'esbuild';
 import { licencesOf } from './licences.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -51,6 +51,29 @@ const late: Plugin = {
   },
 };
 
+/** Commander's own index makes a command that nobody asks for, and esbuild copies its exports one by one. */
+const COMMANDER = {
+  argument: ['Argument'],
+  command: ['Command'],
+  error: ['CommanderError', 'InvalidArgumentError'],
+  help: ['Help'],
+  option: ['Option'],
+};
+
+const commander: Plugin = {
+  name: 'commander',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^commander$/ }, ({ path }) => ({ path, namespace: 'commander' }));
+    onLoad({ filter: /^/, namespace: 'commander' }, () => {
+      const parts = Object.entries(COMMANDER).map(
+        ([file, names]) =>
+          `export const { ${names.join()} } = require('./node_modules/commander/lib/${file}.js');`,
+      );
+      return { contents: parts.join('\n'), resolveDir: root };
+    });
+  },
+};
+
 /**
  * Node's own modules, by `require`: an `import` of node:fs makes a copy of all that it exports, and loads its streams for
  * that.
@@ -89,23 +112,39 @@ const apart: Plugin = {
 
 const bin: { bundleFor(command: string): string } = createRequire(import.meta.url)('../bin/elfnote.js');
 
-/** The commands that do much; what they do is loaded when they run. */
+/** What a bundle lacks; bin/elfnote.js starts no such command from it. */
+interface Left {
+  /** Commands whose options it has, for help, and what they do not. */
+  readonly undone: readonly string[];
+  /** Commands of which it has nothing. */
+  readonly unknown: readonly string[];
+}
+
 const HEAVY = ['build-cache', 'exec', 'remove-cache', 'trace', 'verify'];
 
-/** Leaves out what they do. @throws Error where bin/elfnote.js would start one of them without it */
-const light: Plugin = {
-  name: 'light',
-  setup({ onResolve, onLoad }) {
-    const wrong = HEAVY.filter(command => bin.bundleFor(command) !== './main.js');
-    if (wrong.length > 0) throw new Error(`not in the light bundle: ${wrong.join()}`);
-    onResolve({ filter: /^/ }, ({ kind, importer, path }) => {
-      const isCommand = kind === 'dynamic-import' && dirname(importer) === COMMANDS;
-      const isLeftOut = isCommand && HEAVY.includes(basename(importer, '.ts'));
-      return isLeftOut ? { path, namespace: 'left-out' } : undefined;
-    });
-    onLoad({ filter: /^/, namespace: 'left-out' }, () => ({ contents: 'module.exports = {};' }));
-  },
+const PARTS: Readonly<Record<string, Left>> = {
+  light: { undone: [...HEAVY, 'dump'], unknown: [] },
+  dump: { undone: [], unknown: [...HEAVY, 'completion', 'reader'] },
 };
+
+/** @throws Error where bin/elfnote.js would start a command without what it does. */
+function leavingOut(part: string, { undone, unknown }: Left): Plugin {
+  const wrong = [...undone, ...unknown].filter(command => bin.bundleFor(command) === `${part}.js`);
+  if (wrong.length > 0) throw new Error(`not in the ${part} bundle: ${wrong.join()}`);
+  const isLeftOut = (kind: ImportKind, importer: string, path: string) =>
+    kind === 'dynamic-import'
+      ? dirname(importer) === COMMANDS && undone.includes(basename(importer, '.ts'))
+      : path.startsWith('./commands/') && unknown.includes(basename(path, '.js'));
+  return {
+    name: `${part} alone`,
+    setup({ onResolve, onLoad }) {
+      onResolve({ filter: /^/ }, ({ kind, importer, path }) => {
+        return isLeftOut(kind, importer, path) ? { path, namespace: 'left-out' } : undefined;
+      });
+      onLoad({ filter: /^/, namespace: 'left-out' }, () => ({ contents: 'module.exports = {};' }));
+    },
+  };
+}
 
 const common = {
   absWorkingDir: root,
@@ -143,11 +182,19 @@ const cli = {
   format: 'cjs',
   define: { 'import.meta.dirname': '__dirname' },
   supported: { 'dynamic-import': false },
-  plugins: [late, apart],
+  plugins: [commander, late, apart],
 } as const satisfies BuildOptions;
 const built = [
   await build(cli),
-  await build({ ...cli, entryPoints: { light: 'src/cli/main.ts' }, plugins: [late, light, apart] }),
+  ...(await Promise.all(
+    Object.entries(PARTS).map(([part, left]) =>
+      build({
+        ...cli,
+        entryPoints: { [part]: 'src/cli/main.ts' },
+        plugins: [commander, late, leavingOut(part, left), apart],
+      }),
+    ),
+  )),
   await build({
     ...common,
     entryPoints: { index: 'src/index.ts' },

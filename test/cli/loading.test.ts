@@ -37,7 +37,7 @@ describe('a command reads only the packages that it needs', { skip: needs('strac
   const COMMANDS: Readonly<Record<string, Reads>> = {
     '--version': [['--version'], 'light.js', ALWAYS],
     '--help': [['build-cache', '--help'], 'main.js', ALWAYS],
-    dump: [['dump', '--root', ROOT, pie], 'light.js', ALWAYS],
+    dump: [['dump', '--root', ROOT, pie], 'dump.js', ALWAYS],
     'build-cache of a file': [['build-cache', '-n', '--root', ROOT, pie], 'main.js', ALWAYS],
     'build-cache with a warning': [
       ['build-cache', '-n', '--root', ROOT, rpath],
@@ -58,7 +58,7 @@ describe('a command reads only the packages that it needs', { skip: needs('strac
       const opened = [...calls.matchAll(/openat\([^"]*"([^"]+)"[^)]*\) = \d/g)]
         .map(([, path = '']) => unescaped(path))
         .filter(path => path.startsWith(PROJECT) && path.endsWith('.js'));
-      const bundles = opened.filter(path => /(?:main|light)\.js$/.test(path) && path.startsWith(DIST));
+      const bundles = opened.filter(path => /(?:main|light|dump)\.js$/.test(path) && path.startsWith(DIST));
       assert.deepEqual([...new Set(bundles.map(path => basename(path)))], [bundle]);
       assert.deepEqual([...new Set(opened.flatMap(packagesIn))].sort(), [...expected].sort());
     });

@@ -37,8 +37,9 @@ test('a clone that is not built, and a Node that is too old, are one line and st
     ['20.12.0', 0],
     ['22.0.0', 0],
   ] as const) {
-    const versions = `{ ...process.versions, node: '${version}' }`;
-    writeFileSync(older, `Object.defineProperty(process, 'versions', { value: ${versions} });`);
+    const value = `{ ...process.versions, node: '${version}' }`;
+    const versions = `{ version: { value: 'v${version}' }, versions: { value: ${value} } }`;
+    writeFileSync(older, `Object.defineProperties(process, ${versions});`);
     const { status: is, stderr } = run(process.execPath, ['--require', older, BIN, '--version']);
     const line = `elfnote: needs Node 20.12 or later, and this is ${version}\n`;
     assert.deepEqual([is, stderr], [status, status === 0 ? '' : line]);
