@@ -1,7 +1,6 @@
 import type { ElfnoteError } from '../errors.js';
 import type { ByteString, Encoding } from './bytes.js';
 import { PT_LOAD } from './constants.js';
-import { PHDR, SHDR } from './structs.js';
 
 /** Field names are those of the ELF specification; offsets are file offsets, addresses are link-time ones. */
 export interface ElfHeader {
@@ -99,14 +98,14 @@ export interface ElfImage {
   readonly cacheNotes: readonly CacheNoteLocation[];
 }
 
-/** Bytes of one section header. */
-export function sectionHeaderSize(encoding: Encoding): number {
-  return SHDR.size(encoding);
+/** Bytes of one section header (gABI, `Elf32_Shdr` and `Elf64_Shdr`). */
+export function sectionHeaderSize({ is64 }: Encoding): number {
+  return is64 ? 64 : 40;
 }
 
-/** Bytes of one program header. */
-export function programHeaderSize(encoding: Encoding): number {
-  return PHDR.size(encoding);
+/** Bytes of one program header (gABI, `Elf32_Phdr` and `Elf64_Phdr`). */
+export function programHeaderSize({ is64 }: Encoding): number {
+  return is64 ? 56 : 32;
 }
 
 /**

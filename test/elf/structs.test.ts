@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Encoding } from '../../src/elf/bytes.js';
+import { programHeaderSize, sectionHeaderSize } from '../../src/elf/image.js';
 import { DYN, EHDR, NHDR, PHDR, SHDR, type Struct, SYM } from '../../src/elf/structs.js';
 import { runOk } from '../support/cli.js';
 import { tempDir } from '../support/temp.js';
@@ -78,5 +79,11 @@ test('a struct says where all its fields are as it says of each', () => {
       [PHDR.offsets(encoding).p_flags, SHDR.offsets(encoding).sh_entsize, SYM.offsets(encoding).st_value],
       [PHDR.at(encoding, 'p_flags'), SHDR.at(encoding, 'sh_entsize'), SYM.at(encoding, 'st_value')],
     );
+  }
+});
+
+test('the entries of the two tables have the sizes of their structs', () => {
+  for (const e of [ELF32, ELF64]) {
+    assert.deepEqual([programHeaderSize(e), sectionHeaderSize(e)], [PHDR.size(e), SHDR.size(e)]);
   }
 });
