@@ -33,7 +33,7 @@ interface Extent {
 }
 
 /** In bytes: so little at the end of a file is not left for another call. */
-const REST = 1 << 15;
+const REST = 1 << 16;
 
 /**
  * Ranged reads of an open file in blocks of 4 KiB, each block read once. The block behind what is asked for comes with
