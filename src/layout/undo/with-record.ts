@@ -18,6 +18,11 @@ export interface Recorded extends Stages {
 /** Rounds in which the record's size and the place for that size have to agree. */
 const MOST_ROUNDS = 4;
 
+/** Of a record's descriptor, in bytes: those of nearly all files with a Nix-like run path take a little less. */
+const USUAL_SIZE = 68;
+/** In bytes: rather than give that many away, the notes are planned once more. */
+const MOST_WASTED = 12;
+
 /**
  * Places notes and, behind them, the record of how to undo just that. The place depends on the record's size, and the
  * record on the place. Where the record would cost more than its own bytes there, it comes at the end of the file; and
@@ -27,21 +32,39 @@ const MOST_ROUNDS = 4;
  * @throws ElfnoteError of `planStages`.
  */
 export function planWithRecord(view: ElfView, notes: Buffer, options: PlanOptions): Recorded | SkipPlan {
+  return planAtOnce(view, notes, options) ?? planInRounds(view, notes, options);
+}
+
+/**
+ * Without the place that the notes would have alone, where no other could be cheaper than the one with a record; undefined
+ * elsewhere. So most files are planned once.
+ */
+function planAtOnce(view: ElfView, notes: Buffer, options: PlanOptions): Recorded | undefined {
+  // A program that has no room for an audit module is an error.
+  if (options.auditModule !== undefined) return undefined;
+  let size = USUAL_SIZE;
+  for (let round = 0; round < MOST_ROUNDS; round++) {
+    const payload = payloadFor(notes, size);
+    const stages = planStages(view, { bytes: payload }, options);
+    if ('reason' in stages || !isCheapest(view, stages, payload.length)) return undefined;
+    const found = recorded(view, stages, payload, notes.length, size, MOST_WASTED);
+    if (typeof found !== 'number') return found;
+    size = found;
+  }
+  return undefined;
+}
+
+function planInRounds(view: ElfView, notes: Buffer, options: PlanOptions): Recorded | SkipPlan {
   const bare = planStages(view, { bytes: notes }, options);
   if ('reason' in bare) return bare;
   let size = encodeUndo(record(view, bare, notes.length)).length;
   for (let round = 0; round < MOST_ROUNDS; round++) {
-    const payload = Buffer.alloc(notes.length + alignedSize(size));
-    payload.set(notes);
+    const payload = payloadFor(notes, size);
     const stages = planStages(view, { bytes: payload }, options);
     if ('reason' in stages || isDearer(view, stages, bare, size)) break;
-    const found = withOldHash(record(view, stages, payload.length), view);
-    const encoded = encodeUndo(found, size);
-    if (encoded.length === size) {
-      putRecord(view, stages, payload, notes.length, found, encoded);
-      return { hasRecord: true, ...stages };
-    }
-    size = encoded.length;
+    const found = recorded(view, stages, payload, notes.length, size, size);
+    if (typeof found !== 'number') return found;
+    size = found;
   }
   const atEnd = recordAtEnd(view, bare, notes.length);
   if (atEnd !== undefined) return { hasRecord: true, ...atEnd };
@@ -50,8 +73,45 @@ export function planWithRecord(view: ElfView, notes: Buffer, options: PlanOption
   return { hasRecord: false, ...bare, commits };
 }
 
+/** The notes, and zeros for a record whose descriptor has that size. */
+function payloadFor(notes: Buffer, size: number): Buffer {
+  const payload = Buffer.alloc(notes.length + alignedSize(size));
+  payload.set(notes);
+  return payload;
+}
+
+/**
+ * The stages with their record.
+ *
+ * @param size of the record's descriptor, which the payload has room for.
+ * @param waste how much of that may be left over.
+ * @returns the size that the descriptor needs, where that is another.
+ */
+function recorded(
+  view: ElfView,
+  stages: Stages,
+  payload: Buffer,
+  notesSize: number,
+  size: number,
+  waste: number,
+): Recorded | number {
+  const found = withOldHash(record(view, stages, payload.length), view);
+  const encoded = encodeUndo(found);
+  if (encoded.length > size || encoded.length < size - waste) return encoded.length;
+  putRecord(view, stages, payload, notesSize, found, Buffer.concat([encoded], size));
+  return { hasRecord: true, ...stages };
+}
+
 function alignedSize(descriptorSize: number): number {
   return Math.ceil((OWN_DESC_START + descriptorSize) / 4) * 4;
+}
+
+/**
+ * Nothing moves, and the payload is in bytes that the file has, so that there is no new segment either. The file grows by its
+ * section headers at most, which are the same wherever nothing moves.
+ */
+function isCheapest(view: ElfView, { note }: Stages, payloadSize: number): boolean {
+  return note.moved.length === 0 && note.at + payloadSize <= view.source.size;
 }
 
 /** More segments, more that moves, or a file that grows by more than the record. */
