@@ -78,7 +78,19 @@ function isReadable({ programHeaders }: ElfView['image'], note: CacheNoteLocatio
   );
 }
 
-function notesOf(encoding: ElfView['image']['encoding'], { entries, extraNotes = [] }: Wanted): Buffer {
+type Encoding = ElfView['image']['encoding'];
+
+/** Planning and verifying ask for the same, one behind the other. */
+let last: { readonly wanted: Wanted; readonly littleEndian: boolean; readonly notes: Buffer } | undefined;
+
+function notesOf(encoding: Encoding, wanted: Wanted): Buffer {
+  const { littleEndian } = encoding;
+  if (last?.wanted !== wanted || last.littleEndian !== littleEndian)
+    last = { wanted, littleEndian, notes: encoded(encoding, wanted) };
+  return last.notes;
+}
+
+function encoded(encoding: Encoding, { entries, extraNotes = [] }: Wanted): Buffer {
   const note = encodeNote(entries, encoding);
   return extraNotes.length === 0 ? note : Buffer.concat([note, ...extraNotes]);
 }

@@ -161,9 +161,14 @@ function tablesSize({ sectionHeaders, encoding, header }: ElfImage): number {
   return sectionHeaders.length * sectionHeaderSize(encoding) + names;
 }
 
+/** What a record starts with, by whether it is little-endian. */
+const STARTS = new Map<boolean, Buffer>();
+
 /** The first record in a gap that can be read. */
 function recordIn({ image, source }: ElfView, { offset, size }: Gap): FoundRecord | undefined {
-  const start = ownNoteStart(OWN_TYPE.undo, image.encoding);
+  const { littleEndian } = image.encoding;
+  const start = STARTS.get(littleEndian) ?? ownNoteStart(OWN_TYPE.undo, image.encoding);
+  STARTS.set(littleEndian, start);
   const bytes = source.read(offset, size);
   const before = OWN_DESC_START - start.length;
   for (let at = bytes.indexOf(start); at >= 0; at = bytes.indexOf(start, at + 1)) {
