@@ -21,7 +21,7 @@ function bundleFor(command) {
  * that a run over hundreds of files pays for it and ends before it has gained anything. Later ones wait by themselves. In
  * bytes of bytecode, that run and that are inlined into one function; the other values are V8's own.
  */
-const LATE = '--interrupt-budget=400000 --max-inlined-bytecode-size-cumulative=150 --no-turbo-loop-peeling';
+const LATE = '--interrupt-budget=270000 --max-inlined-bytecode-size-cumulative=150 --no-turbo-loop-peeling';
 const EARLY = '--interrupt-budget=67584 --max-inlined-bytecode-size-cumulative=920 --turbo-loop-peeling';
 const OVER_MANY_FILES = ['build-cache', 'remove-cache', 'verify'];
 let v8;
