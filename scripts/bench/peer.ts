@@ -19,8 +19,8 @@ interface Size {
 
 const FEW = 80;
 const MANY = 3000;
-/** In bytes: of the many, what is larger is left out, so that a disk holds them; and then nearly all, to see small ones. */
-const LIMITS = [32 << 20, 1 << 20];
+/** In bytes: of the many, what is larger is left out: nothing, the few that take most of the peer's time, nearly all bytes. */
+const LIMITS = [Number.POSITIVE_INFINITY, 32 << 20, 1 << 20];
 
 const ROWS = [
   'elfnote, writing all',
@@ -87,7 +87,7 @@ function sizesOf({ objects }: Store, work: string): Size[] {
     const some = objects.filter(path => statSync(path).size < limit);
     const copies = Math.ceil(MANY / Math.max(1, some.length));
     if (bytesOf(some) * copies * 2 < bavail * bsize) sizes.push({ copies, objects: some });
-    else console.log(`No room on the disk for ${MANY} objects of less than ${limit >> 20} MiB.`);
+    else console.log(`No room on the disk for ${MANY} objects of less than ${limit / 2 ** 20} MiB.`);
   }
   return sizes;
 }
