@@ -2,7 +2,7 @@
  * Bundles the command line and the library, so that a command reads few files when it starts and an installation
  * fetches few packages. What is bundled is no dependency of the package; its licences go with it.
  */
-import { rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -118,13 +118,15 @@ interface Left {
   readonly undone: readonly string[];
   /** Commands of which it has nothing. */
   readonly unknown: readonly string[];
+  /** Commands that it has whole, and loads at once. */
+  readonly whole: readonly string[];
 }
 
 const HEAVY = ['build-cache', 'exec', 'remove-cache', 'trace', 'verify'];
 
 const PARTS: Readonly<Record<string, Left>> = {
-  light: { undone: [...HEAVY, 'dump'], unknown: [] },
-  dump: { undone: [], unknown: [...HEAVY, 'completion', 'reader'] },
+  light: { undone: [...HEAVY, 'dump'], unknown: [], whole: [] },
+  dump: { undone: [], unknown: [...HEAVY, 'completion', 'reader'], whole: ['dump'] },
 };
 
 /** @throws Error where bin/elfnote.js would start a command without what it does. */
@@ -142,6 +144,28 @@ function leavingOut(part: string, { undone, unknown }: Left): Plugin {
         return isLeftOut(kind, importer, path) ? { path, namespace: 'left-out' } : undefined;
       });
       onLoad({ filter: /^/, namespace: 'left-out' }, () => ({ contents: 'module.exports = {};' }));
+    },
+  };
+}
+
+const WHAT_IT_DOES = /await import\('([^']+)'\)/;
+
+/** Loads what a command does with all else, where it is the only one: what is loaded later has a function for each file. */
+function atOnce(command: string): Plugin {
+  const file = join(COMMANDS, `${command}.ts`);
+  return {
+    name: `${command} at once`,
+    setup({ onLoad }) {
+      onLoad({ filter: /^/, namespace: 'file' }, ({ path }) => {
+        if (path !== file) return undefined;
+        const text = readFileSync(file, 'utf8');
+        const [, done] = text.match(WHAT_IT_DOES) ?? [];
+        if (done === undefined) throw new Error(`${command} loads nothing`);
+        return {
+          contents: `import * as done from '${done}';\n${text.replace(WHAT_IT_DOES, 'done')}`,
+          loader: 'ts',
+        };
+      });
     },
   };
 }
@@ -191,7 +215,7 @@ const built = [
       build({
         ...cli,
         entryPoints: { [part]: 'src/cli/main.ts' },
-        plugins: [commander, late, leavingOut(part, left), apart],
+        plugins: [commander, late, leavingOut(part, left), ...left.whole.map(atOnce), apart],
       }),
     ),
   )),
