@@ -25,7 +25,7 @@ const { peer, small, rounds } = benchOptions(process.argv.slice(2));
 const work = mkdtempSync(join(tmpdir(), 'elfnote-bench-'));
 console.log(`Node ${process.version}, ${availableParallelism()} processors\n`);
 try {
-  await measureStartUp(rounds * 4);
+  measureStartUp(rounds * 4, work);
   if (peer === undefined) measureReader();
   const directory = join(work, 'store');
   mkdirSync(directory);
