@@ -87,6 +87,8 @@ export interface NoteCommit extends Commit {
   readonly rung: Rung;
   /** File offset of the payload. */
   readonly at: number;
+  /** What else the place costs, as `Cost` weighs it; 0 where nothing is lost. */
+  readonly losses: number;
   /** Names of what moved to make room. */
   readonly moved: readonly string[];
   readonly addedLoads: number;

@@ -2,6 +2,7 @@ import type { ByteSource } from '../../elf/bytes.js';
 import type { ElfImage } from '../../elf/image.js';
 import { hasSections } from '../model/occupied.js';
 import { type Edit, type NoteCommit, type Payload, STEP } from '../model/plan.js';
+import { costOf } from './cost.js';
 import { headerPlan } from './header.js';
 import type { Place } from './place.js';
 import type { Room } from './room.js';
@@ -20,8 +21,9 @@ export function buildPlan(
   image: ElfImage,
   source: ByteSource,
   payload: Payload,
-  { room, place, sections }: Candidate,
+  candidate: Candidate,
 ): NoteCommit {
+  const { room, place, sections } = candidate;
   const { bytes } = payload;
   const { note } = place;
   const change = apply(room, { image, source, place, noteSize: bytes.length });
@@ -44,6 +46,7 @@ export function buildPlan(
     at: note.offset,
     edits: edits.sort((a, b) => a.step - b.step),
     size: Math.max(image.size, table?.fileEnd ?? 0, place.end),
+    losses: costOf(image, candidate).losses,
     moved: room.front?.names ?? [],
     addedLoads: place.newLoad === undefined ? 0 : 1,
     inPlaceIsSafe: header.atomic && change.hasOrder,

@@ -107,11 +107,11 @@ function alignedSize(descriptorSize: number): number {
 }
 
 /**
- * Nothing moves, and the payload is in bytes that the file has, so that there is no new segment either. The file grows by its
- * section headers at most, which are the same wherever nothing moves.
+ * Nothing is lost and nothing moves, and the payload is in bytes that the file has, so that there is no new segment either. The
+ * file grows by its section headers at most, which are the same wherever nothing moves.
  */
 function isCheapest(view: ElfView, { note }: Stages, payloadSize: number): boolean {
-  return note.moved.length === 0 && note.at + payloadSize <= view.source.size;
+  return note.losses === 0 && note.moved.length === 0 && note.at + payloadSize <= view.source.size;
 }
 
 /** More segments, more that moves, or a file that grows by more than the record. */
