@@ -10,7 +10,7 @@ export interface Batch {
 }
 
 /** Files whose attributes are asked for at once: one process of the tool that knows them serves so many. */
-const GROUP = 2000;
+const GROUP = 500;
 
 export function* batchesOf(found: readonly Found[], readsAttributes: boolean): Generator<Batch> {
   for (let from = 0; from < found.length; from += GROUP) {
