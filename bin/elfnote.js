@@ -44,7 +44,7 @@ function whileEarly(load) {
   }
 }
 
-/** Of a file; undefined also where it may not be looked at. In nanoseconds and bytes, which Node has ready. */
+/** Exact, as the command line asks too, so that Node compiles what answers once. Undefined where it may not be looked at. */
 function look(path) {
   try {
     return statSync(path, { bigint: true, throwIfNoEntry: false });
@@ -56,18 +56,27 @@ function look(path) {
 /** For all that is read, one after the other: new memory costs more than what is read into it. */
 let room;
 
-/** @returns bytes that the next call writes over; undefined where they are not to be had. */
-function read(path) {
-  const size = Number(look(path)?.size ?? 0);
+/** @returns bytes that the next call writes over. */
+function read(path, size) {
   // What V8 has compiled of a source is larger, and comes next.
   if (!(size <= room?.length)) room = Buffer.allocUnsafeSlow(2 * size);
+  const fd = openSync(path);
   try {
-    const fd = openSync(path);
-    try {
-      return room.subarray(0, readSync(fd, room, 0, size, 0));
-    } finally {
-      closeSync(fd);
-    }
+    return room.subarray(0, readSync(fd, room, 0, size, 0));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/**
+ * What V8 has compiled of a source. It knows that by its length alone, so nothing counts that is older than a file that
+ * somebody has edited since.
+ */
+function tryKept(path, source) {
+  const kept = look(path);
+  if (!(kept?.mtimeNs >= source.mtimeNs)) return undefined;
+  try {
+    return read(path, Number(kept.size));
   } catch {
     return undefined;
   }
@@ -83,13 +92,14 @@ function load(bundle, compiled) {
   const loaded = new Map();
   const loadFile = name => {
     const path = `${CLI}/${name}`;
-    const bytes = read(path);
+    const stats = statSync(path, { bigint: true });
+    const bytes = read(path, Number(stats.size));
     // Not documented, and quicker, since it asks for no encoding.
     const source = bytes.latin1Slice?.() ?? bytes.toString('latin1');
     const script = new Script(source, {
       // It is among what is compiled, and no machine's path belongs there.
       filename: `elfnote/dist/cli/${name}`,
-      cachedData: compiled === undefined ? undefined : read(`${compiled}/${name}`),
+      cachedData: compiled === undefined ? undefined : tryKept(`${compiled}/${name}`, stats),
     });
     scripts.set(name, script);
     const module = { exports: {} };
@@ -105,10 +115,7 @@ function load(bundle, compiled) {
   return { scripts, main: loadFile(bundle).exports.main };
 }
 
-/**
- * The directory for a command, or that for any; undefined where another Node has built elfnote. V8 knows a source by its
- * length alone, so nothing counts that is older than a file that somebody has edited since.
- */
+/** The directory for a command, or that for any; undefined where another Node has built elfnote. */
 function compiledFor(command, bundle, built) {
   for (const name of [command, 'other']) {
     if (!name.includes('/') && look(`${COMPILED}/${name}/${bundle}`)?.mtimeNs >= built.mtimeNs)

@@ -125,6 +125,30 @@ test('what another Node has compiled, or nothing whole, is passed over', t => {
   assert.equal(elfnote(), whole);
 });
 
+test('a part that somebody has edited since it was compiled runs as it is now, and one that is gone is named', t => {
+  const place = tempDir(t);
+  for (const part of ['bin', 'dist/cli', 'package.json']) {
+    cpSync(join(PROJECT, part), join(place, part), { recursive: true, preserveTimestamps: true });
+  }
+  copies(join(place, 'tree'), 2);
+  const walk = () =>
+    run(process.execPath, [join(place, 'bin/elfnote.js'), 'build-cache', '-n', join(place, 'tree')]);
+  assert.equal(walk().status, 0);
+  const part = join(place, 'dist/cli/fast-glob.js');
+  const text = readFileSync(part, 'utf8');
+  const edited = 'throw Error("edited");';
+  const start = text.indexOf('"use strict";') + '"use strict";'.length;
+  writeFileSync(part, text.slice(0, start) + edited + text.slice(start + edited.length));
+  assert.match(walk().stderr, /^elfnote: internal error, please report it: Error: edited\n/);
+  rmSync(part);
+  const { status, stderr } = walk();
+  assert.equal(status, 2);
+  assert.match(
+    stderr,
+    /^elfnote: \S+\/dist\/cli\/fast-glob\.js: the system refused \w+: no such file or directory\n$/,
+  );
+});
+
 const isEager = process.versions.v8.startsWith('11.');
 
 test('what is loaded late finds V8 with the flags that it was compiled for', {
