@@ -1,3 +1,4 @@
+import type { Encoding } from '../elf/bytes.js';
 import { PF_R, PT_LOAD } from '../elf/constants.js';
 import { isProgram, ownAuditModule } from '../elf/dt-audit.js';
 import type { CacheNoteLocation } from '../elf/image.js';
@@ -77,8 +78,6 @@ function isReadable({ programHeaders }: ElfView['image'], note: CacheNoteLocatio
       p.p_vaddr - p.p_offset === segment.p_vaddr - segment.p_offset,
   );
 }
-
-type Encoding = ElfView['image']['encoding'];
 
 /** Planning and verifying ask for the same, one behind the other. */
 let last: { readonly wanted: Wanted; readonly littleEndian: boolean; readonly notes: Buffer } | undefined;
