@@ -2,7 +2,7 @@ import type { ByteSource } from '../../elf/bytes.js';
 import type { ElfImage } from '../../elf/image.js';
 import { hasSections } from '../model/occupied.js';
 import { type Edit, type NoteCommit, type Payload, STEP } from '../model/plan.js';
-import { costOf } from './cost.js';
+import type { Cost } from './cost.js';
 import { headerPlan } from './header.js';
 import type { Place } from './place.js';
 import type { Room } from './room.js';
@@ -10,10 +10,14 @@ import { apply, rungOf } from './rooms.js';
 import { movedSectionEdits, type SectionTableRoom } from './section-table.js';
 
 /** A room that fits, with all that is needed to use it. */
-export interface Candidate {
+export interface Placed {
   readonly room: Room;
   readonly place: Place;
   readonly sections: SectionTableRoom | undefined;
+}
+
+export interface Candidate extends Placed {
+  readonly cost: Cost;
 }
 
 /** Turns a candidate into edits in commit order. */
@@ -21,9 +25,8 @@ export function buildPlan(
   image: ElfImage,
   source: ByteSource,
   payload: Payload,
-  candidate: Candidate,
+  { room, place, sections, cost }: Candidate,
 ): NoteCommit {
-  const { room, place, sections } = candidate;
   const { bytes } = payload;
   const { note } = place;
   const change = apply(room, { image, source, place, noteSize: bytes.length });
@@ -46,7 +49,7 @@ export function buildPlan(
     at: note.offset,
     edits: edits.sort((a, b) => a.step - b.step),
     size: Math.max(image.size, table?.fileEnd ?? 0, place.end),
-    losses: costOf(image, candidate).losses,
+    losses: cost.losses,
     moved: room.front?.names ?? [],
     addedLoads: place.newLoad === undefined ? 0 : 1,
     inPlaceIsSafe: header.atomic && change.hasOrder,

@@ -1,7 +1,7 @@
 import { ET_EXEC, PT_NOTE, SHF_ALLOC, SHT_NOTE } from '../../elf/constants.js';
 import { type ElfImage, programHeaderSize } from '../../elf/image.js';
 import { tableEnd } from '../model/occupied.js';
-import type { Candidate } from './build.js';
+import type { Placed } from './build.js';
 
 /** What a candidate costs, the dearest term first. */
 export interface Cost {
@@ -13,7 +13,7 @@ export interface Cost {
   readonly bytes: number;
 }
 
-export function costOf(image: ElfImage, candidate: Candidate): Cost {
+export function costOf(image: ElfImage, candidate: Placed): Cost {
   const { room, place, sections } = candidate;
   return {
     losses:
@@ -38,7 +38,7 @@ export function isLeast({ losses, moved }: Cost): boolean {
 /** ld.so reads so much of a file at first (`struct filebuf`), and a table that reaches beyond it once more. */
 const FIRST_READ = { 64: 832, 32: 512 } as const;
 
-function outgrowsFirstRead(image: ElfImage, { room, place }: Candidate): boolean {
+function outgrowsFirstRead(image: ElfImage, { room, place }: Placed): boolean {
   const limit = FIRST_READ[image.encoding.is64 ? 64 : 32];
   const end = tableEnd(image);
   const { nulls, phdr, twin } = room.spare;
@@ -55,7 +55,7 @@ function outgrowsFirstRead(image: ElfImage, { room, place }: Candidate): boolean
  * where that covers nothing else. When it then has to move a note, it demands that sections fill every `PT_NOTE`. It
  * moves what stands where its program headers shall, and in an `ET_EXEC` all up to what it replaces.
  */
-function stopsPatchelf({ header, programHeaders, sectionHeaders }: ElfImage, { room }: Candidate): boolean {
+function stopsPatchelf({ header, programHeaders, sectionHeaders }: ElfImage, { room }: Placed): boolean {
   if (room.note === undefined) return false;
   const notes = sectionHeaders.filter(s => s.sh_type === SHT_NOTE && (s.sh_flags & SHF_ALLOC) !== 0);
   const entries = programHeaders.length + notes.length + 2;
@@ -68,7 +68,7 @@ function stopsPatchelf({ header, programHeaders, sectionHeaders }: ElfImage, { r
 /** The kernel takes a mapped file's build-id for a core dump, and for perf, from the file's first page alone. */
 const FIRST_PAGE = 4096;
 
-function takesNoteFromFirstPage({ programHeaders }: ElfImage, { room, place }: Candidate): boolean {
+function takesNoteFromFirstPage({ programHeaders }: ElfImage, { room, place }: Placed): boolean {
   const { front, spare } = room;
   if (front === undefined || place.front === undefined) return false;
   const distance = place.front.offset - front.start;

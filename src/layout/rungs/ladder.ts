@@ -11,8 +11,8 @@ import { addressOfOffset, type ElfImage, type ProgramHeader } from '../../elf/im
 import { hasSections, tableEnd } from '../model/occupied.js';
 import { isCongruent, isPageCongruent, mapsNothing } from '../model/pages.js';
 import type { NoteCommit, Payload, PlanOptions, SkipPlan } from '../model/plan.js';
-import { buildPlan, type Candidate } from './build.js';
-import { type Cost, costOf, isCheaper, isLeast } from './cost.js';
+import { buildPlan, type Candidate, type Placed } from './build.js';
+import { costOf, isCheaper, isLeast } from './cost.js';
 import { fitsPhnum } from './header.js';
 import { moveTable } from './move-table.js';
 import { type Place, placeInTail } from './place.js';
@@ -118,7 +118,6 @@ function findCandidate(
   // A tail costs a segment, so any slack beats it.
   for (const kind of kinds) {
     let best: Candidate | undefined;
-    let least: Cost | undefined;
     const fitting = new Set<Way>();
     for (const way of WAYS[kind]) {
       if (way.rather !== undefined && fitting.has(way.rather)) continue;
@@ -126,12 +125,9 @@ function findCandidate(
       if (room === undefined || avoid?.includes(rungOf(room))) continue;
       for (const candidate of fit(image, study, kind, room, noteSize)) {
         fitting.add(way);
-        const cost = costOf(image, candidate);
-        if (least !== undefined && !isCheaper(cost, least)) continue;
-        best = candidate;
-        least = cost;
+        if (best === undefined || isCheaper(candidate.cost, best.cost)) best = candidate;
       }
-      if (least !== undefined && isLeast(least)) break;
+      if (best !== undefined && isLeast(best.cost)) break;
     }
     if (best !== undefined) return best;
   }
@@ -150,10 +146,13 @@ function fit(image: ElfImage, study: Study, kind: Place['kind'], room: Room, not
   const sharesNote = room.note !== undefined || room.spare.twin !== undefined;
   // A note that nobody can give a section header would take the others it shares a segment with down in strip.
   if (sharesNote && sections === undefined && hasSections(image)) return [];
-  if (kind === 'slack')
-    return study.placesInSlack(sections, room, noteSize).map(place => ({ room, place, sections }));
+  const candidate = (place: Place): Candidate => {
+    const placed: Placed = { room, place, sections };
+    return { ...placed, cost: costOf(image, placed) };
+  };
+  if (kind === 'slack') return study.placesInSlack(sections, room, noteSize).map(candidate);
   const place = placeInTail(image, room, noteSize, sections?.fileEnd ?? image.size);
-  return place === undefined ? [] : [{ room, place, sections }];
+  return place === undefined ? [] : [candidate(place)];
 }
 
 const NONE: readonly number[] = [];
