@@ -32,40 +32,18 @@ const MOST_WASTED = 12;
  * @throws ElfnoteError of `planStages`.
  */
 export function planWithRecord(view: ElfView, notes: Buffer, options: PlanOptions): Recorded | SkipPlan {
-  return planAtOnce(view, notes, options) ?? planInRounds(view, notes, options);
-}
-
-/**
- * Without the place that the notes would have alone, where no other could be cheaper than the one with a record; undefined
- * elsewhere. So most files are planned once.
- */
-function planAtOnce(view: ElfView, notes: Buffer, options: PlanOptions): Recorded | undefined {
-  // A program that has no room for an audit module is an error.
-  if (options.auditModule !== undefined) return undefined;
-  let size = USUAL_SIZE;
-  for (let round = 0; round < MOST_ROUNDS; round++) {
-    const payload = payloadFor(notes, size);
-    const stages = planStages(view, { bytes: payload }, options);
-    if ('reason' in stages || !isCheapest(view, stages, payload.length)) return undefined;
-    const found = recorded(view, stages, payload, notes.length, size, MOST_WASTED);
-    if (typeof found !== 'number') return found;
-    size = found;
-  }
-  return undefined;
-}
-
-function planInRounds(view: ElfView, notes: Buffer, options: PlanOptions): Recorded | SkipPlan {
+  const rounds = { view, notes, options };
+  // Where no place could be cheaper, that of notes alone need not be known. What has no room for an audit module is an error.
+  const isGood = (stages: Stages, size: number) => isCheapest(view, stages, notes.length + alignedSize(size));
+  const cheapest =
+    options.auditModule === undefined ? inRounds(rounds, USUAL_SIZE, MOST_WASTED, isGood) : undefined;
+  if (cheapest !== undefined) return cheapest;
   const bare = planStages(view, { bytes: notes }, options);
   if ('reason' in bare) return bare;
-  let size = encodeUndo(record(view, bare, notes.length)).length;
-  for (let round = 0; round < MOST_ROUNDS; round++) {
-    const payload = payloadFor(notes, size);
-    const stages = planStages(view, { bytes: payload }, options);
-    if ('reason' in stages || isDearer(view, stages, bare, size)) break;
-    const found = recorded(view, stages, payload, notes.length, size, size);
-    if (typeof found !== 'number') return found;
-    size = found;
-  }
+  const needed = encodeUndo(record(view, bare, notes.length)).length;
+  const isWorth = (stages: Stages, size: number) => !isDearer(view, stages, bare, size);
+  const beside = inRounds(rounds, needed, Number.POSITIVE_INFINITY, isWorth);
+  if (beside !== undefined) return beside;
   const atEnd = recordAtEnd(view, bare, notes.length);
   if (atEnd !== undefined) return { hasRecord: true, ...atEnd };
   // Without a record nobody could finish what a run has begun in place.
@@ -73,33 +51,39 @@ function planInRounds(view: ElfView, notes: Buffer, options: PlanOptions): Recor
   return { hasRecord: false, ...bare, commits };
 }
 
-/** The notes, and zeros for a record whose descriptor has that size. */
-function payloadFor(notes: Buffer, size: number): Buffer {
-  const payload = Buffer.alloc(notes.length + alignedSize(size));
-  payload.set(notes);
-  return payload;
+interface Rounds {
+  readonly view: ElfView;
+  readonly notes: Buffer;
+  readonly options: PlanOptions;
 }
 
 /**
- * The stages with their record.
+ * Plans with room for a record, and with room for the one that this takes, until no more than `waste` is left over.
  *
- * @param size of the record's descriptor, which the payload has room for.
- * @param waste how much of that may be left over.
- * @returns the size that the descriptor needs, where that is another.
+ * @param first size of the record's descriptor in the first round, in bytes.
+ * @param isGood is asked of the stages with the size of the record's descriptor.
  */
-function recorded(
-  view: ElfView,
-  stages: Stages,
-  payload: Buffer,
-  notesSize: number,
-  size: number,
+function inRounds(
+  { view, notes, options }: Rounds,
+  first: number,
   waste: number,
-): Recorded | number {
-  const found = withOldHash(record(view, stages, payload.length), view);
-  const encoded = encodeUndo(found);
-  if (encoded.length > size || encoded.length < size - waste) return encoded.length;
-  putRecord(view, stages, payload, notesSize, found, Buffer.concat([encoded], size));
-  return { hasRecord: true, ...stages };
+  isGood: (stages: Stages, size: number) => boolean,
+): Recorded | undefined {
+  let size = first;
+  for (let round = 0; round < MOST_ROUNDS; round++) {
+    const payload = Buffer.alloc(notes.length + alignedSize(size));
+    payload.set(notes);
+    const stages = planStages(view, { bytes: payload }, options);
+    if ('reason' in stages || !isGood(stages, size)) return undefined;
+    const found = withOldHash(record(view, stages, payload.length), view);
+    const encoded = encodeUndo(found);
+    if (encoded.length <= size && encoded.length >= size - waste) {
+      putRecord(view, stages, payload, notes.length, found, Buffer.concat([encoded], size));
+      return { hasRecord: true, ...stages };
+    }
+    size = encoded.length;
+  }
+  return undefined;
 }
 
 function alignedSize(descriptorSize: number): number {
