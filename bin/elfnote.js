@@ -86,13 +86,14 @@ function tryKept(path, source) {
  * Loads the command line as Node loads CommonJS modules, but for what is compiled already.
  *
  * @param compiled a directory with what V8 has compiled of each file.
+ * @param built what `look` says of the bundle, where it has been asked.
  */
-function load(bundle, compiled) {
+function load(bundle, compiled, built) {
   const scripts = new Map();
   const loaded = new Map();
-  const loadFile = name => {
+  const loadFile = (name, known) => {
     const path = `${CLI}/${name}`;
-    const stats = statSync(path, { bigint: true });
+    const stats = known ?? statSync(path, { bigint: true });
     const bytes = read(path, Number(stats.size));
     // Not documented, and quicker, since it asks for no encoding.
     const source = bytes.latin1Slice?.() ?? bytes.toString('latin1');
@@ -112,7 +113,7 @@ function load(bundle, compiled) {
     const file = name.slice(2);
     return (loaded.get(file) ?? whileEarly(() => loadFile(file))).exports;
   };
-  return { scripts, main: loadFile(bundle).exports.main };
+  return { scripts, main: loadFile(bundle, built).exports.main };
 }
 
 /** The directory for a command, or that for any; undefined where another Node has built elfnote. */
@@ -141,7 +142,7 @@ function start(command = '') {
     }
     keepCompiled();
     ({ main } = require(`${CLI}/${bundle}`));
-  } else ({ main } = load(bundle, compiled));
+  } else ({ main } = load(bundle, compiled, built));
   if (OVER_MANY_FILES.includes(command) && process.versions.v8.startsWith('11.')) optimizeLate(true);
   return main();
 }
