@@ -11,7 +11,7 @@ import { addressOfOffset, type ElfImage, type ProgramHeader } from '../../elf/im
 import { hasSections, tableEnd } from '../model/occupied.js';
 import { isCongruent, isPageCongruent, mapsNothing } from '../model/pages.js';
 import type { NoteCommit, Payload, PlanOptions, SkipPlan } from '../model/plan.js';
-import { buildPlan, type Candidate, type Placed } from './build.js';
+import { buildPlan, type Candidate } from './build.js';
 import { costOf, isCheaper, isLeast } from './cost.js';
 import { fitsPhnum } from './header.js';
 import { moveTable } from './move-table.js';
@@ -147,8 +147,8 @@ function fit(image: ElfImage, study: Study, kind: Place['kind'], room: Room, not
   // A note that nobody can give a section header would take the others it shares a segment with down in strip.
   if (sharesNote && sections === undefined && hasSections(image)) return [];
   const candidate = (place: Place): Candidate => {
-    const placed: Placed = { room, place, sections };
-    return { ...placed, cost: costOf(image, placed) };
+    const cost = costOf(image, { room, place, sections });
+    return { room, place, sections, cost };
   };
   if (kind === 'slack') return study.placesInSlack(sections, room, noteSize).map(candidate);
   const place = placeInTail(image, room, noteSize, sections?.fileEnd ?? image.size);
