@@ -4,7 +4,7 @@ import { ownAuditModule } from './elf/dt-audit.js';
 import type { ElfImage } from './elf/image.js';
 import { ElfView } from './elf/view.js';
 import { ElfnoteError } from './errors.js';
-import { type AttributeCheck, LOST_IN_PLACE, readAttributes } from './files/attributes.js';
+import { type AttributeCheck, isOutdated, LOST_IN_PLACE, readAttributes } from './files/attributes.js';
 import { isSharedInStore } from './files/links.js';
 import { type FileSource, refuseChanged } from './files/source.js';
 import type { Steps } from './files/steps.js';
@@ -122,9 +122,11 @@ interface Attributes {
   readonly knowsAll: boolean;
 }
 
-function attributesOf({ path, file }: FileSource, options: RemoveOptions): Attributes {
+function attributesOf({ path, file, stats }: FileSource, options: RemoveOptions): Attributes {
   const directory = dirname(file.place);
-  const { found, knowsAll } = options.attributes ?? readAttributes([path, directory]);
+  const known = options.attributes;
+  const isKnown = known !== undefined && !isOutdated(known, stats);
+  const { found, knowsAll } = isKnown ? known : readAttributes([path, directory]);
   const own = (found?.get(path) ?? []).filter(name => !GIVEN_ANEW.has(name));
   // A new file gets the access list that its directory gives to all, and the one that it replaces need not have it.
   const isGiven = found?.get(directory)?.includes(DEFAULT_ACL) === true;

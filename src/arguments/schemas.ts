@@ -78,6 +78,7 @@ const attributes: Schema<AttributeCheck> = z.strictObject(
       'must be a Map of paths and names of attributes',
     ),
     knowsAll: z.boolean('must be true or false'),
+    asked: z.optional(z.number('must be a time in milliseconds')),
   },
   'must be what was read of attributes',
 );

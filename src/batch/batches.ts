@@ -39,6 +39,10 @@ class LateAttributes implements AttributeCheck {
     return this.#all().knowsAll;
   }
 
+  get asked(): number | undefined {
+    return this.#all().asked;
+  }
+
   #all(): AttributeCheck {
     this.#read ??= readAttributes(withDirectories(this.#files.filter(isToBeRead)));
     return this.#read;

@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process';
+import type { BigIntStats } from 'node:fs';
 
 /**
  * Extended attributes that a write would lose. Node has no call for them, so a tool of the system is asked:
@@ -9,6 +10,8 @@ export interface AttributeCheck {
   readonly found: ReadonlyMap<string, readonly string[]> | undefined;
   /** False where a tool knows of file capabilities alone, or there is none. */
   readonly knowsAll: boolean;
+  /** In milliseconds since the epoch: before the tool was asked. Without it, nothing has changed since. */
+  readonly asked?: number | undefined;
 }
 
 /** The kernel drops this one at every write, so it is lost even in place. */
@@ -17,17 +20,26 @@ export const LOST_IN_PLACE = 'security.capability';
 /** In bytes of paths; Linux takes 2 MiB of arguments and environment. */
 const ARGUMENTS_AT_ONCE = 1 << 19;
 
+/** In milliseconds: the kernel's clock for time stamps may be so much behind the one that a program asks. */
+const TICK = 20;
+
+/** Whether attributes may have been set on a file since they were asked for: that changes the inode's own time stamp. */
+export function isOutdated({ asked }: AttributeCheck, { ctimeMs }: BigIntStats): boolean {
+  return asked !== undefined && Number(ctimeMs) + TICK >= asked;
+}
+
 export function readAttributes(paths: readonly string[]): AttributeCheck {
+  const asked = Date.now();
   const found = new Map<string, string[]>();
   let knowsAll = true;
   for (const some of inPieces(paths)) {
     const all: Map<string, string[]> | undefined = knowsAll ? askGetfattr(some) : undefined;
     knowsAll = all !== undefined;
     const names = all ?? askGetcap(some);
-    if (names === undefined) return { found: undefined, knowsAll };
+    if (names === undefined) return { found: undefined, knowsAll, asked };
     for (const [path, attributes] of names) found.set(path, attributes);
   }
-  return { found, knowsAll };
+  return { found, knowsAll, asked };
 }
 
 function* inPieces(paths: readonly string[]): Generator<string[]> {

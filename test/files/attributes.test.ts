@@ -2,8 +2,11 @@ import assert from 'node:assert/strict';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { readAttributes } from '../../src/files/attributes.js';
-import { runOk } from '../support/cli.js';
+import { buildCache } from '../../src/index.js';
+import { ROOT, runOk } from '../support/cli.js';
+import { program } from '../support/commits.js';
 import { tempDir } from '../support/temp.js';
 import { needs, needsSuccess, toolPath } from '../support/tools.js';
 
@@ -51,4 +54,28 @@ test('a tool that was killed, as by Ctrl-C on a terminal, is asked again', { ski
   });
   process.env.PATH = `${bin}${delimiter}${PATH}`;
   assert.deepEqual([...(readAttributes([file]).found ?? [])], [[file, ['user.n0']]]);
+});
+
+test('an attribute that was set since many files were asked for is kept all the same', {
+  skip: SKIP,
+}, async t => {
+  const file = program(t);
+  // Time stamps are as exact as the kernel's clock for them.
+  await setTimeout(50);
+  const attributes = readAttributes([file]);
+  assert.deepEqual([...(attributes.found ?? [])], []);
+  runOk('setfattr', ['-n', 'user.origin', '-v', 'upstream', file]);
+  assert.equal(buildCache(file, { root: ROOT, attributes }).action, 'written');
+  assert.match(runOk('getfattr', ['-d', file]).stdout, /^user\.origin="upstream"$/m);
+});
+
+test('a file that has not changed since many files were asked for is not asked for again', {
+  skip: SKIP,
+}, async t => {
+  const file = program(t);
+  await setTimeout(50);
+  const { asked } = readAttributes([file]);
+  // Nobody would write this one away.
+  const attributes = { found: new Map([[file, ['security.capability']]]), knowsAll: true, asked };
+  assert.throws(() => buildCache(file, { root: ROOT, attributes }), /would lose security\.capability/);
 });
