@@ -13,31 +13,35 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const dist = join(root, 'dist');
 const COMMANDS = join(root, 'src/cli/commands');
 
-/** Functions of Node's modules that are big and needed late, if at all; elsewhere such a module is loaded at once. */
+/** Functions of modules that are big and needed late, if at all; elsewhere such a module of Node's is loaded at once. */
 const LATE: readonly {
   readonly module: string;
   readonly importer: string;
   readonly names: readonly string[];
+  /** They are properties of what it exports by default. */
+  readonly byDefault?: true;
 }[] = [
   // With it comes Node's network code. Commander uses it only for commands that are programs of their own.
   { module: 'node:child_process', importer: '/node_modules/commander/', names: ['spawn'] },
   { module: 'node:child_process', importer: join(root, 'src/'), names: ['spawnSync'] },
-  { module: 'node:crypto', importer: join(root, 'src/'), names: ['createHash', 'hash', 'randomBytes'] },
+  { module: 'node:crypto', importer: join(root, 'src/'), names: ['createHash', 'hash'] },
   { module: 'node:timers/promises', importer: join(root, 'src/'), names: ['setImmediate'] },
   { module: 'node:tty', importer: join(root, 'src/'), names: ['isatty'] },
   // Of what reads section names, which elfnote reads itself.
   { module: 'assert', importer: '/node_modules/elfy/', names: ['equal'] },
+  { module: 'js-sha256/build/sha256.js', importer: join(root, 'src/'), names: ['sha256'], byDefault: true },
 ];
 
 const late: Plugin = {
   name: 'late',
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^(node:.*|assert)$/ }, ({ importer, path, namespace }) => {
+    onResolve({ filter: /^(node:.*|assert|js-sha256\/.*)$/ }, ({ importer, path, namespace }) => {
       const isLate = LATE.some(late => late.module === path && importer.includes(late.importer));
       return isLate && namespace !== 'late' ? { path, namespace: 'late', pluginData: importer } : undefined;
     });
     onLoad({ filter: /^/, namespace: 'late' }, ({ path }) => {
-      const names = LATE.flatMap(late => (late.module === path ? late.names : []));
+      const late = LATE.filter(({ module }) => module === path);
+      const names = late.flatMap(({ names }) => names);
       return {
         contents: [
           `let module;`,
@@ -45,7 +49,9 @@ const late: Plugin = {
             name =>
               `export const ${name} = (...args) => (module ??= require(${JSON.stringify(path)})).${name}(...args);`,
           ),
+          late.some(({ byDefault }) => byDefault) ? `export default { ${names.join()} };` : '',
         ].join('\n'),
+        resolveDir: root,
       };
     });
   },
@@ -96,6 +102,7 @@ const APART: Readonly<Record<string, string>> = {
   'cli-progress': 'cli-progress',
   'fast-glob': 'fast-glob',
   '@dagrejs/dagre': '@dagrejs/dagre',
+  'js-sha256/build/sha256.js': 'js-sha256/build/sha256.js',
 };
 
 const nameApart = (path: string) => path.replace(/^.*\//, '').replace(/\.js$/, '');

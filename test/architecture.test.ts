@@ -17,10 +17,11 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   // The step and entry types of a note, and how long an element may be; the probe reads ELF headers.
   resolve: ['errors', 'elf', 'note/cache'],
   loader: ['errors', 'elf', 'resolve', 'note', 'files/source'],
-  layout: ['errors', 'elf', 'note'],
+  sha256: ['js-sha256/build/sha256.js'],
+  layout: ['errors', 'elf', 'note', 'sha256'],
   // Verifying reads the edited view anew and asks for the note's bytes.
   write: ['errors', 'elf', 'note', 'layout', 'files'],
-  files: ['errors', 'elf'],
+  files: ['errors', 'elf', 'sha256'],
   outcome: ['errors', 'type elf/bytes', 'type layout/model/plan', 'type resolve/resolve'],
   // Whether the undo record still counts.
   'note-report': ['errors', 'elf', 'note', 'resolve', 'files/source', 'layout/undo/undo'],

@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, renameSync, statSync, unlinkSync, utimesSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { during, ElfnoteError } from '../errors.js';
+import { sha256 } from '../sha256.js';
 import type { OpenFile } from './open-file.js';
 import { makeDirectories } from './paths.js';
 import { makeTemporary, sweep } from './temporary.js';
@@ -144,10 +144,7 @@ function keyOf(path: string, isImmutable: boolean, asked: string): string {
     statSync(path, { bigint: true }),
   );
   const stamp = isImmutable ? [] : [dev, ino, size, mtimeNs].map(String);
-  return createHash('sha256')
-    .update(JSON.stringify([1, path, asked, ...stamp]))
-    .digest('hex')
-    .slice(0, 40);
+  return sha256(JSON.stringify([1, path, asked, ...stamp])).slice(0, 40);
 }
 
 /** Whether a file is one whole note, as far as its size tells; marks it as used. */

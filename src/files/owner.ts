@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto';
 import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { systemCode } from '../errors.js';
+import { sha256 } from '../sha256.js';
 
 /**
  * Which process a temporary file or a lock belongs to, as `PID-START-SPACE`: a pid comes again, with another start
@@ -47,11 +47,11 @@ let knownSpace: string | undefined;
 
 /** Stands for what counts pids: a boot of a machine, and a pid namespace on it. */
 function space(): string {
-  knownSpace ??= createHash('sha256')
-    .update(tryRead(() => readFileSync('/proc/sys/kernel/random/boot_id', 'latin1')) ?? hostname())
-    .update(tryRead(() => readlinkSync('/proc/self/ns/pid')) ?? '')
-    .digest('hex')
-    .slice(0, 8);
+  if (knownSpace === undefined) {
+    const boot = tryRead(() => readFileSync('/proc/sys/kernel/random/boot_id', 'latin1')) ?? hostname();
+    const namespace = tryRead(() => readlinkSync('/proc/self/ns/pid')) ?? '';
+    knownSpace = sha256(boot + namespace).slice(0, 8);
+  }
   return knownSpace;
 }
 

@@ -1,7 +1,7 @@
-import { hash, randomBytes } from 'node:crypto';
 import { constants, lstatSync, openSync, readdirSync, readlinkSync, renameSync, unlinkSync } from 'node:fs';
 import { basename } from 'node:path';
 import { during, systemCode } from '../errors.js';
+import { sha256 } from '../sha256.js';
 import { OpenFile } from './open-file.js';
 import { hasEnded, OWNER_PATTERN, ownerOfThisProcess } from './owner.js';
 
@@ -12,12 +12,19 @@ const TRIES = 100;
 
 /** What is written beside a file before it is renamed over it: no two calls give the same name. */
 export function temporaryBeside(path: string): string {
-  return beside(path, `${ownerOfThisProcess()}-${randomBytes(4).toString('hex')}`);
+  return beside(path, `${ownerOfThisProcess()}-${randomDigits()}`);
+}
+
+/** Eight hexadecimal ones. Nobody gains by guessing them: a copy is made anew or not at all. */
+function randomDigits(): string {
+  return Math.floor(Math.random() * 2 ** 32)
+    .toString(16)
+    .padStart(8, '0');
 }
 
 /** Where whoever writes to a file says so. */
 export function lockBeside(path: string): string {
-  return beside(path, `lock-${hash('sha256', basename(path)).slice(0, 16)}`);
+  return beside(path, `lock-${sha256(basename(path)).slice(0, 16)}`);
 }
 
 /** The path is not made simpler: in `LINK/../FILE` each part counts. */

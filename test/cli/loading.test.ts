@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { describe, test } from 'node:test';
+import { describe, type TestContext, test } from 'node:test';
 import { BIN, FIXTURES, PROJECT, ROOT, run, runOk } from '../support/cli.js';
+import { program } from '../support/commits.js';
 import { tempDir } from '../support/temp.js';
 import { needs } from '../support/tools.js';
 import { copies } from '../support/tree.js';
@@ -72,8 +73,8 @@ describe('a command loads of Node what it needs', () => {
     [['--version'], NEITHER],
     [['build-cache', '--help'], NEITHER],
     [['dump', '--root', ROOT, FILE], NEITHER],
-    [['build-cache', '--dry-run', '--root', ROOT, FILE], ['crypto']],
-    [['verify', '--root', ROOT, FILE], ['crypto']],
+    [['build-cache', '--dry-run', '--root', ROOT, FILE], NEITHER],
+    [['verify', '--root', ROOT, FILE], NEITHER],
     [['trace', '--hwcaps', 'x86-64-v3', '--root', ROOT, FILE], NEITHER],
   ];
   const LOADED = `
@@ -83,17 +84,29 @@ describe('a command loads of Node what it needs', () => {
       require('node:fs').writeFileSync(process.env.LOADED, JSON.stringify(loaded));
     });`;
 
+  function loadedBy(t: TestContext, args: readonly string[]): unknown {
+    const cwd = tempDir(t);
+    const told = join(cwd, 'loaded.json');
+    writeFileSync(join(cwd, 'loaded.cjs'), LOADED);
+    const node = [process.execPath, '--require', join(cwd, 'loaded.cjs'), BIN, ...args];
+    const { stderr } = run('env', [`LOADED=${told}`, ...node], { cwd });
+    assert.equal(stderr, '');
+    return JSON.parse(readFileSync(told, 'utf8'));
+  }
+
   for (const [args, loaded] of COMMANDS) {
     test(args.filter(arg => !arg.startsWith('/')).join(' '), t => {
-      const cwd = tempDir(t);
-      const told = join(cwd, 'loaded.json');
-      writeFileSync(join(cwd, 'loaded.cjs'), LOADED);
-      const node = [process.execPath, '--require', join(cwd, 'loaded.cjs'), BIN, ...args];
-      const { stderr } = run('env', [`LOADED=${told}`, ...node], { cwd });
-      assert.equal(stderr, '');
-      assert.deepEqual(JSON.parse(readFileSync(told, 'utf8')), loaded);
+      assert.deepEqual(loadedBy(t, args), loaded);
     });
   }
+
+  test('one file that has a note is checked, written and cleaned without node:crypto', t => {
+    const file = program(t);
+    assert.deepEqual(loadedBy(t, ['build-cache', '--root', ROOT, '-q', file]), ['child_process', 'net']);
+    assert.deepEqual(loadedBy(t, ['dump', '--root', ROOT, file]), NEITHER);
+    assert.deepEqual(loadedBy(t, ['verify', '--root', ROOT, file]), NEITHER);
+    assert.deepEqual(loadedBy(t, ['remove-cache', '-q', file]), ['child_process', 'net']);
+  });
 });
 
 describe('what has a bundle of its own says what the whole one says', () => {

@@ -1,7 +1,8 @@
-import { createHash, hash } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { alignUp, type ByteSource, type Encoding } from '../../elf/bytes.js';
 import { type ElfHeader, programHeaderSize } from '../../elf/image.js';
 import { HASH_SIZE, type UndoRecord, WROTE_AT } from '../../note/undo.js';
+import { sha256 } from '../../sha256.js';
 
 /** In bytes: hashes of larger parts are taken piece by piece. */
 const PIECE = 1 << 20;
@@ -95,7 +96,7 @@ function hashAtOnce(spans: readonly Span[], size: number, source: ByteSource, ow
     done += end - start;
   }
   for (const before of known) if (before.bytes.equals(bytes)) return before.hash;
-  const found = { bytes, hash: shortened(hash('sha256', bytes, 'hex')) };
+  const found = { bytes, hash: shortened(sha256(bytes)) };
   known = known[0] === undefined ? [found] : [found, known[0]];
   return found.hash;
 }
