@@ -16,7 +16,14 @@ let left = LITTLE;
  */
 export function sha256(text: Uint8Array | string): string {
   const size = text.length + BLOCK;
-  if (size > left) return hash('sha256', text, 'hex');
-  left -= size;
-  return javascript.sha256(Buffer.from(text));
+  if (size <= left) {
+    left -= size;
+    try {
+      return javascript.sha256(Buffer.from(text));
+    } catch {
+      // It is in a file of its own, which nobody needs.
+      left = 0;
+    }
+  }
+  return hash('sha256', text, 'hex');
 }

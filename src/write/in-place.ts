@@ -64,8 +64,9 @@ function openToWrite(path: string): OpenFile | undefined {
 const OVERLAYFS = 0x794c7630;
 
 /**
- * Opening for writing a file of a lower layer makes overlayfs copy it up, and a file with hard links then has another
- * inode and no other names.
+ * The last look before anything is written. A time stamp of the inode also tells of modes, links and attributes: a
+ * capability that was set meanwhile would be lost. Opening for writing a file of a lower layer makes overlayfs copy it up,
+ * and a file with hard links then has another inode and no other names.
  */
 function checkSameFile(
   path: string,
@@ -75,7 +76,7 @@ function checkSameFile(
 ): BigIntStats {
   const { stats } = source;
   const now = file.stat();
-  if (isUnchanged(now, stats)) return now;
+  if (isUnchanged(now, stats) && now.ctimeNs === stats.ctimeNs) return now;
   const isCopiedUp =
     (['size', 'mtimeNs', 'mode', 'uid', 'gid'] as const).every(field => now[field] === stats[field]) &&
     during('unreadable', 'cannot ask for the file system', path, () => statfsSync(path).type) === OVERLAYFS &&

@@ -16,6 +16,7 @@ import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { describe, test } from 'node:test';
 import { BIN, PROJECT, ROOT, run, runOk } from '../support/cli.js';
+import { ORIGINAL, program } from '../support/commits.js';
 import { tempDir } from '../support/temp.js';
 import { needsRoot } from '../support/tools.js';
 import { copies } from '../support/tree.js';
@@ -147,6 +148,23 @@ test('a part that somebody has edited since it was compiled runs as it is now, a
     stderr,
     /^elfnote: \S+\/dist\/cli\/fast-glob\.js: the system refused \w+: no such file or directory\n$/,
   );
+});
+
+test('without the part that hashes little, or with a broken one, files are written and cleaned all the same', t => {
+  const place = tempDir(t);
+  for (const part of ['bin', 'dist/cli', 'package.json']) {
+    cpSync(join(PROJECT, part), join(place, part), { recursive: true, preserveTimestamps: true });
+  }
+  const file = program(t);
+  const elfnote = (...args: readonly string[]) =>
+    runOk(process.execPath, [join(place, 'bin/elfnote.js'), ...args, file]);
+  for (const breakPart of [rmSync, (part: string) => writeFileSync(part, '')]) {
+    breakPart(join(place, 'dist/cli/sha256.js'));
+    elfnote('build-cache', '--root', ROOT);
+    assert.match(elfnote('dump', '--root', ROOT).stdout, /cache note of 204 bytes/);
+    assert.equal(elfnote('remove-cache').stderr, '');
+    assert.ok(readFileSync(file).equals(ORIGINAL));
+  }
 });
 
 const isEager = process.versions.v8.startsWith('11.');

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import fs, {
   appendFileSync,
+  chmodSync,
   copyFileSync,
   linkSync,
   readFileSync,
@@ -118,6 +119,11 @@ describe('commitChange', () => {
       'was replaced': file => {
         copyFileSync(file, `${file}.new`);
         renameSync(`${file}.new`, file);
+      },
+      // As with attributes that were set: the time stamp of the inode tells.
+      'got another mode': file => {
+        const ctime = () => statSync(file, { bigint: true }).ctimeNs;
+        for (const before = ctime(); ctime() === before; ) chmodSync(file, 0o700);
       },
     };
     for (const [what, meanwhile] of Object.entries(MEANWHILE)) {
