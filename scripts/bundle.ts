@@ -18,8 +18,6 @@ const LATE: readonly {
   readonly module: string;
   readonly importer: string;
   readonly names: readonly string[];
-  /** They are properties of what it exports by default. */
-  readonly byDefault?: true;
 }[] = [
   // With it comes Node's network code. Commander uses it only for commands that are programs of their own.
   { module: 'node:child_process', importer: '/node_modules/commander/', names: ['spawn'] },
@@ -29,19 +27,18 @@ const LATE: readonly {
   { module: 'node:tty', importer: join(root, 'src/'), names: ['isatty'] },
   // Of what reads section names, which elfnote reads itself.
   { module: 'assert', importer: '/node_modules/elfy/', names: ['equal'] },
-  { module: 'js-sha256/build/sha256.js', importer: join(root, 'src/'), names: ['sha256'], byDefault: true },
+  { module: 'js-sha256/build/sha256.js', importer: join(root, 'src/'), names: ['sha256'] },
 ];
 
 const late: Plugin = {
   name: 'late',
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^(node:.*|assert|js-sha256\/.*)$/ }, ({ importer, path, namespace }) => {
+    onResolve({ filter: /^/ }, ({ importer, path, namespace }) => {
       const isLate = LATE.some(late => late.module === path && importer.includes(late.importer));
       return isLate && namespace !== 'late' ? { path, namespace: 'late', pluginData: importer } : undefined;
     });
     onLoad({ filter: /^/, namespace: 'late' }, ({ path }) => {
-      const late = LATE.filter(({ module }) => module === path);
-      const names = late.flatMap(({ names }) => names);
+      const names = LATE.flatMap(late => (late.module === path ? late.names : []));
       return {
         contents: [
           `let module;`,
@@ -49,7 +46,7 @@ const late: Plugin = {
             name =>
               `export const ${name} = (...args) => (module ??= require(${JSON.stringify(path)})).${name}(...args);`,
           ),
-          late.some(({ byDefault }) => byDefault) ? `export default { ${names.join()} };` : '',
+          `export default { ${names.join()} };`,
         ].join('\n'),
         resolveDir: root,
       };

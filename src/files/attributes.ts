@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import type { BigIntStats } from 'node:fs';
+import { TICK_MILLISECONDS } from './source.js';
 
 /**
  * Extended attributes that a write would lose. Node has no call for them, so a tool of the system is asked:
@@ -20,12 +21,9 @@ export const LOST_IN_PLACE = 'security.capability';
 /** In bytes of paths; Linux takes 2 MiB of arguments and environment. */
 const ARGUMENTS_AT_ONCE = 1 << 19;
 
-/** In milliseconds: the kernel's clock for time stamps may be so much behind the one that a program asks. */
-const TICK = 20;
-
 /** Whether attributes may have been set on a file since they were asked for: that changes the inode's own time stamp. */
 export function isOutdated({ asked }: AttributeCheck, { ctimeMs }: BigIntStats): boolean {
-  return asked !== undefined && Number(ctimeMs) + TICK >= asked;
+  return asked !== undefined && Number(ctimeMs) + TICK_MILLISECONDS >= asked;
 }
 
 export function readAttributes(paths: readonly string[]): AttributeCheck {

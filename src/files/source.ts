@@ -15,7 +15,7 @@ const TO_READ = constants.O_RDONLY | constants.O_NONBLOCK;
  * Two writes within one tick of the kernel's clock (1 to 10 ms) leave the same time stamp. So a file that was written
  * a moment ago is read only when that moment has passed: any later write then shows.
  */
-const TICK_MILLISECONDS = 20;
+export const TICK_MILLISECONDS = 20;
 const LONGEST_WAIT_MILLISECONDS = 2000;
 
 /** In bytes. What is compared with another file is compared in pieces of at most so many. */
@@ -189,6 +189,11 @@ export function isUnchanged(now: BigIntStats, before: BigIntStats): boolean {
     now.ino === before.ino &&
     now.dev === before.dev
   );
+}
+
+/** As `isUnchanged`, and the inode has its modes, links and attributes too: changing those changes its own time stamp. */
+export function isUntouched(now: BigIntStats, before: BigIntStats): boolean {
+  return isUnchanged(now, before) && now.ctimeNs === before.ctimeNs;
 }
 
 function settledStats(file: OpenFile): BigIntStats {

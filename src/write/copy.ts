@@ -10,7 +10,7 @@ import {
 import { dirname } from 'node:path';
 import { during, ElfnoteError, fromSystemError, systemCodeBehind } from '../errors.js';
 import { OpenFile } from '../files/open-file.js';
-import { type FileSource, isUnchanged, refuseChanged } from '../files/source.js';
+import { type FileSource, isUntouched, refuseChanged } from '../files/source.js';
 import type { Steps } from '../files/steps.js';
 import { makeTemporary, sweep } from '../files/temporary.js';
 import { apply, type Change, type CommitOptions, lookAgain } from './change.js';
@@ -145,10 +145,10 @@ function copyPieces({ file, stats }: FileSource, to: OpenFile): void {
   to.truncate(Number(stats.size));
 }
 
-/** The last look before the name goes over to the copy. A time stamp of the inode also tells of modes and links. */
+/** The last look before the name goes over to the copy. */
 function checkSameFile(target: string, { stats }: FileSource): void {
   const now = lookAgain(target, 'another process took the file away');
-  if (isUnchanged(now, stats) && now.ctimeNs === stats.ctimeNs) return;
+  if (isUntouched(now, stats)) return;
   throw new ElfnoteError('changed', 'the file changed while it was read', { path: target });
 }
 

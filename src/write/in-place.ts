@@ -2,7 +2,7 @@ import { type BigIntStats, constants, openSync, statfsSync } from 'node:fs';
 import { type ByteSource, type Patch, PatchedSource } from '../elf/bytes.js';
 import { during, ElfnoteError, systemCode } from '../errors.js';
 import { OpenFile } from '../files/open-file.js';
-import { type FileSource, isUnchanged } from '../files/source.js';
+import { type FileSource, isUnchanged, isUntouched } from '../files/source.js';
 import type { Edit } from '../layout/model/plan.js';
 import { OWN_OWNER } from '../note/own.js';
 import { type Change, type CommitOptions, joined, type LockState, lookAgain } from './change.js';
@@ -64,9 +64,8 @@ function openToWrite(path: string): OpenFile | undefined {
 const OVERLAYFS = 0x794c7630;
 
 /**
- * The last look before anything is written. A time stamp of the inode also tells of modes, links and attributes: a
- * capability that was set meanwhile would be lost. Opening for writing a file of a lower layer makes overlayfs copy it up,
- * and a file with hard links then has another inode and no other names.
+ * The last look before anything is written: a capability that was set meanwhile would be lost. Opening for writing a file
+ * of a lower layer makes overlayfs copy it up, and a file with hard links then has another inode and no other names.
  */
 function checkSameFile(
   path: string,
@@ -76,7 +75,7 @@ function checkSameFile(
 ): BigIntStats {
   const { stats } = source;
   const now = file.stat();
-  if (isUnchanged(now, stats) && now.ctimeNs === stats.ctimeNs) return now;
+  if (isUntouched(now, stats)) return now;
   const isCopiedUp =
     (['size', 'mtimeNs', 'mode', 'uid', 'gid'] as const).every(field => now[field] === stats[field]) &&
     during('unreadable', 'cannot ask for the file system', path, () => statfsSync(path).type) === OVERLAYFS &&

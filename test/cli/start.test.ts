@@ -14,7 +14,7 @@ import {
 } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
-import { describe, test } from 'node:test';
+import { describe, type TestContext, test } from 'node:test';
 import { BIN, PROJECT, ROOT, run, runOk } from '../support/cli.js';
 import { ORIGINAL, program } from '../support/commits.js';
 import { tempDir } from '../support/temp.js';
@@ -101,11 +101,17 @@ describe('what Node compiles is kept beside the closure notes', () => {
   });
 });
 
-test('what another Node has compiled, or nothing whole, is passed over', t => {
+/** A copy of what is installed, to be damaged. */
+function installed(t: TestContext): string {
   const place = tempDir(t);
   for (const part of ['bin', 'dist/cli', 'package.json']) {
     cpSync(join(PROJECT, part), join(place, part), { recursive: true, preserveTimestamps: true });
   }
+  return place;
+}
+
+test('what another Node has compiled, or nothing whole, is passed over', t => {
+  const place = installed(t);
   const elfnote = () => runOk(process.execPath, [join(place, 'bin/elfnote.js'), '--version']).stdout;
   const whole = elfnote();
   const bundle = join(place, 'dist/cli/light.js');
@@ -127,10 +133,7 @@ test('what another Node has compiled, or nothing whole, is passed over', t => {
 });
 
 test('a part that somebody has edited since it was compiled runs as it is now, and one that is gone is named', t => {
-  const place = tempDir(t);
-  for (const part of ['bin', 'dist/cli', 'package.json']) {
-    cpSync(join(PROJECT, part), join(place, part), { recursive: true, preserveTimestamps: true });
-  }
+  const place = installed(t);
   copies(join(place, 'tree'), 2);
   const walk = () =>
     run(process.execPath, [join(place, 'bin/elfnote.js'), 'build-cache', '-n', join(place, 'tree')]);
@@ -151,10 +154,7 @@ test('a part that somebody has edited since it was compiled runs as it is now, a
 });
 
 test('without the part that hashes little, or with a broken one, files are written and cleaned all the same', t => {
-  const place = tempDir(t);
-  for (const part of ['bin', 'dist/cli', 'package.json']) {
-    cpSync(join(PROJECT, part), join(place, part), { recursive: true, preserveTimestamps: true });
-  }
+  const place = installed(t);
   const file = program(t);
   const elfnote = (...args: readonly string[]) =>
     runOk(process.execPath, [join(place, 'bin/elfnote.js'), ...args, file]);
